@@ -1,0 +1,1 @@
+"""Bundled MNIST images; see the README beside them for their authors and licence."""

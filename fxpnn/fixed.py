@@ -1,0 +1,219 @@
+"""Own the integer program: the layers of a network with raw integers and the formats they mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fxpnn.errors import FormatError, ModelError
+from fxpnn.layers import (
+    Array,
+    AvgPool2D,
+    Clip,
+    Conv2D,
+    Dense,
+    Flatten,
+    HardSigmoid,
+    L2Pool2D,
+    Layer,
+    LeakyRelu,
+    MaxPool2D,
+    Number,
+    Pad,
+    PRelu,
+    Relu,
+    Reshape,
+    Shape,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Tanh,
+    Transpose,
+)
+from fxpnn.network import INPUT, Node, Scaling, check_outputs, infer_shapes
+from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
+
+KEEPS_FORMAT = (
+    Relu,
+    LeakyRelu,
+    PRelu,
+    Clip,
+    MaxPool2D,
+    AvgPool2D,
+    L2Pool2D,
+    Pad,
+    Flatten,
+    Reshape,
+    Transpose,
+)
+"""Layers whose output has the format of their input."""
+
+ACCUMULATES = (Dense, Conv2D)
+"""Layers that sum products in an accumulator."""
+
+WEIGHTED = (*ACCUMULATES, PRelu, LeakyRelu, HardSigmoid)
+"""Layers with a weight (a slope, an alpha) that has a format of its own."""
+
+TABLED: Mapping[type[Layer], int] = {Sigmoid: 1025, Tanh: 1025, Silu: 1025, Softmax: 257}
+"""Layers that look values up, and how many entries their table has."""
+
+SOFTMAX_FORMAT = QFormat(16, 15)
+SOFTMAX_CLASSES = 4096
+BIAS_BITS = 62
+"""A bias is a signed word of this many bits at the accumulator's scale."""
+
+RawArray: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class FixedNode(Node):
+    """A layer with raw integer parameters, and what its integers mean.
+
+    ``layer.weight`` (or slope, alpha) holds raw words of ``weight_formats``: one format, or one
+    per output channel, all of one word. ``layer.bias`` (or beta) is stored at the accumulator's
+    scale, ``F = Fx + Fw``; a clip's limits and a step's threshold at the input's. ``rounding`` and
+    ``overflow`` are those of the one cast to ``output_format``. ``table`` holds the integers that
+    a table layer interpolates. ``softmax_shift`` is the raw constant that softmax subtracts; with
+    ``None`` it subtracts the maximum and cannot overflow.
+    """
+
+    output_format: QFormat
+    weight_formats: tuple[QFormat, ...] = ()
+    accumulator: Accumulator | None = None
+    rounding: Rounding = Rounding.NEAREST_EVEN
+    overflow: Overflow = Overflow.SATURATE
+    table: Array | None = None
+    softmax_shift: int | None = None
+
+    def fracs(self, channels: int) -> RawArray:
+        """Give the weight's fraction bits for each of the output channels, int64."""
+        return np.broadcast_to([f.frac for f in self.weight_formats], (channels,)).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a fixed network came from: sha256 of the files, and the version that wrote it."""
+
+    model: str = ""
+    calibration: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class FixedNetwork:
+    """A network of integers: everything that the hardware stores, and the meaning of each word.
+
+    ``shapes`` and ``formats`` hold the shape and format of the input and of every node's output.
+
+    Raises:
+        ModelError: the graph, a shape, a dtype, a format or a raw value is not possible; the
+            message names the layer.
+    """
+
+    name: str
+    input_shape: Shape
+    input_format: QFormat
+    nodes: tuple[FixedNode, ...]
+    outputs: tuple[str, ...] = ()
+    scaling: Scaling = field(default_factory=Scaling)
+    provenance: Provenance = field(default_factory=Provenance)
+    shapes: Mapping[str, Shape] = field(init=False, repr=False)
+    formats: Mapping[str, QFormat] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shapes = infer_shapes(self.input_shape, self.nodes)
+        self.scaling.check(self.input_shape)
+        object.__setattr__(self, "outputs", self.outputs or (self.nodes[-1].name,))
+        check_outputs(self.outputs, shapes)
+        formats = {INPUT: self.input_format}
+        formats |= {node.name: node.output_format for node in self.nodes}
+        for node in self.nodes:
+            try:
+                _check(node, [formats[name] for name in node.inputs], shapes)
+            except (FormatError, ModelError) as error:
+                raise ModelError(f"layer {node.name} ({node.op}): {error}") from None
+        self.input_format.for_tensor()
+        object.__setattr__(self, "shapes", MappingProxyType(shapes))
+        object.__setattr__(self, "formats", MappingProxyType(formats))
+
+    def __getitem__(self, name: str) -> FixedNode:
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+
+def _check(node: FixedNode, formats: list[QFormat], shapes: Mapping[str, Shape]) -> None:
+    node.output_format.for_tensor()
+    layer = node.layer
+    if isinstance(layer, KEEPS_FORMAT) and node.output_format != formats[0]:
+        raise ModelError(f"output must keep the input's {formats[0]}, not be {node.output_format}")
+    if isinstance(layer, ACCUMULATES) != (node.accumulator is not None):
+        raise ModelError("an accumulator must stand where products are summed, and only there")
+    if isinstance(layer, Softmax):
+        _check_softmax(node, layer, shapes[node.name])
+    for name in (f.name for f in fields(layer) if f.type is Number):
+        if not isinstance(getattr(layer, name), int):
+            raise ModelError(f"{name} must be an integer, not {getattr(layer, name)}")
+    _check_table(node)
+    _check_weights(node)
+
+
+def _check_softmax(node: FixedNode, layer: Softmax, shape: Shape) -> None:
+    if node.output_format != SOFTMAX_FORMAT:
+        raise ModelError(f"output must be {SOFTMAX_FORMAT}, not {node.output_format}")
+    if shape[layer.axis] > SOFTMAX_CLASSES:
+        raise ModelError(f"classes must be at most {SOFTMAX_CLASSES}, not {shape[layer.axis]}")
+
+
+def _check_table(node: FixedNode) -> None:
+    entries = TABLED.get(type(node.layer))
+    if entries is None and node.table is None:
+        return
+    if node.table is None or node.table.shape != (entries,) or node.table.dtype != np.int32:
+        raise ModelError(f"table must be {entries or 'no'} int32 entries")
+    if np.abs(node.table.astype(np.int64)).max() > 1 << 20:
+        raise ModelError("table entries must be at most 2**20")
+
+
+def _check_weights(node: FixedNode) -> None:
+    weights = raw_weights(node.layer)
+    if weights is None:
+        if node.weight_formats:
+            raise ModelError("weight formats must be none where there is no weight")
+        return
+    if len(node.weight_formats) not in (1, weights.shape[0]):
+        raise ModelError(
+            f"weight formats must be 1 or {weights.shape[0]}, not {len(node.weight_formats)}"
+        )
+    for weight_format in node.weight_formats:
+        weight_format.for_tensor()
+    _check_raw("weight", weights, node.weight_formats[0])
+    if len({(f.word, f.signed) for f in node.weight_formats}) > 1:
+        raise ModelError("weight formats must differ in their fraction only")
+    bias = np.asarray(getattr(node.layer, "bias", getattr(node.layer, "beta", 0)))
+    if bias.dtype != np.int64 or np.abs(bias).max() >= 1 << (BIAS_BITS - 1):
+        raise ModelError(f"bias must be int64 of at most {BIAS_BITS} bits")
+
+
+def _check_raw(name: str, raw: Array, fmt: QFormat) -> None:
+    if raw.dtype.kind != "i":
+        raise ModelError(f"{name} must be integers, not {raw.dtype}")
+    if raw.min() < fmt.min or raw.max() > fmt.max:
+        raise ModelError(f"{name} must fit {fmt}, not reach {raw.min()}..{raw.max()}")
+
+
+def raw_weights(layer: Layer) -> Array | None:
+    """Return the words that have a weight format, channels first, or ``None``."""
+    if isinstance(layer, ACCUMULATES):
+        return layer.weight
+    if isinstance(layer, PRelu):
+        return layer.slope
+    if isinstance(layer, LeakyRelu):
+        return np.array([layer.slope])
+    if isinstance(layer, HardSigmoid):
+        return np.array([layer.alpha])
+    return None
