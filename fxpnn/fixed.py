@@ -94,6 +94,23 @@ class FixedNode(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """What overflowed in a layer: adds that its accumulator clamped, outputs out of range.
+
+    With a wrapping accumulator the first counts outputs whose exact total does not fit it.
+    """
+
+    accumulator_overflows: int = 0
+    saturations: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.accumulator_overflows + other.accumulator_overflows,
+            self.saturations + other.saturations,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a fixed network came from: sha256 of the files, and the version that wrote it."""
 
