@@ -1,0 +1,12 @@
+"""Give every test run a cache of compiled kernels of its own, before anything imports numba.
+
+Numba does not notice an edit in a callee's module, so a kept cache could run yesterday's kernel.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fxpnn-numba-")
+atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
