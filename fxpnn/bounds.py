@@ -1,0 +1,174 @@
+"""Own interval arithmetic: what can overflow, and the accumulator width that cannot.
+
+An interval holds the smallest and largest raw value of each element for every possible input. The
+proof for sums: where each input's interval contains 0, so does each term's; then the interval of
+the final sum (the bias and every term's own extreme) also bounds every prefix, in every order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from fxpnn.cast import Flags, Raw, requantize
+from fxpnn.execute import execute
+from fxpnn.fixed import FixedNetwork, FixedNode
+from fxpnn.layers import Conv2D, Dense, L2Pool2D, PRelu, Shape, Softmax
+from fxpnn.network import INPUT
+from fxpnn.qformat import Overflow, QFormat
+from fxpnn.reference import compute
+from fxpnn.response import response, words
+
+
+class Interval(NamedTuple):
+    """The smallest and largest raw value of each element, int64, in the tensor's shape."""
+
+    low: Raw
+    high: Raw
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """What is known of a layer for every possible input.
+
+    ``output`` bounds its raw output. ``saturates`` says whether its cast can overflow. For a layer
+    that sums products, ``total`` bounds the sum, bias and all, at every step; ``terms`` is the
+    range of the products' sum alone; ``bits`` is the narrowest accumulator that holds every step;
+    ``proved`` says that its own cannot overflow.
+    """
+
+    output: Interval
+    saturates: bool
+    total: Interval | None = None
+    terms: tuple[int, int] = (0, 0)
+    bits: int | None = None
+    proved: bool = True
+
+
+def prove(fixed: FixedNetwork) -> dict[str, Proof]:
+    """Bound every layer of a network for every input that its input format can hold."""
+    known = {INPUT: full(fixed.input_format, fixed.input_shape)}
+    proofs = {}
+    for node in fixed.nodes:
+        formats = [fixed.formats[name] for name in node.inputs]
+        proofs[node.name] = prove_node(node, [known[name] for name in node.inputs], formats)
+        known[node.name] = proofs[node.name].output
+    return proofs
+
+
+def full(fmt: QFormat, shape: Shape) -> Interval:
+    """Return the whole range of a format for every element."""
+    return Interval(np.full(shape, fmt.min), np.full(shape, fmt.max))
+
+
+def prove_node(node: FixedNode, inputs: Sequence[Interval], formats: Sequence[QFormat]) -> Proof:
+    """Bound one layer for inputs inside the given intervals."""
+    if isinstance(node.layer, Dense | Conv2D):
+        return _prove_sum(node, sum_interval(node.layer, inputs[0]), formats[0])
+    shape = node.layer.shape(*(x.low.shape for x in inputs))
+    if isinstance(node.layer, Softmax):
+        largest = full(node.output_format, shape).high
+        return Proof(Interval(np.zeros_like(largest), largest), node.softmax_shift is not None)
+    if isinstance(node.layer, L2Pool2D):
+        return _prove_length(node, inputs[0], formats)
+    answers = response(node, formats[0]) if len(inputs) == 1 else None
+    if answers is not None:
+        return _prove_response(answers.raw.astype(np.int64), answers.over, inputs[0])
+    return _prove_monotone(node, inputs, formats)
+
+
+def sum_interval(layer: Dense | Conv2D, x: Interval) -> Interval:
+    """Bound bias and products at every step: each term takes its own extreme.
+
+    The bound is reached where the inputs' intervals contain 0: by the input that takes its upper
+    end where the weight is positive and its lower end where it is negative, or the reverse.
+    """
+    low, high = np.minimum(x.low, 0)[None], np.maximum(x.high, 0)[None]
+    weight = layer.weight.astype(np.int64)
+    nothing = np.zeros_like(layer.bias)
+    rising = replace(layer, weight=np.maximum(weight, 0))
+    falling = replace(layer, weight=np.minimum(weight, 0), bias=nothing)
+    lowest = compute(rising, low) + compute(falling, high)
+    highest = compute(rising, high) + compute(falling, low)
+    return Interval(lowest[0], highest[0])
+
+
+def signed_bits(low: int, high: int) -> int:
+    """Return the narrowest two's complement word that holds ``low..high``.
+
+    >>> signed_bits(-128, 127), signed_bits(0, 128), signed_bits(0, 0)
+    (8, 9, 1)
+    """
+    return (
+        max((~low if low < 0 else low).bit_length(), (~high if high < 0 else high).bit_length()) + 1
+    )
+
+
+def _prove_sum(node: FixedNode, total: Interval, fmt: QFormat) -> Proof:
+    layer, register = node.layer, node.accumulator
+    assert isinstance(layer, Dense | Conv2D)
+    assert register is not None
+    lowest, highest = int(total.low.min()), int(total.high.max())
+    proved = register.min <= lowest and highest <= register.max
+    reached = total
+    if not proved:  # a clamped or wrapped sum may end anywhere in the register
+        reached = Interval(
+            np.full_like(total.low, register.min), np.full_like(total.high, register.max)
+        )
+    axes = (-1, *[1] * (total.low.ndim - 1))
+    frac = (fmt.frac + node.fracs(layer.weight.shape[0])).reshape(axes)
+    modes = (node.output_format, node.rounding, node.overflow)
+    (low, under), (high, over) = (requantize(end, frac, *modes) for end in reached)
+    bias = layer.bias.reshape(axes)
+    return Proof(
+        _unless_torn(Interval(low, high), under | over, node),
+        bool((under | over).any()),
+        total,
+        (int((total.low - bias).min()), int((total.high - bias).max())),
+        signed_bits(lowest, highest),
+        proved,
+    )
+
+
+def _unless_torn(ends: Interval, overflowed: Flags, node: FixedNode) -> Interval:
+    """Widen to the whole format where an overflow may land anywhere in it."""
+    torn = overflowed & (node.overflow in (Overflow.WRAP, Overflow.SATURATE_ZERO))
+    fmt = node.output_format
+    return Interval(np.where(torn, fmt.min, ends.low), np.where(torn, fmt.max, ends.high))
+
+
+def _prove_response(answers: Raw, over: Flags, x: Interval) -> Proof:
+    """Bound a function of single values from its answer to every word."""
+    low, high = int(x.low.min()), int(x.high.max())
+    order = np.argsort(words())[low + 32768 : high + 32769]
+    values, saturates = answers[order], bool(over[order].any())
+    if (np.diff(values) >= 0).all():
+        return Proof(Interval(values[x.low - low], values[x.high - low]), saturates)
+    lowest, highest = np.full_like(x.low, values.min()), np.full_like(x.low, values.max())
+    return Proof(Interval(lowest, highest), saturates)
+
+
+def _prove_monotone(
+    node: FixedNode, inputs: Sequence[Interval], formats: Sequence[QFormat]
+) -> Proof:
+    """Bound a layer that keeps the order of its inputs by running it on their ends.
+
+    A slope may turn the order below 0 around, where it is straight: its ends and 0 bound it.
+    """
+    ends = [np.stack(x).astype(np.int16) for x in inputs]
+    raw, counts = execute(node, ends, formats, None)
+    low, high = raw.astype(np.int64)
+    if isinstance(node.layer, PRelu):
+        low, high = np.minimum(np.minimum(low, high), 0), np.maximum(np.maximum(low, high), 0)
+    saturates = counts.saturations > 0
+    ends_known = _unless_torn(Interval(low, high), np.full(low.shape, saturates), node)
+    return Proof(ends_known, saturates)
+
+
+def _prove_length(node: FixedNode, x: Interval, formats: Sequence[QFormat]) -> Proof:
+    """Bound a root of squares by the ends of larger magnitude."""
+    larger = np.where(-x.low > x.high, x.low, x.high)[None].astype(np.int16)
+    raw, counts = execute(node, [larger], formats, None)
+    high = raw[0].astype(np.int64)
+    return Proof(Interval(np.zeros_like(high), high), counts.saturations > 0)

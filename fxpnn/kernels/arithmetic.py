@@ -1,0 +1,97 @@
+"""Own the one-step cast of one integer, in the form that the loops inline."""
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from fxpnn.cast import limits
+from fxpnn.qformat import Overflow, QFormat, Rounding
+
+I16: TypeAlias = npt.NDArray[np.int16]
+I32: TypeAlias = npt.NDArray[np.int32]
+I64: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+NEAREST_EVEN, NEAREST_UP, NEAREST_DOWN, NEAREST_ZERO, NEAREST_AWAY, FLOOR, ZERO = range(7)
+SATURATE, SATURATE_SYMMETRIC, SATURATE_ZERO, WRAP = range(4)
+_ROUNDINGS = tuple(Rounding)
+_OVERFLOWS = tuple(Overflow)
+
+
+class Target(NamedTuple):
+    """A cast as the kernels take it: codes, and the raw values that are no overflow."""
+
+    rounding: int
+    overflow: int
+    low: int
+    high: int
+
+
+def target(fmt: QFormat, rounding: Rounding, overflow: Overflow) -> Target:
+    """Encode a cast for the kernels."""
+    low, high = limits(fmt, overflow)
+    return Target(_ROUNDINGS.index(rounding), _OVERFLOWS.index(overflow), low, high)
+
+
+@njit(cache=True)
+def round_shift(value: int, shift: int, rounding: int) -> int:
+    """Divide ``value`` by ``2**shift`` and round; ``0 < shift <= 63``, ``|value| <= 2**62``."""
+    quotient = value >> shift  # floor, also for a negative value
+    remainder = value - (quotient << shift)
+    half = 1 << (shift - 1)
+    if rounding == FLOOR or remainder == 0:
+        return quotient
+    if rounding == ZERO:
+        return quotient + (value < 0)
+    if remainder != half:
+        return quotient + (remainder > half)
+    if rounding == NEAREST_EVEN:
+        return quotient + (quotient & 1)
+    if rounding == NEAREST_UP:
+        return quotient + 1
+    if rounding == NEAREST_DOWN:
+        return quotient
+    return quotient + ((value < 0) == (rounding == NEAREST_ZERO))
+
+
+@njit(cache=True)
+def cast(value: int, shift: int, to: Target) -> tuple[int, bool]:
+    """Cast ``value`` to a format with ``shift`` fewer fraction bits; also say if it overflowed.
+
+    ``|value| <= 2**62``; any shift. Where ``shift`` is negative the range is judged before the
+    shift, which might not fit: ``v << s > high`` exactly where ``v > high >> s``.
+    """
+    low, high = to.low, to.high
+    left = 0
+    if shift > 0:
+        value = round_shift(value, min(shift, 63), to.rounding)
+    else:
+        left = min(-shift, 63)
+        low, high = -((-low) >> left), high >> left
+    if low <= value <= high:
+        return value << left, False
+    if to.overflow == WRAP:
+        span = to.high - to.low  # 2**word - 1
+        value = (value << left) & span
+        return (value - span - 1 if value > to.high else value), True
+    if to.overflow == SATURATE_ZERO:
+        return 0, True
+    return (to.high if value > high else to.low), True
+
+
+@njit(cache=True, nogil=True)
+def requantize(acc: I64, shifts: I64, to: Target, out: I16) -> int:
+    """Cast accumulators to the output's format; return how many overflowed.
+
+    ``acc`` and ``out`` are ``(positions, channels)`` and ``(channels, positions)``; ``shifts`` is
+    ``(channels,)``, ``Fx + Fw - Fy``.
+    """
+    saturations = 0
+    for position in range(acc.shape[0]):
+        for channel in range(acc.shape[1]):
+            raw, over = cast(acc[position, channel], shifts[channel], to)
+            out[channel, position] = raw
+            saturations += over
+    return saturations

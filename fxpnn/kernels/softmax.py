@@ -1,0 +1,81 @@
+"""Own the loops of softmax: with the maximum subtracted it cannot overflow, with a constant it can.
+
+The widths of every intermediate stand beside it; ``numerics`` calls for at most 4096 classes.
+"""
+
+import numpy as np
+from numba import njit
+
+from fxpnn.kernels.arithmetic import I16, I32
+
+LOG2_E = 378194
+"""round(log2(e) * 2**18), 19 bits"""
+ONE = 32767
+"""The largest Q0.15 word, which stands for 1."""
+EXP_LIMIT = 32767
+"""Where the exponential of the constant-shift softmax saturates: a Q7.8 word."""
+
+
+@njit(cache=True)
+def binary_exponent(distance: int, shift: int) -> int:
+    """Return ``distance * log2(e)`` at 16 fraction bits, rounded half up.
+
+    ``distance`` is a 17-bit count of ``2**-F``, so that the product has 36 bits; ``shift`` is
+    ``F + 2``. A left shift past 26 bits changes nothing: any count is then more than 2**7.
+    """
+    product = distance * LOG2_E
+    if shift <= 0:
+        return product << min(-shift, 26)
+    shift = min(shift, 40)
+    return (product + (1 << (shift - 1))) >> shift
+
+
+@njit(cache=True)
+def mantissa(table: I32, exponent: int) -> int:
+    """Return ``2**-fraction`` of an exponent with 16 fraction bits, as a 21-bit count of 2**-20."""
+    k, f = (exponent >> 8) & 255, exponent & 255
+    return table[k] - (((np.int64(table[k]) - table[k + 1]) * f + 128) >> 8)
+
+
+@njit(cache=True, nogil=True)
+def softmax(x: I16, table: I32, shift: int, out: I16) -> None:
+    """Run softmax on the rows of ``x``, ``(N, classes)``; it cannot overflow."""
+    powers = np.empty(x.shape[1], np.int64)
+    for row in range(x.shape[0]):
+        highest = np.int64(x[row].max())
+        total = np.int64(0)  # 2**30 <= total <= classes * 2**30 <= 2**42
+        for i in range(x.shape[1]):
+            exponent = binary_exponent(highest - x[row, i], shift)
+            whole = exponent >> 16
+            power = (mantissa(table, exponent) << 10) >> whole if whole <= 30 else np.int64(0)
+            powers[i] = power
+            total += power
+        bits = np.int64(30)  # bitlen(total) - 1
+        while total >> (bits + 1):
+            bits += 1
+        # 2**17 <= reciprocal <= 2**18; a power times it has at most 48 bits
+        reciprocal = ((np.int64(1) << (bits + 18)) + (total >> 1)) // total
+        half = np.int64(1) << (bits + 2)
+        for i in range(x.shape[1]):
+            out[row, i] = min((powers[i] * reciprocal + half) >> (bits + 3), ONE)
+
+
+@njit(cache=True, nogil=True)
+def shifted_softmax(x: I16, table: I32, shift: int, constant: int, out: I16) -> int:
+    """Run softmax with a constant subtracted; return how many exponentials saturated."""
+    powers = np.empty(x.shape[1], np.int64)
+    saturations = 0
+    for row in range(x.shape[0]):
+        total = np.int64(0)
+        for i in range(x.shape[1]):
+            exponent = -binary_exponent(np.int64(x[row, i]) - constant, shift)
+            drop = (exponent >> 16) + 12  # the mantissa's 20 fraction bits become 8
+            power = np.int64(mantissa(table, exponent))
+            power = power >> min(drop, 62) if drop >= 0 else power << min(-drop, 30)
+            saturations += power > EXP_LIMIT
+            powers[i] = min(power, EXP_LIMIT)
+            total += powers[i]
+        for i in range(x.shape[1]):
+            share = ((powers[i] << 15) + (total >> 1)) // max(total, 1)
+            out[row, i] = min(share, ONE)
+    return saturations

@@ -1,0 +1,134 @@
+"""Own what a user may choose for a layer, and the TOML file in which it is chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fxpnn import files
+from fxpnn.errors import FormatError
+from fxpnn.qformat import Accumulator, NumberType, Overflow, QFormat, Rounding, parse_number
+
+MAX_FILE = 1 << 20
+
+
+class Method(Enum):
+    """How a format is chosen: by what calibration data reached, or by what any input can reach."""
+
+    MINMAX = "minmax"
+    PERCENTILE = "percentile"
+    MSE = "mse"
+    PROVED = "proved"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The choices for one layer; what is ``None`` is calibrated.
+
+    ``word`` is the word of weights and outputs. ``weight`` and ``output`` fix a format.
+    ``per_channel`` gives each output channel's weights a fraction of their own. ``softmax`` is
+    ``None`` for the softmax that cannot overflow, else the constant it subtracts instead of the
+    maximum (0 is the naive softmax).
+    """
+
+    word: int = 16
+    accumulator: Accumulator = field(default_factory=Accumulator)
+    rounding: Rounding = Rounding.NEAREST_EVEN
+    overflow: Overflow = Overflow.SATURATE
+    method: Method = Method.MINMAX
+    per_channel: bool = False
+    weight: QFormat | None = None
+    output: QFormat | None = None
+    softmax: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.word <= 16:
+            raise FormatError(f"a tensor's word must be 2 to 16 bits, not {self.word}")
+        for fmt in (self.weight, self.output):
+            if fmt is not None:
+                fmt.for_tensor()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings of every layer: the defaults, and the layers that differ."""
+
+    defaults: Settings = field(default_factory=Settings)
+    layers: Mapping[str, Settings] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Settings:
+        return self.layers.get(name, self.defaults)
+
+
+class _Choices(msgspec.Struct, forbid_unknown_fields=True):
+    """One table of the TOML file, as it is spelled; every key is optional."""
+
+    word: int | None = None
+    accumulator: int | str | None = None
+    rounding: Rounding | None = None
+    overflow: Overflow | None = None
+    method: Method | None = None
+    per_channel: bool | None = None
+    weight: str | None = None
+    output: str | None = None
+    softmax: str | float | None = None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    defaults: _Choices = msgspec.field(default_factory=_Choices)
+    layers: dict[str, _Choices] = msgspec.field(default_factory=dict)
+
+
+def load_plan(path: Path, defaults: Settings) -> Plan:
+    """Read a TOML file of formats on top of the defaults.
+
+    Raises:
+        FormatError: the file cannot be read, is no TOML, has an unknown key or an impossible value.
+    """
+    content = files.read(path, MAX_FILE, FormatError)
+    try:
+        read = msgspec.toml.decode(content, type=_File)
+        base = _apply(defaults, read.defaults)
+        return Plan(base, {name: _apply(base, layer) for name, layer in read.layers.items()})
+    except (msgspec.MsgspecError, UnicodeDecodeError, FormatError) as error:
+        raise FormatError(f"{path}: {error}") from None
+
+
+def parse_softmax(text: str | float) -> float | None:
+    """Read ``max``, ``naive`` or the constant to subtract.
+
+    Raises:
+        FormatError: the text is none of these.
+    """
+    named = {"max": None, "naive": 0.0}
+    if text in named:
+        return named[str(text)]
+    try:
+        return float(text)
+    except ValueError:
+        raise FormatError(f"softmax must be max, naive or a number, not {text!r}") from None
+
+
+def _apply(base: Settings, choices: _Choices) -> Settings:
+    chosen: dict[str, Any] = {
+        name: value for name, value in msgspec.structs.asdict(choices).items() if value is not None
+    }
+    if "accumulator" in chosen:
+        chosen["accumulator"] = Accumulator.parse(str(chosen["accumulator"]))
+    if "softmax" in chosen:
+        chosen["softmax"] = parse_softmax(chosen["softmax"])
+    if "weight" in chosen:
+        chosen["weight"] = QFormat.parse(chosen["weight"])
+    if "output" in chosen:
+        chosen = {**_modes(parse_number(chosen["output"])), **chosen}
+        chosen["output"] = chosen.pop("format")
+    assert chosen.keys() <= {f.name for f in fields(Settings)}
+    return replace(base, **chosen)
+
+
+def _modes(number: NumberType) -> dict[str, Any]:
+    """Give the modes that stand in an ``ap_fixed`` type; a key of their own overrules them."""
+    return {name: value for name, value in number._asdict().items() if value is not None}
