@@ -1,0 +1,177 @@
+"""Files are read within bounds and written whole or not at all."""
+
+import gzip
+import os
+import re
+import resource
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fxpnn import files
+from fxpnn.errors import DataError, ModelError
+
+
+@pytest.fixture
+def small_disk() -> Iterator[int]:
+    """Let no file grow beyond a limit, as a full disk would; give the limit in bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    yield 1 << 16
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_read_gives_what_write_wrote(tmp_path: Path) -> None:
+    """The bytes come back, and nothing else lies in the folder."""
+    files.write(tmp_path / "a", b"content")
+    assert files.read(tmp_path / "a", 7, DataError) == b"content"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", "cannot be read: No such file or directory"),
+        ("empty", "must not be empty"),
+        ("large", "must be at most 8 bytes, not 9"),
+        ("folder", "must be a file, not a folder, pipe or device"),
+        ("pipe", "must be a file, not a folder, pipe or device"),
+        ("loop", "cannot be read: Too many levels of symbolic links"),
+        ("large/inside", "cannot be read: Not a directory"),
+    ],
+)
+def test_read_refuses(tmp_path: Path, name: str, message: str) -> None:
+    """What is no file of an allowed size gives one line of the kind that was asked for."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "large").write_bytes(bytes(9))
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ModelError, match=rf"^{re.escape(f'{tmp_path / name}: {message}')}$"):
+        files.read(tmp_path / name, 8, ModelError)
+
+
+def test_unpacked_looks_at_content_not_name(tmp_path: Path) -> None:
+    """Gzip is unpacked without ``.gz``, and anything else is given as it is with it."""
+    (tmp_path / "packed").write_bytes(gzip.compress(b"content"))
+    (tmp_path / "plain.gz").write_bytes(b"content")
+    for name in ("packed", "plain.gz"):
+        with files.unpacked(tmp_path / name, DataError) as stream:
+            assert stream.read() == b"content"
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "behind"),
+    [(0, -1, b""), (0, 12, b""), (0, None, b"behind")],
+    ids=["cut", "cut early", "trailing"],
+)
+def test_unpacked_refuses_broken_gzip(
+    tmp_path: Path, start: int, stop: int | None, behind: bytes
+) -> None:
+    """Gzip that ends early or goes on with something else gives one line."""
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(bytes(range(256)))[start:stop] + behind)
+    start_of_line = re.escape(f"{path}: gzip data must be whole, not cut or damaged: ")
+    with (
+        pytest.raises(DataError, match=f"^{start_of_line}.+$"),
+        files.unpacked(path, DataError) as stream,
+    ):
+        stream.read()
+
+
+def test_unpacked_limit_bounds_bombs() -> None:
+    """A little may unpack to 64 MiB, more to 100 times as much, and nothing to more than 2 GiB."""
+    assert files.unpacked_limit(1) == 64 * 1024**2 + 100
+    assert files.unpacked_limit(10**9) == 2 * 1024**3
+
+
+def test_fill_stops_at_the_end_of_either(tmp_path: Path) -> None:
+    """It never reads more than the memory takes, and says how much arrived."""
+    path = tmp_path / "a"
+    path.write_bytes(bytes(range(100)) * 30_000)
+    for size, arrives in ((2_500_000, 2_500_000), (4_000_000, 3_000_000)):
+        memory = bytearray(size)
+        with path.open("rb") as stream:
+            assert files.fill(stream, memoryview(memory)) == arrives
+            assert stream.tell() == arrives
+        assert memory[:arrives] == path.read_bytes()[:arrives]
+
+
+def test_write_replaces_and_keeps_permissions(tmp_path: Path) -> None:
+    """A file that exists gets new content and stays as private as it was."""
+    path = tmp_path / "private"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    files.write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_write_makes_a_file_as_open_would(tmp_path: Path) -> None:
+    """A new file has the permissions that the user's umask leaves."""
+    (tmp_path / "plain").touch()
+    files.write(tmp_path / "a", b"")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_write_goes_through_a_link(tmp_path: Path) -> None:
+    """The link stays a link, and what it points to is written."""
+    (tmp_path / "link").symlink_to("target")
+    files.write(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing/a", "cannot be written: No such file or directory"),
+        ("file/a", "cannot be written: Not a directory"),
+        ("folder", "must be a file to write to, not a folder, pipe or device"),
+        ("pipe", "must be a file to write to, not a folder, pipe or device"),
+        ("a" * 256, "cannot be written: File name too long"),
+    ],
+)
+def test_write_refuses(tmp_path: Path, name: str, message: str) -> None:
+    """A path that cannot be written gives one line and leaves nothing behind."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match=rf"^{re.escape(f'{tmp_path / name}: {message}')}$"):
+        files.write(tmp_path / name, b"new")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_write_keeps_the_old_file_when_the_disk_is_full(tmp_path: Path, small_disk: int) -> None:
+    """What cannot be written whole is not written: the old file stays, no other appears."""
+    path = tmp_path / "a"
+    files.write(path, b"old")
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: cannot be written: .+ large$"):
+        files.write(path, bytes(small_disk + 1))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_write_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle of a write leaves the old file and no other."""
+
+    def interrupt(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "a"
+    files.write(path, b"old")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        files.write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_sha256_is_the_standard_one() -> None:
+    """The empty content has the digest that the standard names (FIPS 180-4 examples)."""
+    assert files.sha256(b"abc") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
