@@ -1,0 +1,93 @@
+"""Own the folding of ``gain * x + offset`` into the weighted layer before or behind, in float64."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from fxpnn.errors import ModelError
+from fxpnn.layers import Array, Conv2D, Dense, Layer, Shape
+from fxpnn.onnx.graph import Op
+
+FOLD_LIMIT = 1 << 24
+"""The most values that a map per element may be spelled out to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """``gain * x + offset``, not yet folded; both are float64 and broadcast to one image.
+
+    ``op`` is the operator to blame where no layer can take it.
+    """
+
+    gain: Array
+    offset: Array
+    op: Op
+
+    def after(self, before: Self | None) -> Self:
+        """Return the one map that equals ``before``, then this."""
+        if before is None:
+            return self
+        offset = before.offset * self.gain + self.offset
+        return replace(self, gain=before.gain * self.gain, offset=offset)
+
+
+def fold_back(layer: Layer, affine: Affine, shape: Shape) -> Layer | None:
+    """Return the layer with the map of its output, of ``shape``, folded in, or ``None``.
+
+    ``y = gain * (W x + b) + offset`` is ``(gain * W) x + (gain * b + offset)``.
+    """
+    if not isinstance(layer, Dense | Conv2D):
+        return None
+    gain, offset = (per_channel(array, shape) for array in (affine.gain, affine.offset))
+    if gain is None or offset is None:
+        return None
+    weight = layer.weight * gain.reshape(-1, *(1,) * (layer.weight.ndim - 1))
+    return replace(layer, weight=narrow(weight), bias=narrow(layer.bias * gain + offset))
+
+
+def fold_ahead(layer: Dense | Conv2D, affine: Affine, shape: Shape) -> Layer | None:
+    """Return the layer with the map of its input, of ``shape``, folded in, or ``None``.
+
+    ``y = W (gain * x + offset) + b`` is ``(W * gain) x + (W offset + b)``; where a convolution
+    pads with zeros, these lie behind the map, and only an offset of 0 can be folded.
+    """
+    if isinstance(layer, Dense):
+        gain, offset = (np.broadcast_to(array, shape) for array in (affine.gain, affine.offset))
+        bias = layer.weight.astype(np.float64) @ offset + layer.bias
+        return replace(layer, weight=narrow(layer.weight * gain), bias=narrow(bias))
+    gain_, offset_ = (per_channel(array, shape) for array in (affine.gain, affine.offset))
+    if gain_ is None or offset_ is None or (offset_.any() and any(layer.window.padding)):
+        return None
+    gains, offsets = (_by_group(array, layer) for array in (gain_, offset_))
+    bias = (layer.weight * offsets).sum(axis=(1, 2, 3)) + layer.bias
+    return replace(layer, weight=narrow(layer.weight * gains), bias=narrow(bias))
+
+
+def _by_group(values: Array, layer: Conv2D) -> Array:
+    """Lay one value per input map out for the weight: ``(out, in / groups, 1, 1)``."""
+    rows = values.reshape(layer.groups, -1)
+    return np.repeat(rows, len(layer.weight) // layer.groups, axis=0)[:, :, None, None]
+
+
+def per_channel(array: Array, shape: Shape) -> Array | None:
+    """Return the one value per channel of an array that broadcasts to ``shape``, or ``None``."""
+    rows = array.reshape(len(array), -1)
+    if (rows != rows[:, :1]).any():
+        return None
+    return np.broadcast_to(rows[:, 0], shape[:1])
+
+
+def spread(affine: Affine, shape: Shape) -> Affine:
+    """Return the map with a value per element of ``shape``, so that it can be relabelled."""
+    if np.prod(shape, dtype=float) > FOLD_LIMIT:
+        raise ModelError(f"a map per element must have at most 2**24 elements, not {shape}")
+    gain, offset = (np.broadcast_to(array, shape) for array in (affine.gain, affine.offset))
+    return replace(affine, gain=gain, offset=offset)
+
+
+def narrow(array: Array) -> Array:
+    """Return the array as float32 where that loses nothing, else as float64."""
+    with np.errstate(over="ignore", under="ignore"):
+        small = array.astype(np.float32)
+    return small if np.array_equal(small, array) else array.astype(np.float64)

@@ -1,0 +1,102 @@
+"""Own the bytes of an ONNX file: a parsed and checked message, and its tensors as arrays."""
+
+import math
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from fxpnn.errors import ModelError
+from fxpnn.layers import Array
+
+MAX_BYTES = 2**31 - 1
+"""The most bytes that a protobuf message, and so an ONNX file, can have."""
+
+MAX_NODES = 1 << 16
+"""The most nodes that a graph may have; the largest published networks have some thousands."""
+
+OLDEST_OPSET = 7
+"""The opset that broadcasts as numpy does; older ones are refused."""
+
+_BYTES: dict[int, int] = {
+    onnx.TensorProto.FLOAT: 4,
+    onnx.TensorProto.DOUBLE: 8,
+    onnx.TensorProto.FLOAT16: 2,
+    onnx.TensorProto.BFLOAT16: 2,
+    onnx.TensorProto.INT8: 1,
+    onnx.TensorProto.INT16: 2,
+    onnx.TensorProto.INT32: 4,
+    onnx.TensorProto.INT64: 8,
+    onnx.TensorProto.UINT8: 1,
+    onnx.TensorProto.UINT16: 2,
+    onnx.TensorProto.UINT32: 4,
+    onnx.TensorProto.UINT64: 8,
+    onnx.TensorProto.BOOL: 1,
+}
+_HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+
+def parse(content: bytes) -> onnx.ModelProto:
+    """Parse a serialized model; ``check`` judges what is in it.
+
+    Raises:
+        ModelError: the bytes are no ONNX message.
+    """
+    try:
+        model: onnx.ModelProto = onnx.ModelProto.FromString(content)
+    except DecodeError:
+        raise ModelError("must be an ONNX model, not cut, altered or another file") from None
+    return model
+
+
+def check(model: onnx.ModelProto) -> int:
+    """Return the opset of a model that follows the ONNX specification.
+
+    Raises:
+        ModelError: it does not, or its opset or size is outside what fxpnn reads.
+    """
+    if len(model.graph.node) > MAX_NODES:
+        raise ModelError(f"must have at most {MAX_NODES} nodes, not {len(model.graph.node)}")
+    newest = onnx.defs.onnx_opset_version()
+    opsets = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if model.ir_version and opsets and not OLDEST_OPSET <= opsets[0] <= newest:
+        raise ModelError(f"opset must be {OLDEST_OPSET} to {newest}, not {opsets[0]}")
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise ModelError(f"must be a valid ONNX model: {one_line(error)}") from None
+    return int(opsets[0]) if opsets else newest
+
+
+def one_line(error: Exception) -> str:
+    """Reduce the text of another library's error to its first sentence, on one line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def to_array(tensor: onnx.TensorProto) -> Array:
+    """Return a tensor's values; 16-bit floats become float32, which holds them exactly.
+
+    Raises:
+        ModelError: its type is none of numbers, or its dimensions lie about its data.
+    """
+    size = _BYTES.get(tensor.data_type)
+    if size is None:
+        kind = tensor.data_type
+        if kind in onnx.TensorProto.DataType.values():
+            kind = onnx.TensorProto.DataType.Name(kind)
+        raise ModelError(f"tensor {tensor.name}: type must be 8 to 64-bit numbers, not {kind}")
+    wanted = math.prod(tensor.dims)
+    if min(tensor.dims, default=0) < 0 or _count(tensor, size) != wanted:
+        raise ModelError(
+            f"tensor {tensor.name}: must hold the {list(tensor.dims)} values of its dimensions, "
+            f"not {_count(tensor, size):g}"
+        )
+    array: Array = onnx.numpy_helper.to_array(tensor)
+    return array.astype(np.float32) if tensor.data_type in _HALVES else array
+
+
+def _count(tensor: onnx.TensorProto, size: int) -> float:
+    if tensor.HasField("raw_data"):
+        return len(tensor.raw_data) / size
+    return len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type)))

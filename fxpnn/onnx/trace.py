@@ -1,0 +1,152 @@
+"""Own the walk along a graph: what each tensor is so far, and the layers made of the operators."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from fxpnn.errors import ModelError
+from fxpnn.layers import Array, Layer, Shape
+from fxpnn.network import INPUT, MAX_VALUES, Node
+from fxpnn.onnx.affine import Affine, fold_back
+from fxpnn.onnx.graph import Attribute, Graph, Names, Op
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor that depends on the input: node ``source``'s output, then ``affine``.
+
+    ``shape`` leaves the batch out. ``shared`` tells that more than one operator reads it, so that
+    nothing may be folded into its source.
+    """
+
+    source: str
+    shape: Shape
+    shared: bool = False
+    affine: Affine | None = None
+
+
+Result: TypeAlias = Value | Array
+
+
+class RefusalError(ModelError):
+    """An operator that cannot become a layer; ``op`` is the one to blame."""
+
+    def __init__(self, op: Op, reason: str) -> None:
+        super().__init__(f"{op}: {reason}")
+        self.op = op
+
+
+class Trace:
+    """The tensors and nodes so far; handlers read operands from it and emit layers into it.
+
+    A refused tensor has no entry, and what reads it is left out: each refusal is told once.
+    """
+
+    def __init__(self, graph: Graph, shape: Shape, batch: int) -> None:
+        self.batch = batch
+        self.tensors: dict[str, Result] = dict(graph.constants)
+        self.tensors[graph.input.name] = Value(INPUT, shape)
+        self.nodes: dict[str, Node] = {}
+        self.refusals: dict[str, RefusalError] = {}
+        self._uses = graph.uses
+        self._names = Names()
+
+    def run(self, op: Op, handlers: Mapping[str, "Handler"]) -> None:
+        """Bind the output of ``op`` to what its handler returns, or note why that cannot be."""
+        if any(name and name not in self.tensors for name in op.inputs):
+            return
+        try:
+            self.tensors[op.outputs[0]] = self._result(op, handlers)
+        except RefusalError as refusal:
+            self.refusals.setdefault(refusal.op.name, refusal)
+        except ModelError as error:
+            self.refusals.setdefault(op.name, RefusalError(op, str(error)))
+
+    def _result(self, op: Op, handlers: Mapping[str, "Handler"]) -> Result:
+        if op.kind not in handlers:
+            raise ModelError("is not supported")
+        for name in op.outputs[1:]:
+            if self._uses[name]:
+                raise ModelError(f"its further output {name} must not be used")
+        return handlers[op.kind](self, op)
+
+    def operand(self, op: Op, index: int) -> Result:
+        """Return an input, whatever it is; a value may still have an affine map to fold."""
+        if not op.has(index):
+            raise ModelError(f"must have an input {index + 1}")
+        name = op.inputs[index]
+        tensor = self.tensors[name]
+        if isinstance(tensor, Value) and self._uses[name] > 1:
+            return replace(tensor, shared=True)
+        return tensor
+
+    def pending(self, op: Op, index: int = 0) -> Value:
+        """Return an input that depends on the network's; it may have an affine map to fold."""
+        tensor = self.operand(op, index)
+        if not isinstance(tensor, Value):
+            raise ModelError(f"input {index + 1} must depend on the network's input")
+        return tensor
+
+    def value(self, op: Op, index: int = 0) -> Value:
+        """Return an input that depends on the network's and has nothing left to fold."""
+        return self.settle(self.pending(op, index))
+
+    def constant(self, op: Op, index: int) -> Array:
+        """Return an input that does not depend on the network's."""
+        tensor = self.operand(op, index)
+        if isinstance(tensor, Value):
+            raise ModelError(f"input {index + 1} must be a constant")
+        return tensor
+
+    def parameter(self, op: Op, index: int, name: str, default: Attribute = None) -> Attribute:
+        """Return what newer opsets give as a constant input and older ones as an attribute."""
+        return self.constant(op, index).tolist() if op.has(index) else op.get(name, default)
+
+    def emit(self, op: Op, layer: Layer, *values: Value, part: str = "") -> Value:
+        """Append a node with ``op``'s name (and ``part``) that reads ``values``."""
+        shape = layer.shape(*(value.shape for value in values))
+        if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
+            raise ModelError(f"its output must hold 1 to 2**31 values, not {shape}")
+        name = self._names.unique(op.name + part)
+        self.nodes[name] = Node(name, layer, tuple(value.source for value in values))
+        return Value(name, shape)
+
+    def transform(self, op: Op, value: Value, gain: Array, offset: Array) -> Value:
+        """Apply ``gain * x + offset``: folded into the source, or kept for the next layer.
+
+        ``gain`` and ``offset`` broadcast to the value's shape, float64.
+        """
+        affine = Affine(gain, offset, op).after(value.affine)
+        if not value.shared and value.source in self.nodes:
+            node = self.nodes[value.source]
+            if folded := fold_back(node.layer, affine, value.shape):
+                self.nodes[node.name] = replace(node, layer=folded)
+                return replace(value, affine=None)
+        return replace(value, affine=affine)
+
+    def settle(self, value: Value) -> Value:
+        """Return the value if nothing is left to fold.
+
+        Raises:
+            RefusalError: its affine map found no layer; it blames the operator that brought it.
+        """
+        if value.affine is None:
+            return value
+        reason = "must stand beside a convolution or dense layer that it can be folded into"
+        raise RefusalError(value.affine.op, reason)
+
+
+def image_array(array: Array, shape: Shape) -> Array:
+    """Return a constant that broadcasts to ``(batch, *shape)`` without its batch axis, float64."""
+    full = (1,) * (1 + len(shape) - array.ndim) + array.shape
+    if len(full) != 1 + len(shape) or any(
+        a not in (1, b) for a, b in zip(full, (1, *shape), strict=True)
+    ):
+        raise ModelError(f"its constant must fit one image's {shape}, not be {array.shape}")
+    return array.reshape(full[1:]).astype(np.float64)
+
+
+Handler: TypeAlias = Callable[[Trace, Op], Result]

@@ -1,0 +1,81 @@
+"""Own the operators that slide a window, and how ONNX describes windows."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from fxpnn.errors import ModelError
+from fxpnn.layers import AvgPool2D, L2Pool2D, MaxPool2D, Shape, Window
+from fxpnn.onnx.graph import Op
+from fxpnn.onnx.trace import Handler, Trace, Value
+
+
+def window(op: Op, kernel: Sequence[int], shape: Shape) -> Window:
+    """Return the window of a convolution or pool on a map of ``shape``."""
+    if len(kernel) != 2 or len(shape) != 3:
+        raise ModelError(f"its kernel must have two axes on maps, not {len(kernel)} on {shape}")
+    bare = Window(
+        _pair(kernel),
+        _pair(op.get("strides", (1, 1))),
+        dilation=_pair(op.get("dilations", (1, 1))),
+        ceil_mode=bool(op.get("ceil_mode", 0)),
+    )
+    padding = _padding(op, bare, shape)
+    return Window(bare.kernel, bare.stride, padding, bare.dilation, bare.ceil_mode)
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    return cast(tuple[int, int], tuple(values))
+
+
+def _padding(op: Op, bare: Window, shape: Shape) -> tuple[int, int, int, int]:
+    """Return (top, left, bottom, right), ONNX's own order.
+
+    SAME pads so that the output is the input over the stride, rounded up; an odd count goes to the
+    end (UPPER) or the start (LOWER).
+    """
+    mode = op.get("auto_pad", "NOTSET")
+    if mode == "NOTSET":
+        return cast(tuple[int, int, int, int], tuple(op.get("pads", (0, 0, 0, 0))))
+    if mode == "VALID":
+        return 0, 0, 0, 0
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        raise ModelError(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not {mode}")
+    totals = [
+        max((-(-size // stride) - 1) * stride + span - size, 0)
+        for size, stride, span in zip(shape[1:], bare.stride, bare.span, strict=True)
+    ]
+    small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    before, after = (small, large) if mode == "SAME_UPPER" else (large, small)
+    return before[0], before[1], after[0], after[1]
+
+
+def _max_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    return trace.emit(op, MaxPool2D(window(op, op.get("kernel_shape", ()), x.shape)), x)
+
+
+def _average_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    counted = bool(op.get("count_include_pad", 0))
+    layer = AvgPool2D(window(op, op.get("kernel_shape", ()), x.shape), counted)
+    return trace.emit(op, layer, x)
+
+
+def _lp_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    if op.get("p", 2) != 2:
+        raise ModelError(f"p must be 2, not {op.get('p')}")
+    return trace.emit(op, L2Pool2D(window(op, op.get("kernel_shape", ()), x.shape)), x)
+
+
+def _global_average_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    return trace.emit(op, AvgPool2D(window(op, x.shape[1:], x.shape)), x)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "LpPool": _lp_pool,
+    "GlobalAveragePool": _global_average_pool,
+}

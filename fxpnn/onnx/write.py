@@ -1,0 +1,102 @@
+"""Own the writing: network to ONNX, the same bytes for the same network."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
+
+from fxpnn import files
+from fxpnn.errors import ModelError
+from fxpnn.layers import Array, Shape
+from fxpnn.network import INPUT, Network, Node, Scaling
+from fxpnn.onnx.graph import Names
+from fxpnn.onnx.operators import Operator, operators
+
+OPSET, IR_VERSION = 19, 9
+"""The first opset that can say every layer (dilated average pools came last), and its IR."""
+
+
+def save(network: Network, path: Path) -> None:
+    """Write a network as an ONNX file.
+
+    Parameters are written as float32, the type that ONNX Runtime computes in.
+
+    Raises:
+        ModelError: a parameter is beyond float32's range.
+        DataError: the file cannot be written.
+    """
+    files.write(path, to_model(network).SerializeToString(deterministic=True))
+
+
+def to_model(network: Network) -> onnx.ModelProto:
+    """Return the network as an ONNX model with a symbolic batch ``N``.
+
+    Raises:
+        ModelError: a parameter is beyond float32's range.
+    """
+    writer = _Writer(network)
+    for node in network.nodes:
+        writer.write(node, operators(node.layer, network.shapes[node.inputs[0]]))
+    graph = make_graph(
+        writer.nodes,
+        network.name,
+        [_tensor_info(INPUT, network.input_shape)],
+        [_tensor_info(name, network.shapes[name]) for name in network.outputs],
+        writer.weights,
+    )
+    opset = make_opsetid("", OPSET)
+    model = make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="fxpnn")
+    onnx.helper.set_model_props(model, _metadata(network.scaling))
+    return model
+
+
+def _tensor_info(name: str, shape: Shape) -> onnx.ValueInfoProto:
+    return make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", *shape])
+
+
+def _metadata(scaling: Scaling) -> dict[str, str]:
+    return {
+        "fxpnn.scale": repr(scaling.scale),
+        "fxpnn.mean": ",".join(map(repr, scaling.mean)),
+        "fxpnn.std": ",".join(map(repr, scaling.std)),
+    }
+
+
+class _Writer:
+    """The ONNX nodes and weights so far; a layer's output tensor has the name of its node."""
+
+    def __init__(self, network: Network) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self._names = Names()
+        for node in network.nodes:
+            self._names.unique(node.name)
+
+    def write(self, node: Node, chain: tuple[Operator, ...]) -> None:
+        """Append the operators of one layer and their constants."""
+        inputs = list(node.inputs)
+        for operator in chain:
+            last = operator is chain[-1]
+            name = self._names.unique(node.name + operator.part) if operator.part else node.name
+            output = node.name if last else self._names.unique(f"{node.name}.out")
+            reads = [*node.inputs, *inputs] if operator.gates else inputs
+            constants = [self._constant(node, *item) for item in operator.constants.items()]
+            self.nodes.append(
+                make_node(
+                    operator.kind, [*reads, *constants], [output], name, **operator.attributes
+                )
+            )
+            inputs = [output]
+
+    def _constant(self, node: Node, name: str, array: Array | None) -> str:
+        """Append a constant and return its name; what is left out is named by no letters."""
+        if array is None:
+            return ""
+        with np.errstate(over="ignore", under="ignore"):
+            stored = array.astype(np.float32) if array.dtype.kind == "f" else array
+        if not np.isfinite(stored).all():
+            raise ModelError(f"layer {node.name} ({node.op}): {name} must fit float32")
+        name = self._names.unique(f"{node.name}.{name}")
+        self.weights.append(onnx.numpy_helper.from_array(stored, name))
+        return name
