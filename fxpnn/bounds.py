@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fxpnn.cast import Flags, Raw, requantize
+from fxpnn.casting import Flags, Raw, requantize
 from fxpnn.execute import execute
 from fxpnn.fixed import FixedNetwork, FixedNode
 from fxpnn.layers import Conv2D, Dense, L2Pool2D, PRelu, Shape, Softmax

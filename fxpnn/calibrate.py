@@ -18,6 +18,8 @@ SAMPLE = 1 << 18
 BLOCK = 64
 FINER = 6
 """How many fraction bits beyond the range's own ``mse`` tries."""
+HEADROOM, ROOMY_WORD = 1.25, 12
+"""Words this wide leave room beyond what calibration saw: an integer bit costs them nothing."""
 
 
 def fitting(low: float, high: float, word: int, signed: bool = True) -> QFormat:
@@ -40,16 +42,17 @@ def fitting(low: float, high: float, word: int, signed: bool = True) -> QFormat:
     raise AssertionError(f"no format of {word} bits holds {low}..{high}")
 
 
-def choose(values: Array, word: int, method: Method) -> QFormat:
+def choose(values: Array, word: int, method: Method, room: float = 1.0) -> QFormat:
     """Choose the format of ``word`` bits for observed values (or weights).
 
     ``minmax`` covers them all, ``percentile`` all but the largest, ``mse`` has the smallest mean
-    squared error, of equals the widest range.
+    squared error, of equals the widest range. ``room`` widens the range where the data to come may
+    exceed it.
     """
     if method is Method.PERCENTILE:
         limit = float(np.percentile(np.abs(values), PERCENTILE))
         values = np.clip(values, -limit, limit)
-    widest = fitting(float(values.min()), float(values.max()), word)
+    widest = fitting(float(values.min()) * room, float(values.max()) * room, word)
     if method is not Method.MSE:
         return widest
     finer = [QFormat(word, min(widest.frac + extra, 1000)) for extra in range(FINER + 1)]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.bounds import Proof, prove
-from fxpnn.cast import from_float_counted, scale_pixels, to_float
+from fxpnn.casting import from_float_counted, scale_pixels, to_float
 from fxpnn.errors import DataError
 from fxpnn.execute import Tensor, execute
 from fxpnn.fixed import Counts, FixedNetwork, FixedNode

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.cast import Flags, Raw, requantize
+from fxpnn.casting import Flags, Raw, requantize
 from fxpnn.fixed import FixedNode
 from fxpnn.layers import (
     Clip,

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from fxpnn.cast import limits
+from fxpnn.casting import limits
 from fxpnn.qformat import Overflow, QFormat, Rounding
 
 I16: TypeAlias = npt.NDArray[np.int16]

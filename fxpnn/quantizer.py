@@ -9,8 +9,8 @@ import numpy as np
 
 from fxpnn import __version__
 from fxpnn.bounds import Interval, full, prove_node, sum_interval
-from fxpnn.calibrate import choose, fitting, observe
-from fxpnn.cast import from_float, to_float
+from fxpnn.calibrate import HEADROOM, ROOMY_WORD, choose, fitting, observe
+from fxpnn.casting import from_float, to_float
 from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixed import (
     BIAS_BITS,
@@ -176,7 +176,8 @@ class _Build:
             low, high = self._provable(node, layer, weight_formats)
             growth = self._growth(node.name)
             return fitting(low * growth, high * growth, settings.word)
-        return choose(self._seen(node.name), settings.word, settings.method)
+        room = HEADROOM if settings.word >= ROOMY_WORD else 1.0
+        return choose(self._seen(node.name), settings.word, settings.method, room)
 
     def _seen(self, name: str) -> Array:
         """Return what a tensor took on, and those after it that share its format and may exceed."""

@@ -1,0 +1,284 @@
+"""Own the comparison of a fixed network with its float reference: how much is lost, and where."""
+
+import math
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from fxpnn.bounds import Proof
+from fxpnn.calibrate import fitting
+from fxpnn.casting import to_float
+from fxpnn.engine import Engine, Progress, Run, logits_of
+from fxpnn.errors import DataError, ModelError
+from fxpnn.fixed import Counts, FixedNetwork
+from fxpnn.layers import Array, Softmax
+from fxpnn.network import INPUT, Network
+from fxpnn.qformat import QFormat
+from fxpnn.reference import forward, scale
+
+BLOCK = 256
+"""How many images are compared layer by layer at once."""
+
+
+class Accuracy(msgspec.Struct, frozen=True, rename={"reference": "float"}):
+    """Fractions of right predictions; ``None`` where labels or the reference are missing.
+
+    ``loss`` is float minus fixed; ``flips`` counts predictions that differ from the reference's.
+    """
+
+    fixed: float | None = None
+    reference: float | None = None
+    loss: float | None = None
+    flips: int | None = None
+
+
+class LayerReport(msgspec.Struct, frozen=True):
+    """What one layer's integers mean, what overflowed, and how far they are from the floats.
+
+    ``accumulator_bits_needed`` is the narrowest accumulator that provably cannot overflow.
+    ``sqnr_db`` and ``max_abs_error`` are ``None`` without a reference; a layer that is exact has
+    an endless SQNR, which JSON spells null. ``fitting_format`` is the format of the same word that
+    holds every value the reference took on.
+    """
+
+    name: str
+    op: str
+    input_format: str | None
+    weight_format: str | None
+    output_format: str
+    accumulator: str | None
+    accumulator_bits_needed: int | None
+    proved: bool
+    accumulator_overflows: int
+    saturations: int
+    sqnr_db: float | None
+    max_abs_error: float | None
+    fitting_format: str | None = None
+
+
+class SoftmaxReport(msgspec.Struct, frozen=True):
+    """How far the integer softmax is from the true one of the same logits.
+
+    ``argmax_lost`` counts images whose largest output is not that of their largest logit.
+    """
+
+    max_abs_error: float
+    argmax_lost: int
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Wall seconds of the integer engine alone, proofs and compilation not counted."""
+
+    seconds: float
+    images_per_second: float
+    threads: int
+
+
+class Flip(msgspec.Struct, frozen=True):
+    """An image whose prediction changed."""
+
+    index: int
+    label: int | None
+    reference: int
+    fixed: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A comparison; ``flipped`` lists the images whose prediction changed, in order."""
+
+    accuracy: Accuracy
+    layers: tuple[LayerReport, ...]
+    softmax: SoftmaxReport | None
+    timing: Timing
+    flipped: tuple[Flip, ...]
+
+
+@dataclass
+class _Error:
+    """Running sums of a layer's signal and error, and its range."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    largest: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
+
+    def add(self, reference: Array, fixed: Array) -> None:
+        error = fixed - reference
+        self.signal += float(np.square(reference, dtype=np.float64).sum())
+        self.noise += float(np.square(error).sum())
+        self.largest = max(self.largest, float(np.abs(error).max()))
+        self.low = min(self.low, float(reference.min()))
+        self.high = max(self.high, float(reference.max()))
+
+    @property
+    def sqnr_db(self) -> float:
+        if self.noise == 0:
+            return math.inf
+        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+
+
+def compare(
+    network: Network | None,
+    fixed: FixedNetwork,
+    x: Array,
+    y: Array | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Run images through a fixed network and report what it lost, and where.
+
+    Args:
+        network: the float network it came from, or ``None`` to report on the integers alone.
+        fixed: the network of integers.
+        x: images, as ``infer`` takes them.
+        y: labels ``(N,)``, or ``None``.
+        threads: how many the engine uses, by default one per core.
+        progress: called with the number of images done since the last call: each counts once in
+            the integer run, and once more where there is a reference.
+
+    Raises:
+        DataError: the images or labels do not fit.
+        ModelError: the reference has other layers than the fixed network.
+    """
+    return examine(network, fixed, x, y, threads, progress)[0]
+
+
+def examine(
+    network: Network | None,
+    fixed: FixedNetwork,
+    x: Array,
+    y: Array | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Report, Run]:
+    """Do as ``compare`` and give the run's raw results too."""
+    _check_labels(x, y)
+    if network is not None:
+        _check_reference(network, fixed)
+    engine = Engine(fixed)
+    engine.run(x[:1], 1)  # compiled, or read from the cache, before the clock runs
+    workers = threads or os.cpu_count() or 1
+    started = time.perf_counter()
+    run = engine.run(x, workers, [logits_of(fixed)], progress)
+    seconds = time.perf_counter() - started
+    errors: dict[str, _Error] = {}
+    classes = None
+    if network is not None:
+        errors, classes = _trace(network, engine, x, workers, progress)
+    report = Report(
+        _accuracy(run, classes, y),
+        tuple(_layer_reports(fixed, engine.proofs, run, errors)),
+        _softmax_report(fixed, run),
+        Timing(seconds, len(x) / max(seconds, 1e-9), workers),
+        tuple(_flips(run, classes, y)),
+    )
+    return report, run
+
+
+def _check_labels(x: Array, y: Array | None) -> None:
+    if y is not None and y.shape != (len(x),):
+        raise DataError(f"labels must be ({len(x)},), one per image, not {y.shape}")
+
+
+def _check_reference(network: Network, fixed: FixedNetwork) -> None:
+    if dict(network.shapes) != dict(fixed.shapes) or network.outputs != fixed.outputs:
+        odd = set(network.shapes.items()) ^ set(fixed.shapes.items())
+        names = ", ".join(sorted({name for name, _ in odd})) or "outputs"
+        raise ModelError(
+            f"the reference must be the network that {fixed.name} was quantized from; "
+            f"they differ in {names}"
+        )
+
+
+def _trace(
+    network: Network, engine: Engine, x: Array, threads: int, progress: Progress | None
+) -> tuple[dict[str, _Error], npt.NDArray[np.int64]]:
+    """Compare every layer's output, block by block; also give the reference's predictions."""
+    fixed = engine.fixed
+    errors = {name: _Error() for name in fixed.shapes}
+    classes = []
+    for start in range(0, len(x), BLOCK):
+        block = x[start : start + BLOCK]
+        raw = engine.run(block, threads, fixed.shapes).tensors
+        floats = forward(network, scale(block, network.scaling), keep=fixed.shapes)
+        for name, error in errors.items():
+            error.add(floats[name], to_float(raw[name], fixed.formats[name]))
+        classes.append(floats[logits_of(fixed)].reshape(len(block), -1).argmax(1))
+        if progress is not None:
+            progress(len(block))
+    return errors, np.concatenate(classes)
+
+
+def _accuracy(run: Run, classes: Array | None, y: Array | None) -> Accuracy:
+    if y is None:
+        return Accuracy()
+    fixed = float((run.predictions == y).mean())
+    if classes is None:
+        return Accuracy(fixed)
+    right = float((classes == y).mean())
+    return Accuracy(fixed, right, right - fixed, int((classes != run.predictions).sum()))
+
+
+def _flips(run: Run, classes: Array | None, y: Array | None) -> Iterable[Flip]:
+    if classes is None:
+        return
+    for i in map(int, np.flatnonzero(classes != run.predictions)):
+        label = None if y is None else int(y[i])
+        yield Flip(i, label, int(classes[i]), int(run.predictions[i]))
+
+
+def _layer_reports(
+    fixed: FixedNetwork, proofs: dict[str, Proof], run: Run, errors: dict[str, _Error]
+) -> Iterable[LayerReport]:
+    yield _layer_report(fixed, INPUT, None, run.layers[INPUT], errors.get(INPUT))
+    for node in fixed.nodes:
+        proof, error = proofs[node.name], errors.get(node.name)
+        yield _layer_report(fixed, node.name, proof, run.layers[node.name], error)
+
+
+def _layer_report(
+    fixed: FixedNetwork, name: str, proof: Proof | None, counts: Counts, error: _Error | None
+) -> LayerReport:
+    node = None if name == INPUT else fixed[name]
+    output = fixed.formats[name]
+    return LayerReport(
+        name,
+        node.op if node else "Input",
+        ", ".join(str(fixed.formats[source]) for source in node.inputs) if node else None,
+        weight_text(node.weight_formats) if node else None,
+        str(output),
+        str(node.accumulator) if node and node.accumulator else None,
+        proof.bits if proof else None,
+        proof.proved if proof else True,
+        counts.accumulator_overflows,
+        counts.saturations,
+        error.sqnr_db if error else None,
+        error.largest if error else None,
+        str(fitting(error.low, error.high, output.word, output.signed)) if error else None,
+    )
+
+
+def weight_text(formats: tuple[QFormat, ...]) -> str | None:
+    """Print a weight's format, or the coarsest and finest of its channels' formats."""
+    ordered = sorted(set(formats), key=lambda fmt: fmt.frac)
+    if not ordered:
+        return None
+    return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]}..{ordered[-1]}"
+
+
+def _softmax_report(fixed: FixedNetwork, run: Run) -> SoftmaxReport | None:
+    node = fixed[fixed.outputs[0]]
+    if not isinstance(node.layer, Softmax):
+        return None
+    logits = to_float(run.tensors[node.inputs[0]], fixed.formats[node.inputs[0]])
+    axis = node.layer.axis if node.layer.axis < 0 else node.layer.axis + 1
+    powers = np.exp(logits - logits.max(axis, keepdims=True))
+    errors = to_float(run.raw, node.output_format) - powers / powers.sum(axis, keepdims=True)
+    lost = run.raw.argmax(axis) != logits.argmax(axis)
+    return SoftmaxReport(float(np.abs(errors).max()), int(lost.sum()))
