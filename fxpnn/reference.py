@@ -9,6 +9,7 @@ from functools import reduce, singledispatch
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from fxpnn.errors import DataError
 from fxpnn.layers import (
@@ -56,9 +57,9 @@ def scale(x: Array, scaling: Scaling, dtype: npt.DTypeLike = np.float32) -> Arra
         raise DataError(f"images must be uint8 pixels or scaled floats, not {x.dtype}")
     scaled = np.multiply(x, scaling.scale, dtype=dtype)
     if any(scaling.mean):
-        scaled -= _per_channel(np.array(scaling.mean), scaled)
+        scaled -= per_channel(np.array(scaling.mean), scaled)
     if any(std != 1 for std in scaling.std):
-        scaled /= _per_channel(np.array(scaling.std), scaled)
+        scaled /= per_channel(np.array(scaling.std), scaled)
     return scaled
 
 
@@ -148,9 +149,9 @@ def _dense(layer: Dense, x: Array) -> Array:
 def _conv(layer: Conv2D, x: Array) -> Array:
     rows, width = layer.window.output(*x.shape[2:])
     patches = columns(x, layer.window, layer.groups)
-    y = kernel_matrix(layer, x.dtype) @ patches
+    y = multiply(kernel_matrix(layer, x.dtype), patches)
     y = y.reshape(len(x), len(layer.bias), rows, width)
-    y += _per_channel(layer.bias, y)
+    y += per_channel(layer.bias, y)
     return y
 
 
@@ -181,7 +182,7 @@ def _leaky_relu(layer: LeakyRelu, x: Array) -> Array:
 
 @compute.register
 def _prelu(layer: PRelu, x: Array) -> Array:
-    return np.where(x >= 0, x, x * _per_channel(layer.slope, x))
+    return np.where(x >= 0, x, x * per_channel(layer.slope, x))
 
 
 @compute.register
@@ -260,9 +261,9 @@ def _transpose(layer: Transpose, x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """Compute ``1 / (1 + exp(-x))`` without overflow, to full relative precision."""
-    power: Array = np.exp(-np.abs(x))
-    power = np.where(x >= 0, 1, power) / (1 + power)
-    return power
+    power = np.exp(-np.abs(x))
+    share: Array = np.where(x >= 0, 1, power) / (1 + power)
+    return share
 
 
 def batch_axis(axis: int) -> int:
@@ -276,14 +277,29 @@ def kernel_matrix(layer: Conv2D, dtype: npt.DTypeLike) -> Array:
     return matrix.astype(dtype, copy=False)
 
 
+def multiply(kernels: Array, patches: Array) -> Array:
+    """Multiply ``(groups, out, in)`` by each image's ``(N, groups, in, P)``: one matrix per image.
+
+    Where that would be a thin one (a kernel as large as its map has P = 1), all images make one.
+    """
+    images, groups, inputs, places = patches.shape
+    if places >= kernels.shape[1]:
+        return kernels @ patches
+    rows = patches.transpose(1, 0, 3, 2).reshape(groups, images * places, inputs)
+    product: Array = rows @ kernels.swapaxes(1, 2)
+    return product.reshape(groups, images, places, -1).transpose(1, 0, 3, 2)
+
+
 def columns(x: Array, window: Window, groups: int = 1) -> Array:
     """Copy the patch under each window position into a column of a matrix.
 
     A convolution is then ``kernel_matrix @ columns``. Maps ``(N, C, H, W)`` give
     ``(N, groups, C / groups * kernel height * kernel width, H' * W')``.
     """
-    patches = np.stack(list(positions(x, window)), axis=2)
-    return patches.reshape(len(x), groups, -1, math.prod(patches.shape[3:]))
+    (sh, sw), (dh, dw) = window.stride, window.dilation
+    seen = sliding_window_view(padded(x, window), window.span, axis=(2, 3))
+    seen = seen[:, :, ::sh, ::sw, ::dh, ::dw].transpose(0, 1, 4, 5, 2, 3)
+    return seen.reshape(len(x), groups, -1, math.prod(seen.shape[4:]))
 
 
 def positions(x: Array, window: Window, padding: float = 0.0) -> Iterator[Array]:
@@ -326,7 +342,8 @@ def reach(window: Window, height: int, width: int) -> tuple[int, int, int, int]:
 def counts(layer: AvgPool2D, x: Array) -> Array:
     """Count what each window position averages over: ``(1, 1, H', W')``, in ``x``'s dtype.
 
-    Padding counts with ``count_padding``; what hangs over the padded edge never does.
+    Padding counts with ``count_padding``; what hangs over the padded edge never does. A window
+    that sees nothing counts 1: its average is then 0.
     """
     height, width = x.shape[2:]
     top, left, bottom, right = layer.window.padding if layer.count_padding else (0, 0, 0, 0)
@@ -334,9 +351,9 @@ def counts(layer: AvgPool2D, x: Array) -> Array:
     outer = np.subtract(reach(layer.window, height, width), (top, left, bottom, right))
     maps = np.pad(counted, [(0, 0), (0, 0), (outer[0], outer[2]), (outer[1], outer[3])])
     size = layer.window.output(height, width)
-    return reduce(np.add, slide(maps, layer.window, size))
+    return np.maximum(reduce(np.add, slide(maps, layer.window, size)), 1)
 
 
-def _per_channel(values: Array, x: Array) -> Array:
+def per_channel(values: Array, x: Array) -> Array:
     """Shape one value per channel, or one for all, to broadcast over ``(N, channels, ...)``."""
     return values.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 2))

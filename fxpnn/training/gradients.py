@@ -1,0 +1,275 @@
+"""Own backpropagation: the derivative of a cost by every parameter and every value of a network.
+
+A *delta* is the derivative of the cost by a node's output, in the output's shape ``(N, ...)``. For
+a dense or convolution node that is the textbook's delta, the derivative by the weighted sum z.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import singledispatch
+from itertools import repeat
+from math import inf, prod
+from typing import NamedTuple
+
+import numpy as np
+
+from fxpnn.layers import (
+    Add,
+    Array,
+    AvgPool2D,
+    Clip,
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    HardSigmoid,
+    HardSwish,
+    L2Pool2D,
+    Layer,
+    LeakyRelu,
+    MaxPool2D,
+    Pad,
+    PRelu,
+    Relu,
+    Reshape,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Step,
+    Tanh,
+    Transpose,
+    Window,
+)
+from fxpnn.network import INPUT, Network
+from fxpnn.reference import (
+    batch_axis,
+    columns,
+    counts,
+    kernel_matrix,
+    multiply,
+    per_channel,
+    positions,
+    reach,
+    sigmoid,
+    slide,
+)
+from fxpnn.training.parameters import parameter
+
+
+class Gradients(NamedTuple):
+    """Derivatives of a cost: by every parameter it depends on, and by every node's output."""
+
+    parameters: dict[str, Array]
+    deltas: dict[str, Array]
+
+
+def backpropagate(
+    network: Network,
+    values: Mapping[str, Array],
+    deltas: Mapping[str, Array],
+    *,
+    to_input: bool = False,
+) -> Gradients:
+    """Propagate the cost's derivative by some nodes' outputs back to all parameters.
+
+    ``values`` holds every node's output and the input, as ``forward`` keeps them; ``deltas`` the
+    derivatives to start from. Nodes with no parameter behind them get no delta, the input only if
+    ``to_input``.
+    """
+    found, gradients = dict(deltas), dict[str, Array]()
+    wanted = _depending(network, to_input)
+    for node in reversed(network.nodes):
+        if node.name not in found:
+            continue
+        delta, inputs = found[node.name], [values[name] for name in node.inputs]
+        for field, gradient in parameter_gradients(node.layer, delta, *inputs).items():
+            gradients[parameter(node, field)] = gradient
+        if wanted.isdisjoint(node.inputs):
+            continue
+        parts = input_deltas(node.layer, delta, values[node.name], *inputs)
+        for name, part in zip(node.inputs, parts, strict=True):
+            if name in wanted:
+                found[name] = found[name] + part if name in found else part
+    return Gradients(gradients, found)
+
+
+def _depending(network: Network, to_input: bool) -> set[str]:
+    names = {INPUT} if to_input else set[str]()
+    for node in network.nodes:
+        if node.layer.arrays() or not names.isdisjoint(node.inputs):
+            names.add(node.name)
+    return names
+
+
+@singledispatch
+def parameter_gradients(layer: Layer, delta: Array, *inputs: Array) -> dict[str, Array]:
+    """Give the derivative by each array of the layer, summed over the batch."""
+    return {}
+
+
+@parameter_gradients.register
+def _dense_parameters(layer: Dense, delta: Array, x: Array) -> dict[str, Array]:
+    return {"weight": delta.T @ x, "bias": delta.sum(axis=0)}
+
+
+@parameter_gradients.register
+def _conv_parameters(layer: Conv2D, delta: Array, x: Array) -> dict[str, Array]:
+    patches = columns(x, layer.window, layer.groups)
+    deltas = _by_group(delta, layer.groups)
+    if deltas.shape[3] < deltas.shape[2]:  # few positions: a matrix per image would be mostly sums
+        products = np.einsum("ngop,ngkp->gok", deltas, patches, optimize=True)
+    else:
+        products = (patches @ deltas.swapaxes(2, 3)).sum(axis=0).swapaxes(1, 2)
+    return {"weight": products.reshape(layer.weight.shape), "bias": delta.sum(axis=(0, 2, 3))}
+
+
+@parameter_gradients.register
+def _prelu_parameters(layer: PRelu, delta: Array, x: Array) -> dict[str, Array]:
+    others = (0, *range(2, x.ndim))
+    return {"slope": (delta * np.minimum(x, 0)).sum(axis=others)}
+
+
+@singledispatch
+def input_deltas(layer: Layer, delta: Array, output: Array, *inputs: Array) -> tuple[Array, ...]:
+    """Give the derivative by each input of a layer from the derivative by its output."""
+    raise NotImplementedError(type(layer).__name__)
+
+
+@input_deltas.register
+def _dense(layer: Dense, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta @ layer.weight.astype(delta.dtype, copy=False),)
+
+
+@input_deltas.register
+def _conv(layer: Conv2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    kernels = kernel_matrix(layer, delta.dtype).swapaxes(1, 2)
+    patches = multiply(kernels, _by_group(delta, layer.groups))
+    places = patches.reshape(*x.shape[:2], -1, *output.shape[2:])
+    return (_fold(np.moveaxis(places, 2, 0), layer.window, x),)
+
+
+@input_deltas.register
+def _max_pool(layer: MaxPool2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (_fold(_to_first_maximum(layer, delta, output, x), layer.window, x),)
+
+
+def _to_first_maximum(layer: MaxPool2D, delta: Array, output: Array, x: Array) -> Iterator[Array]:
+    """Give each window's delta to the first place that holds its maximum, once."""
+    rest = delta
+    for place in positions(x, layer.window, -inf):
+        part = rest * (place == output)
+        rest = rest - part
+        yield part
+
+
+@input_deltas.register
+def _avg_pool(layer: AvgPool2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    share = delta / counts(layer, x)
+    return (_fold(repeat(share, prod(layer.window.kernel)), layer.window, x),)
+
+
+@input_deltas.register
+def _l2_pool(layer: L2Pool2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    share = np.divide(delta, output, out=np.zeros_like(delta), where=output > 0)
+    return (_fold(repeat(share, prod(layer.window.kernel)), layer.window, x) * x,)
+
+
+@input_deltas.register
+def _relu(layer: Relu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta * (x > 0),)
+
+
+@input_deltas.register
+def _leaky_relu(layer: LeakyRelu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (np.where(x >= 0, delta, delta * layer.slope),)
+
+
+@input_deltas.register
+def _prelu(layer: PRelu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (np.where(x >= 0, delta, delta * per_channel(layer.slope, x)),)
+
+
+@input_deltas.register
+def _clip(layer: Clip, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta * ((x >= layer.low) & (x <= layer.high)),)
+
+
+@input_deltas.register
+def _sigmoid(layer: Sigmoid, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta * output * (1 - output),)
+
+
+@input_deltas.register
+def _tanh(layer: Tanh, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta * (1 - output * output),)
+
+
+@input_deltas.register
+def _silu(layer: Silu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    gate = sigmoid(x)
+    return (delta * (gate + output * (1 - gate)),)
+
+
+@input_deltas.register
+def _hard_sigmoid(layer: HardSigmoid, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta * layer.alpha * ((output > 0) & (output < 1)),)
+
+
+@input_deltas.register
+def _hard_swish(layer: HardSwish, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta * np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0),)
+
+
+@input_deltas.register
+def _step(layer: Step, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (np.zeros_like(delta),)
+
+
+@input_deltas.register
+def _softmax(layer: Softmax, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    mean = (delta * output).sum(axis=batch_axis(layer.axis), keepdims=True)
+    return (output * (delta - mean),)
+
+
+@input_deltas.register
+def _add(layer: Add, delta: Array, output: Array, x: Array, y: Array) -> tuple[Array, ...]:
+    return delta, delta
+
+
+@input_deltas.register
+def _concat(layer: Concat, delta: Array, output: Array, *inputs: Array) -> tuple[Array, ...]:
+    axis = batch_axis(layer.axis)
+    ends = np.cumsum([x.shape[axis] for x in inputs])[:-1]
+    return tuple(np.split(delta, ends, axis=axis))
+
+
+@input_deltas.register
+def _pad(layer: Pad, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    inner = (slice(b, b + n) for (b, _), n in zip(layer.pads, x.shape[1:], strict=True))
+    return (delta[(slice(None), *inner)],)
+
+
+@input_deltas.register(Flatten)
+@input_deltas.register(Reshape)
+def _relabelled(layer: Layer, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta.reshape(x.shape),)
+
+
+@input_deltas.register
+def _transpose(layer: Transpose, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta.transpose(0, *(np.argsort(layer.order) + 1)),)
+
+
+def _by_group(delta: Array, groups: int) -> Array:
+    """Lay maps ``(N, C, H, W)`` out as ``(N, groups, C / groups, H * W)``."""
+    return delta.reshape(len(delta), groups, delta.shape[1] // groups, -1)
+
+
+def _fold(parts: Iterable[Array], window: Window, x: Array) -> Array:
+    """Add up, for each element of ``x``, the parts of all window places that saw it."""
+    height, width = x.shape[2:]
+    top, left, bottom, right = reach(window, height, width)
+    maps = np.zeros((*x.shape[:2], top + height + bottom, left + width + right), x.dtype)
+    places = slide(maps, window, window.output(height, width))
+    for place, part in zip(places, parts, strict=True):
+        place += part
+    return maps[:, :, top : top + height, left : left + width]

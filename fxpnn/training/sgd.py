@@ -1,0 +1,208 @@
+"""Own mini-batch stochastic gradient descent: batches, momentum, learning rate, stop."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from fxpnn.errors import DataError, ModelError
+from fxpnn.layers import Array
+from fxpnn.network import Network
+from fxpnn.reference import check_images, forward, scale
+from fxpnn.training.gradients import backpropagate
+from fxpnn.training.losses import CROSS_ENTROPY, Loss, cost, one_hot
+from fxpnn.training.parameters import parameters, with_parameters
+
+
+class Schedule(Enum):
+    """How the learning rate goes from its first value to the end of training."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    COSINE = "cosine"
+
+    def factor(self, progress: float) -> float:
+        """Give the share of the first rate after ``progress``, 0..1, of all steps."""
+        if self is Schedule.CONSTANT:
+            return 1.0
+        return 1 - progress if self is Schedule.LINEAR else (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to descend: ``velocity = momentum * velocity + gradient; w -= rate * velocity``.
+
+    ``decay`` pulls the weights (no bias) towards 0 as ``decay / 2 * sum(w**2)`` in the cost would.
+
+    Raises:
+        DataError: a number is outside its range.
+    """
+
+    epochs: int = 10
+    batch: int = 32
+    rate: float = 0.1
+    momentum: float = 0.0
+    decay: float = 0.0
+    schedule: Schedule = Schedule.CONSTANT
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise DataError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if not 0 < self.rate < math.inf:
+            raise DataError(f"rate must be more than 0 and finite, not {self.rate}")
+        for name in ("momentum", "decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise DataError(f"{name} must be 0 to less than 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of training: the network after it, and what its batch cost before it.
+
+    ``number`` counts steps from 1 to ``total``, over all epochs; ``epoch`` counts from 1.
+    """
+
+    number: int
+    total: int
+    epoch: int
+    cost: float
+    network: Network
+
+
+def train(
+    network: Network,
+    x: Array,
+    y: Array,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    loss: Loss = CROSS_ENTROPY,
+    masks: Mapping[str, Array] = MappingProxyType({}),
+    dtype: npt.DTypeLike = np.float32,
+    progress: Callable[[Step], object] | None = None,
+) -> Network:
+    """Train a network and give the trained one; as ``descend``, but to the end.
+
+    ``progress`` is called after every step.
+    """
+    for step in descend(network, x, y, recipe, seed=seed, loss=loss, masks=masks, dtype=dtype):
+        network = step.network
+        if progress is not None:
+            progress(step)
+    return network
+
+
+def descend(
+    network: Network,
+    x: Array,
+    y: Array,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    loss: Loss = CROSS_ENTROPY,
+    masks: Mapping[str, Array] = MappingProxyType({}),
+    dtype: npt.DTypeLike = np.float32,
+) -> Iterator[Step]:
+    """Train a network step by step; the same seed gives the same bits on the same machine.
+
+    ``x``, ``(N, *input_shape)``, holds uint8 pixels or scaled floats; ``y`` class labels ``(N,)``
+    or targets of the output's shape. An epoch visits every example once, in an order that the seed
+    decides; its last batch may be smaller. ``masks`` holds, by parameter, 0 where a value may not
+    change and 1 elsewhere, and broadcasts to the parameter's shape.
+
+    Raises:
+        DataError: images, labels or targets do not fit the network.
+        ModelError: the network has several outputs, or the weights run away to infinity.
+    """
+    check_images(network, x)
+    _keep_freed_memory()
+    goals = targets(network, y, len(x), dtype)
+    generator = np.random.default_rng(seed)
+    start = {name: value.astype(dtype) for name, value in parameters(network).items()}
+    network = with_parameters(network, start)
+    velocity = {name: np.zeros_like(value) for name, value in start.items()}
+    batches = math.ceil(len(x) / recipe.batch)
+    total = recipe.epochs * batches
+    for number in range(total):
+        epoch, batch = divmod(number, batches)
+        if batch == 0:
+            order = generator.permutation(len(x))
+        chosen = order[batch * recipe.batch : (batch + 1) * recipe.batch]
+        images = scale(x[chosen], network.scaling, dtype)
+        rate = recipe.rate * recipe.schedule.factor(number / total)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # judged below
+            value, gradients = cost_and_gradients(network, images, goals[chosen], loss)
+            velocity = _velocity(velocity, gradients, network, recipe, masks)
+            network = _moved(network, velocity, rate, epoch)
+        yield Step(number + 1, total, epoch + 1, value, network)
+
+
+def _keep_freed_memory() -> None:
+    """Free one large block, which tells glibc to keep as much when a step frees its arrays.
+
+    Else it returns them to the system, and faulting them in again takes a third of LeNet's time.
+    """
+    np.empty(31 << 20, np.uint8)  # 32 MB is the most it learns from
+
+
+def cost_and_gradients(
+    network: Network, x: Array, y: Array, loss: Loss = CROSS_ENTROPY
+) -> tuple[float, dict[str, Array]]:
+    """Compute a batch's mean cost and its derivative by every parameter, in the dtype of ``x``.
+
+    ``x`` holds scaled floats, ``y`` targets of the output's shape.
+    """
+    values = forward(network, x, x.dtype, keep=network.shapes)
+    value, deltas = cost(loss, network, values, y)
+    return value, backpropagate(network, values, deltas).parameters
+
+
+def targets(network: Network, y: Array, count: int, dtype: npt.DTypeLike = np.float32) -> Array:
+    """Bring labels ``(N,)`` or targets ``(N, ...)`` to the shape of the network's output.
+
+    Raises:
+        DataError: they are not ``count``, no class, or of another shape.
+    """
+    shape = network.shapes[network.outputs[0]]
+    if len(y) != count:
+        raise DataError(f"labels must be as many as the {count} images, not {len(y)}")
+    if y.ndim == 1 and y.dtype.kind in "iu" and len(shape) == 1:
+        return one_hot(y, shape[0], dtype)
+    if y.shape[1:] != shape:
+        raise DataError(f"targets must have the output's shape {shape}, not {y.shape[1:]}")
+    return y.astype(dtype, copy=False)
+
+
+def _velocity(
+    velocity: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    network: Network,
+    recipe: Recipe,
+    masks: Mapping[str, Array],
+) -> dict[str, Array]:
+    values, found = parameters(network), {}
+    for name, change in gradients.items():
+        if recipe.decay and name.endswith(".weight"):
+            change = change + recipe.decay * values[name]
+        if name in masks:
+            change = change * masks[name]
+        found[name] = change + recipe.momentum * velocity[name] if recipe.momentum else change
+    return found
+
+
+def _moved(network: Network, velocity: Mapping[str, Array], rate: float, epoch: int) -> Network:
+    values = parameters(network)
+    for name, change in velocity.items():
+        values[name] = values[name] - rate * change
+        values[name].setflags(write=False)  # so that the layer takes it without a copy
+    try:
+        return with_parameters(network, values)
+    except ModelError as error:
+        raise ModelError(
+            f"training diverged in epoch {epoch + 1}, lower the rate: {error}"
+        ) from None
