@@ -250,8 +250,9 @@ def _leaky_relu(layer: layers.LeakyRelu, unit: Unit, x: int) -> int:
 @compute.register
 def _prelu(layer: layers.PRelu, unit: Unit, x: Ints) -> Ints:
     """``x >= 0 ? x : cast(x * slope[channel])``."""
-    slopes = zip(x, layer.slope.tolist(), unit.product_fracs(len(x)), strict=True)
-    y = [v if v >= 0 else unit.cast(v * s, frac) for vs, s, frac in slopes for v in np.ravel(vs)]
+    planes, fracs = x.reshape(len(x), -1), unit.product_fracs(len(x))
+    slopes = zip(planes, layer.slope.tolist(), fracs, strict=True)
+    y = [v if v >= 0 else unit.cast(v * s, frac) for plane, s, frac in slopes for v in plane]
     return np.array(y, object).reshape(x.shape)
 
 
@@ -345,49 +346,51 @@ def _transpose(layer: layers.Transpose, unit: Unit, x: Ints) -> Ints:
 
 @compute.register
 def _softmax(layer: layers.Softmax, unit: Unit, x: Ints) -> Ints:
-    """``softmax`` (or ``shifted_softmax``) of every vector along the axis, saturated at 32767."""
+    """``exp(x) / sum(exp(x))`` of every vector along the axis, at F = 15, saturated."""
+    probabilities = _largest_first if unit.node.softmax_shift is None else _shifted
     vectors = np.moveaxis(x, layer.axis, -1)
-    shift = unit.node.softmax_shift
     y = []
     for vector in vectors.reshape(-1, vectors.shape[-1]).tolist():
-        p = softmax(unit, vector) if shift is None else shifted_softmax(unit, vector, shift)
-        y += [unit.saturate(v, 32767) for v in p]
+        y += [unit.saturate(p, 32767) for p in probabilities(unit, vector)]
     return np.moveaxis(np.array(y, object).reshape(vectors.shape), -1, layer.axis)
 
 
-def softmax(unit: Unit, x: list[int]) -> list[int]:
-    """Return ``exp(x) / sum(exp(x))`` at F = 15, before it saturates, of at most 4096 values.
-
-    Of 16-bit x, ``d`` takes 17 bits, ``m`` 21, ``e`` 31, ``S`` 43, ``R`` 19 and ``e * R`` 49.
-    """
-    table = unit.table
-    e = []
-    for d in (max(x) - v for v in x):
-        t = half_up(d * LOG2E, unit.frac + 2)
-        n = t >> 16
-        e.append((mantissa(t, table) << 10) >> n if n <= 30 else 0)
-    S = sum(e)  # the maximum's e is 2**30
-    b = S.bit_length() - 1
-    R = divide(1 << (b + 18), S)
+def _largest_first(unit: Unit, x: list[int]) -> list[int]:
+    """Subtract the maximum, so that nothing overflows: S has 43 bits, ``e * R`` 49, p 16."""
+    largest = max(x)
+    e = [exponential(largest - v, unit.frac, unit.table) for v in x]
+    R, b = reciprocal(sum(e))
     return [half_up(v * R, b + 3) for v in e]
 
 
-def shifted_softmax(unit: Unit, x: list[int], shift: int) -> list[int]:
-    """Return ``exp(x - shift) / sum(exp(x - shift))`` at F = 15, every exp a saturating Q7.8 word.
+def exponential(d: int, frac: int, table: list[int]) -> int:
+    """Return ``exp(-d @ frac)`` at F = 30, 31 bits, for a d of 0 or more; of 0 it is 2**30."""
+    t = half_up(d * LOG2E, frac + 2)
+    n = t >> 16
+    return (mantissa(t, table) << 10) >> n if n <= 30 else 0
 
-    This is what hardware that looks for no maximum computes; where every exp is 0, so is each p.
-    """
-    table = unit.table
-    e = []
-    for d in (shift - v for v in x):
-        u = -half_up(-d * LOG2E, unit.frac + 2)
-        n = max(u >> 16, -8)  # 2**8 saturates the word already
-        e.append(unit.saturate(floor_shift(mantissa(u, table), n + 12), 32767))
+
+def reciprocal(S: int) -> tuple[int, int]:
+    """Return ``2**(b + 18) / S``, 19 bits, and b, where ``2**b <= S < 2**(b + 1)``."""
+    b = S.bit_length() - 1
+    return divide(1 << (b + 18), S), b
+
+
+def mantissa(u: int, table: list[int]) -> int:
+    """Return ``2**-(u @ 16 modulo 1)`` at F = 20, 21 bits; ``table[k]`` is ``2**(-k / 256)``."""
+    k, f = (u >> 8) & 255, u & 255
+    return table[k] - (((table[k] - table[k + 1]) * f + 128) >> 8)
+
+
+def _shifted(unit: Unit, x: list[int]) -> list[int]:
+    """Subtract a constant instead, each exp a saturating Q7.8 word; all 0 where all exps are 0."""
+    shift = unit.node.softmax_shift or 0
+    e = [unit.saturate(short_exponential(v - shift, unit.frac, unit.table), 32767) for v in x]
     S = sum(e)
     return [divide(v << 15, S) if S else 0 for v in e]
 
 
-def mantissa(u: int, table: list[int]) -> int:
-    """Return ``2**-(u @ 16 modulo 1)`` at F = 20; ``table[k]`` is ``2**(-k / 256)``."""
-    k, f = (u >> 8) & 255, u & 255
-    return table[k] - (((table[k] - table[k + 1]) * f + 128) >> 8)
+def short_exponential(d: int, frac: int, table: list[int]) -> int:
+    """Return ``exp(d @ frac)`` at F = 8, rounded down; where it is over 2**8, some such number."""
+    u = -half_up(d * LOG2E, frac + 2)
+    return floor_shift(mantissa(u, table), max(u >> 16, -8) + 12)
