@@ -112,6 +112,8 @@ class Engine:
             raws, over = self._pixels
             channels = np.arange(len(raws)).reshape(-1, *[1] * (x.ndim - 2))
             return raws[channels, x], int(over[channels, x].sum()) if over.any() else 0
+        if x.dtype == np.int16:
+            return np.ascontiguousarray(x), 0
         raw, flags = from_float_counted(
             x, self.fixed.input_format, Rounding.NEAREST_EVEN, Overflow.SATURATE, INPUT
         )
@@ -129,13 +131,15 @@ def infer(
 
     Args:
         fixed: the network.
-        x: ``(N, *input_shape)``, uint8 pixels (scaled as the network says) or scaled floats.
+        x: ``(N, *input_shape)``: uint8 pixels (scaled as the network says), scaled floats, or int16
+            raw words of the input's format.
         threads: how many to use, by default one per core; results do not depend on it.
         keep: names of further nodes whose raw output is wanted.
         progress: called with the number of images done since the last call, from any thread.
 
     Raises:
-        DataError: the images are none, of another shape or dtype, or hold NaN.
+        DataError: the images are none, of another shape or dtype, or hold NaN or words that the
+            input's format has not.
     """
     return Engine(fixed).run(x, threads, keep, progress)
 
@@ -145,8 +149,13 @@ def check_images(fixed: FixedNetwork, x: Array) -> None:
     if x.shape[1:] != fixed.input_shape or not len(x):
         wanted = ", ".join(map(str, ("N", *fixed.input_shape)))
         raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
-    if x.dtype != np.uint8 and x.dtype.kind != "f":
-        raise DataError(f"images must be uint8 pixels or scaled floats, not {x.dtype}")
+    if x.dtype not in (np.uint8, np.int16) and x.dtype.kind != "f":
+        raise DataError(
+            f"images must be uint8 pixels, scaled floats or int16 raw words, not {x.dtype}"
+        )
+    fmt = fixed.input_format
+    if x.dtype == np.int16 and (x.min() < fmt.min or x.max() > fmt.max):
+        raise DataError(f"raw words must fit {fmt}, not reach {x.min()}..{x.max()}")
 
 
 def logits_of(fixed: FixedNetwork) -> str:

@@ -346,12 +346,15 @@ def _transpose(layer: layers.Transpose, unit: Unit, x: Ints) -> Ints:
 
 @compute.register
 def _softmax(layer: layers.Softmax, unit: Unit, x: Ints) -> Ints:
-    """``exp(x) / sum(exp(x))`` of every vector along the axis, at F = 15, saturated."""
+    """``exp(x) / sum(exp(x))`` of every vector along the axis, at F = 15.
+
+    1 clips to 32767: that is how Q0.15 spells it, no overflow to be counted.
+    """
     probabilities = _largest_first if unit.node.softmax_shift is None else _shifted
     vectors = np.moveaxis(x, layer.axis, -1)
     y = []
     for vector in vectors.reshape(-1, vectors.shape[-1]).tolist():
-        y += [unit.saturate(p, 32767) for p in probabilities(unit, vector)]
+        y += [min(p, 32767) for p in probabilities(unit, vector)]
     return np.moveaxis(np.array(y, object).reshape(vectors.shape), -1, layer.axis)
 
 

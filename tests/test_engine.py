@@ -1,0 +1,212 @@
+"""The engine computes what the golden model says, in every raw value and every count."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fxpnn import engine, fxp, golden
+from fxpnn.engine import Engine, infer
+from fxpnn.errors import DataError
+from fxpnn.fixed import Counts, FixedNetwork, FixedNode
+from fxpnn.kernels.plain import STEPWISE, SUM_32, SUM_64, WRAPPED
+from fxpnn.layers import Dense, Flatten, Layer, Relu, Softmax, layer_types
+from fxpnn.network import INPUT, Scaling
+from fxpnn.qformat import Accumulator, Overflow, QFormat
+from fxpnn.tables import table_for
+from tests.strategies import NetworkCase, dense_at_limit, fixed_networks
+
+WORD = QFormat(16, 8)
+
+
+def agree(case: NetworkCase) -> None:
+    """Assert that engine and golden model agree in every value and count of every node."""
+    ours = infer(case.fixed, case.raw.astype(np.int16), keep=case.fixed.shapes)
+    truth = golden.run(case.fixed, case.raw)
+    for name, raw in truth.raw.items():
+        assert ours.tensors[name].tolist() == raw.tolist(), name
+        assert ours.layers[name] == truth.counts[name], name
+
+
+@settings(deadline=None)
+@given(case=fixed_networks())
+def test_engine_is_the_golden_model(case: NetworkCase) -> None:
+    """Random graphs of all layers, formats, accumulators and modes give the same bits."""
+    agree(case)
+
+
+@settings(deadline=None, max_examples=40)
+@pytest.mark.parametrize("kind", layer_types().values(), ids=list(layer_types()))
+@given(data=st.data())
+def test_every_layer_is_the_golden_model(kind: type[Layer], data: st.DataObject) -> None:
+    """Each kind of layer alone, with strides, padding, groups, dilation and one-pixel maps."""
+    agree(data.draw(fixed_networks(kinds=(kind,), max_layers=2)))
+
+
+@settings(deadline=None)
+@given(case=dense_at_limit())
+def test_accumulators_at_their_limit(case: NetworkCase) -> None:
+    """Sums that reach the limit at the first, a middle or the last step agree, and their counts."""
+    agree(case)
+
+
+def network(word: int = 48, overflow: Overflow = Overflow.SATURATE) -> FixedNetwork:
+    """Build a 6-5-3 network of full-scale weights with a softmax."""
+    rng = np.random.default_rng(7)
+
+    def dense(name: str, source: str, outs: int, ins: int) -> FixedNode:
+        weight = rng.integers(-32768, 32767, (outs, ins), np.int16, endpoint=True)
+        bias = rng.integers(-(2**30), 2**30, outs)
+        register = Accumulator(word, overflow)
+        return FixedNode(name, Dense(weight, bias), (source,), WORD, (QFormat(16, 15),), register)
+
+    nodes = (
+        FixedNode("flat", Flatten(), (INPUT,), WORD),
+        dense("hidden", "flat", 5, 6),
+        FixedNode("relu", Relu(), ("hidden",), WORD),
+        dense("output", "relu", 3, 5),
+        FixedNode("softmax", Softmax(), ("output",), QFormat(16, 15), table=table_for(Softmax)),
+    )
+    return FixedNetwork("small", (1, 2, 3), WORD, nodes)
+
+
+def images(count: int = 300) -> np.ndarray:
+    """Draw full-scale raw images for ``network``."""
+    return np.random.default_rng(8).integers(-32768, 32767, (count, 1, 2, 3), np.int16)
+
+
+@pytest.mark.parametrize(("word", "overflow"), [(48, Overflow.SATURATE), (24, Overflow.SATURATE)])
+def test_results_do_not_depend_on_threads_or_batch(word: int, overflow: Overflow) -> None:
+    """One thread or three, one batch or many: the same bits and the same counts."""
+    fixed, x = network(word, overflow), images()
+    whole = infer(fixed, x, threads=1)
+    split = infer(fixed, x, threads=3)
+    parts = [infer(fixed, x[i : i + 37]) for i in range(0, len(x), 37)]
+    assert whole.raw.tolist() == split.raw.tolist()
+    assert whole.raw.tolist() == np.concatenate([part.raw for part in parts]).tolist()
+    assert whole.layers == split.layers
+    for name in whole.layers:
+        assert whole.layers[name] == sum((part.layers[name] for part in parts), Counts())
+
+
+def test_callers_may_be_threads_themselves() -> None:
+    """Several threads run one engine at once and each gets its own result."""
+    ready, x = Engine(network(24)), images()
+    expected = ready.run(x).raw
+    with ThreadPoolExecutor(4) as pool:
+        runs = pool.map(lambda _: ready.run(x, threads=2).raw, range(8))
+        assert all((raw == expected).all() for raw in runs)
+
+
+def test_what_is_saved_and_loaded_computes_the_same() -> None:
+    """The file keeps every bit."""
+    fixed = network(30, Overflow.WRAP)
+    again = fxp.loads(fxp.dumps(fixed))
+    assert infer(again, images()).raw.tolist() == infer(fixed, images()).raw.tolist()
+
+
+@pytest.mark.parametrize(
+    ("word", "overflow", "expected"),
+    [
+        (48, Overflow.SATURATE, SUM_64),
+        (48, Overflow.WRAP, SUM_64),
+        (24, Overflow.SATURATE, STEPWISE),
+        (24, Overflow.WRAP, WRAPPED),
+    ],
+)
+def test_only_a_proof_licenses_the_plain_loops(
+    word: int, overflow: Overflow, expected: int
+) -> None:
+    """Full-scale weights need 64-bit sums; a short accumulator is stepped or wrapped."""
+    ready = Engine(network(word, overflow))
+    how = engine.method(ready.fixed["hidden"], ready.proofs["hidden"])
+    assert how is not None
+    assert how.method == expected
+
+
+def test_small_sums_use_32_bits() -> None:
+    """Where the proof says that the products fit 32 bits, so do the loops."""
+    layer = Dense(np.array([[32767, -32768]], np.int16), np.array([2**40]))
+    word = QFormat(16, 0)
+    node = FixedNode("d", layer, (INPUT,), word, (word,), Accumulator())
+    ready = Engine(FixedNetwork("n", (2,), QFormat(15, 0), (node,)))
+    how = engine.method(node, ready.proofs["d"])
+    assert how is not None
+    assert how.method == SUM_32
+    assert ready.run(np.array([[16383, -16384]], np.int16)).raw.tolist() == [[32767]]
+
+
+def test_pixels_floats_and_words_are_one_input() -> None:
+    """A pixel, its scaled float and its raw word give the same bits, per channel too."""
+    pixels = np.arange(12, dtype=np.uint8).reshape(1, 3, 2, 2) * 20
+    scaling = Scaling(1 / 255, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+    node = FixedNode("flat", Flatten(), (INPUT,), QFormat(16, 12))
+    fixed = FixedNetwork("n", (3, 2, 2), QFormat(16, 12), (node,), scaling=scaling)
+    mean = np.reshape(scaling.mean, (3, 1, 1))
+    floats = (pixels * scaling.scale - mean) / np.reshape(scaling.std, (3, 1, 1))
+    raw = infer(fixed, pixels).raw
+    assert raw.tolist() == infer(fixed, floats).raw.tolist()
+    words = np.rint(floats * 4096).astype(np.int16)
+    assert raw.tolist() == infer(fixed, words).raw.tolist()
+    assert raw.tolist() == words.reshape(1, -1).tolist()
+
+
+def test_input_saturations_are_counted() -> None:
+    """Values outside the input's format saturate, and are counted: floats and pixels."""
+    node = FixedNode("flat", Flatten(), (INPUT,), QFormat(8, 8, signed=False))
+    fixed = FixedNetwork("n", (4,), QFormat(8, 8, signed=False), (node,), scaling=Scaling(1 / 128))
+    run = infer(fixed, np.array([[0.5, 1.0, -0.25, np.inf]]))
+    assert run.raw.tolist() == [[128, 255, 0, 255]]
+    assert run.layers[INPUT] == Counts(saturations=3)
+    run = infer(fixed, np.array([[0, 127, 128, 255]], np.uint8))
+    assert run.raw.tolist() == [[0, 254, 255, 255]]
+    assert run.layers[INPUT] == Counts(saturations=2)
+
+
+def test_predictions_are_the_first_maximum_of_the_logits() -> None:
+    """Logits that differ by one count are told apart though their softmax is equal."""
+    table = table_for(Softmax)
+    node = FixedNode("softmax", Softmax(), (INPUT,), QFormat(16, 15), table=table)
+    relu = FixedNode("relu", Relu(), (INPUT,), QFormat(16, 15))
+    node = FixedNode("softmax", Softmax(), ("relu",), QFormat(16, 15), table=table)
+    fixed = FixedNetwork("n", (3,), QFormat(16, 15), (relu, node))
+    run = infer(fixed, np.array([[5, 6, 6], [9, 9, 8]], np.int16))
+    assert run.predictions.tolist() == [1, 0]
+    assert run.probabilities is not None
+    assert run.probabilities.tolist() == (run.raw / 32768).tolist()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((2, 1, 2, 2), np.uint8), "images must be (N, 1, 2, 3) with N of 1 or more, "
+         "not (2, 1, 2, 2)"),
+        (np.zeros((0, 1, 2, 3), np.uint8), "images must be (N, 1, 2, 3) with N of 1 or more, "
+         "not (0, 1, 2, 3)"),
+        (np.zeros((1, 1, 2, 3), np.int32), "images must be uint8 pixels, scaled floats or int16 "
+         "raw words, not int32"),
+        (np.full((1, 1, 2, 3), np.nan), "input[0, 0, 0, 0] must be a number, not NaN"),
+    ],
+)  # fmt: skip
+def test_images_that_do_not_fit(x: np.ndarray, message: str) -> None:
+    """Each is refused in one line."""
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        infer(network(), x)
+
+
+def test_words_outside_the_input_format() -> None:
+    """A raw word that the input's format has not is refused."""
+    node = FixedNode("flat", Flatten(), (INPUT,), QFormat(8, 8, signed=False))
+    fixed = FixedNetwork("n", (1,), QFormat(8, 8, signed=False), (node,))
+    with pytest.raises(DataError, match=r"^raw words must fit UQ0\.8, not reach 256\.\.256$"):
+        infer(fixed, np.array([[256]], np.int16))
+
+
+def test_progress_counts_every_image() -> None:
+    """The callback is told of each image once."""
+    seen: list[int] = []
+    infer(network(), images(), progress=seen.append)
+    assert sum(seen) == 300
