@@ -58,9 +58,10 @@ def _prelu(trace: Trace, op: Op) -> Value:
 
 
 def _clip(trace: Trace, op: Op) -> Value:
-    low = trace.parameter(op, 1, "min", -math.inf)
-    high = trace.parameter(op, 2, "max", math.inf)
-    return trace.emit(op, Clip(_scalar(low), _scalar(high)), trace.value(op))
+    """Emit a clip; where the limits cross, ONNX lets the upper one win."""
+    low = _scalar(trace.parameter(op, 1, "min", -math.inf))
+    high = _scalar(trace.parameter(op, 2, "max", math.inf))
+    return trace.emit(op, Clip(min(low, high), high), trace.value(op))
 
 
 def _greater_or_equal(trace: Trace, op: Op) -> Value:

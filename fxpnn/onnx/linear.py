@@ -24,9 +24,9 @@ def _weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D) -> Value:
 
 
 def _gemm(trace: Trace, op: Op) -> Value:
-    x, weight = trace.pending(op, 0), _floats(trace.constant(op, 1))
-    if op.get("transA", 0):
-        raise ModelError("transA must be 0: the images are the rows of A")
+    x, weight = trace.pending(op, 0, turned=True), _floats(trace.constant(op, 1))
+    if bool(op.get("transA", 0)) != x.turned:
+        raise ModelError("transA must make the images the rows of A")
     if weight.ndim != 2:
         raise ModelError(f"B must be a matrix, not {weight.shape}")
     weight = _scaled(weight if op.get("transB", 0) else weight.T, op.get("alpha", 1.0))
@@ -90,6 +90,14 @@ def _add(trace: Trace, op: Op) -> Result:
     x, array = _value_and_array(a, b)
     offset = image_array(array, x.shape)
     return trace.transform(op, x, np.ones_like(offset), offset)
+
+
+def _sum(trace: Trace, op: Op) -> Value:
+    values = [trace.value(op, i) for i in range(len(op.inputs))]
+    total = values[0]
+    for value in values[1:]:
+        total = trace.emit(op, Add(), total, value)
+    return total
 
 
 def _subtract(trace: Trace, op: Op) -> Value:
@@ -157,6 +165,7 @@ HANDLERS: Mapping[str, Handler] = {
     "Conv": _conv,
     "BatchNormalization": _batch_normalization,
     "Add": _add,
+    "Sum": _sum,
     "Sub": _subtract,
     "Mul": _multiply,
     "Div": _divide,

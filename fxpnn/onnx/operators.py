@@ -57,7 +57,7 @@ class Operator:
 
 @singledispatch
 def operators(layer: Layer, shape: Shape) -> tuple[Operator, ...]:
-    """Return the operators, each reading the one before, that make a layer of inputs of ``shape``."""
+    """Return the operators of a layer, each reading the one before; its input has ``shape``."""
     raise NotImplementedError(type(layer).__name__)
 
 

@@ -15,6 +15,9 @@ MAX_BYTES = 2**31 - 1
 MAX_NODES = 1 << 16
 """The most nodes that a graph may have; the largest published networks have some thousands."""
 
+MAX_RANK = 32
+"""The most axes that a tensor may have."""
+
 OLDEST_OPSET = 7
 """The opset that broadcasts as numpy does; older ones are refused."""
 
@@ -80,23 +83,45 @@ def to_array(tensor: onnx.TensorProto) -> Array:
     Raises:
         ModelError: its type is none of numbers, or its dimensions lie about its data.
     """
-    size = _BYTES.get(tensor.data_type)
-    if size is None:
-        kind = tensor.data_type
-        if kind in onnx.TensorProto.DataType.values():
-            kind = onnx.TensorProto.DataType.Name(kind)
-        raise ModelError(f"tensor {tensor.name}: type must be 8 to 64-bit numbers, not {kind}")
-    wanted = math.prod(tensor.dims)
-    if min(tensor.dims, default=0) < 0 or _count(tensor, size) != wanted:
+    size, wanted = item_bytes(tensor), count(tensor)
+    if _held(tensor, size) != wanted:
         raise ModelError(
             f"tensor {tensor.name}: must hold the {list(tensor.dims)} values of its dimensions, "
-            f"not {_count(tensor, size):g}"
+            f"not {_held(tensor, size):g}"
         )
     array: Array = onnx.numpy_helper.to_array(tensor)
     return array.astype(np.float32) if tensor.data_type in _HALVES else array
 
 
-def _count(tensor: onnx.TensorProto, size: int) -> float:
+def count(tensor: onnx.TensorProto) -> int:
+    """Return how many values a tensor's dimensions promise.
+
+    Raises:
+        ModelError: no tensor has such dimensions.
+    """
+    if len(tensor.dims) > MAX_RANK or min(tensor.dims, default=0) < 0:
+        text = str(list(tensor.dims[:MAX_RANK]))
+        raise ModelError(
+            f"tensor {tensor.name}: must have at most {MAX_RANK} dimensions, not {text}"
+        )
+    return math.prod(tensor.dims)
+
+
+def item_bytes(tensor: onnx.TensorProto) -> int:
+    """Return the bytes that one value of a tensor takes.
+
+    Raises:
+        ModelError: its type is none of numbers.
+    """
+    size = _BYTES.get(tensor.data_type)
+    if size is None:
+        kinds = {code: name for name, code in onnx.TensorProto.DataType.items()}
+        kind = kinds.get(tensor.data_type, tensor.data_type)
+        raise ModelError(f"tensor {tensor.name}: type must be 8 to 64-bit numbers, not {kind}")
+    return size
+
+
+def _held(tensor: onnx.TensorProto, size: int) -> float:
     if tensor.HasField("raw_data"):
         return len(tensor.raw_data) / size
     return len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type)))

@@ -1,6 +1,7 @@
 """Own the reading: ONNX file to message, to normalised graph, to network."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -8,17 +9,21 @@ import onnx
 from fxpnn import files
 from fxpnn.errors import ModelError
 from fxpnn.layers import Shape
-from fxpnn.network import Network, Node, Scaling
+from fxpnn.network import INPUT, Network, Node, Scaling
 from fxpnn.onnx import activation, linear, proto, relabel, window
-from fxpnn.onnx.graph import Graph, normalise
-from fxpnn.onnx.trace import RefusalError, Trace, Value
+from fxpnn.onnx.external import embed
+from fxpnn.onnx.graph import Graph, Op, normalise
+from fxpnn.onnx.relabel import FLOATS
+from fxpnn.onnx.trace import Trace, Value
 
 HANDLERS = {**linear.HANDLERS, **window.HANDLERS, **activation.HANDLERS, **relabel.HANDLERS}
 """What makes a layer of each operator that is supported."""
 
 
-def load(path: Path) -> Network:
+def load(path: Path, shape: Shape | None = None) -> Network:
     """Read a network from an ONNX file.
+
+    ``shape``, without the batch, fixes the input where the file leaves sizes open.
 
     Raises:
         ModelError: the file cannot be read, is no valid ONNX model, or computes what fxpnn cannot;
@@ -26,39 +31,59 @@ def load(path: Path) -> Network:
     """
     content = files.read(path, proto.MAX_BYTES, ModelError)
     try:
-        return from_model(proto.parse(content), path.parent)
+        return from_model(proto.parse(content), path.parent, shape)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 
 
-def from_model(model: onnx.ModelProto, folder: Path | None = None) -> Network:
+def from_model(
+    model: onnx.ModelProto, folder: Path | None = None, shape: Shape | None = None
+) -> Network:
     """Return the network that a model computes; ``folder`` holds its external weights.
 
     Raises:
         ModelError: see ``load``.
     """
+    model = embed(model, folder)
     proto.check(model)
     graph = normalise(model)
-    batch, shape = _input_shape(graph)
-    trace = Trace(graph, shape, batch)
+    value, batch = _input(graph, shape)
+    trace = Trace(graph, value, batch)
     for op in graph.ops:
         trace.run(op, HANDLERS)
     _raise_refusals(trace)
     outputs = _outputs(graph, trace)
-    return Network(graph.name, shape, _live(trace, outputs), outputs, _scaling(model))
+    return Network(graph.name, value.shape, _live(trace, outputs), outputs, _scaling(model))
 
 
-def _input_shape(graph: Graph) -> tuple[int, Shape]:
-    """Return how many images the trace runs, and the shape of one."""
-    name, tensor = graph.input.name, graph.input.type.tensor_type
-    sizes = [dim.dim_value for dim in tensor.shape.dim]
-    if len(sizes) < 2:
-        raise ModelError(
-            f"input {name} must have an axis beside the batch, not {len(sizes)} in all"
-        )
-    if min(sizes[1:]) < 1:
-        raise ModelError(f"input {name} must have sizes of 1 or more, not {sizes[1:]}")
-    return max(sizes[0], 1), tuple(sizes[1:])
+def _input(graph: Graph, given: Shape | None) -> tuple[Value, int]:
+    """Return the network's input, and how many images the trace runs."""
+    where, tensor = f"input {graph.input.name}", graph.input.type.tensor_type
+    sizes = [max(dim.dim_value, 0) for dim in tensor.shape.dim]
+    if given is not None and not tensor.HasField("shape"):
+        sizes = [0] * (1 + len(given))
+    if not 2 <= len(sizes) <= proto.MAX_RANK:
+        raise ModelError(f"{where} must have axes for the batch and more, not {len(sizes)} in all")
+    readers = [op for op in graph.ops if graph.input.name in op.inputs]
+    _check_type(where, tensor.elem_type, readers)
+    turned = len(sizes) == 2 and all(op.kind == "Gemm" and op.get("transA") for op in readers)
+    batch, *fixed = reversed(sizes) if turned else sizes
+    if given is None and 0 in fixed:
+        raise ModelError(f"{where} leaves sizes open; a shape must be given for {_open(fixed)}")
+    shape = tuple(fixed) if given is None else given
+    if len(shape) != len(fixed) or any(f not in (0, s) for f, s in zip(fixed, shape, strict=True)):
+        raise ModelError(f"{where} must be {_open(fixed)}, not {_open(shape)}")
+    return Value(INPUT, shape, turned=turned), max(batch, 1)
+
+
+def _check_type(where: str, kind: int, readers: Sequence[Op]) -> None:
+    """Refuse integers, which ONNX computes with otherwise; a model may cast its pixels itself."""
+    if kind not in FLOATS and not all(op.kind == "Cast" for op in readers):
+        raise ModelError(f"{where} must hold floats, or be cast to them at once")
+
+
+def _open(sizes: Sequence[int]) -> str:
+    return "(" + ", ".join(str(size or "?") for size in sizes) + ")"
 
 
 def _raise_refusals(trace: Trace) -> None:
@@ -71,12 +96,11 @@ def _outputs(graph: Graph, trace: Trace) -> tuple[str, ...]:
     sources = []
     for name in graph.outputs:
         tensor = trace.tensors.get(name)
-        if not isinstance(tensor, Value) or tensor.source not in trace.nodes:
-            raise ModelError(f"output {name} must be computed from the input")
-        try:
-            sources.append(trace.settle(tensor).source)
-        except RefusalError as refusal:
-            raise ModelError(str(refusal)) from None
+        if isinstance(tensor, Value):
+            trace.settle(tensor)
+        if not isinstance(tensor, Value) or tensor.turned or tensor.source == INPUT:
+            raise ModelError(f"output {name} must be computed from the input by a layer")
+        sources.append(tensor.source)
     return tuple(sources)
 
 

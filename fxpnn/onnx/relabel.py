@@ -9,10 +9,12 @@ import onnx
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Concat, Flatten, Layer, Pad, Reshape, Shape, Transpose
 from fxpnn.onnx.affine import spread
+from fxpnn.onnx.fold import section, sizes
 from fxpnn.onnx.graph import Op
+from fxpnn.onnx.proto import MAX_RANK
 from fxpnn.onnx.trace import Handler, Trace, Value
 
-_FLOATS = (
+FLOATS = (
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.DOUBLE,
     onnx.TensorProto.FLOAT16,
@@ -42,7 +44,7 @@ def _reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:
 def _reshape(trace: Trace, op: Op) -> Value:
     x = trace.pending(op)
     full = (trace.batch, *x.shape)
-    wanted = [int(size) for size in trace.constant(op, 1).reshape(-1)]
+    wanted = sizes(trace.constant(op, 1))
     if not op.get("allowzero", 0):
         if any(size == 0 and axis >= len(full) for axis, size in enumerate(wanted)):
             raise ModelError(f"shape must copy axes that are there, not {wanted}")
@@ -66,9 +68,11 @@ def _flatten(trace: Trace, op: Op) -> Value:
 
 
 def _transpose(trace: Trace, op: Op) -> Value:
-    x = trace.pending(op)
+    x = trace.pending(op, turned=True)
     rank = 1 + len(x.shape)
     order = tuple(op.get("perm", range(rank)[::-1]))
+    if order == (1, 0):
+        return replace(x, turned=not x.turned)
     if order[:1] != (0,):
         raise ModelError(f"must keep the images as the first axis, not reorder to {order}")
     layer = Transpose(tuple(axis - 1 for axis in order[1:]))
@@ -87,15 +91,21 @@ def _squeeze(trace: Trace, op: Op) -> Value:
 
 def _unsqueeze(trace: Trace, op: Op) -> Value:
     x = trace.pending(op)
-    sizes = [trace.batch, *x.shape]
+    full = [trace.batch, *x.shape]
     wanted = trace.parameter(op, 1, "axes", ())
-    for axis in sorted(_axes(wanted, len(sizes) + len(wanted))):
-        sizes.insert(axis, 1)
-    return _reshaped(trace, op, x, tuple(sizes))
+    for axis in sorted(_axes(wanted, len(full) + len(wanted))):
+        full.insert(axis, 1)
+    return _reshaped(trace, op, x, tuple(full))
+
+
+def _shape(trace: Trace, op: Op) -> Array:
+    return section(op, (trace.batch, *trace.pending(op).shape))
 
 
 def _axes(values: Sequence[int], rank: int) -> list[int]:
     """Return axes counted from 0; the images' own must not be among them."""
+    if len(values) > MAX_RANK:
+        raise ModelError(f"axes must be at most {MAX_RANK}, not {len(values)}")
     axes = [axis + rank if axis < 0 else axis for axis in values]
     if not all(1 <= axis < rank for axis in axes):
         raise ModelError(f"axes must be 1 to {rank - 1}, not {list(values)}")
@@ -142,7 +152,7 @@ def _dropout(trace: Trace, op: Op) -> Value:
 
 
 def _cast(trace: Trace, op: Op) -> Value:
-    if op.get("to") not in _FLOATS:
+    if op.get("to") not in FLOATS:
         raise ModelError("must cast to a float type")
     return trace.pending(op)
 
@@ -153,6 +163,7 @@ HANDLERS: Mapping[str, Handler] = {
     "Transpose": _transpose,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
+    "Shape": _shape,
     "Pad": _pad,
     "Concat": _concat,
     "Identity": _identity,

@@ -9,8 +9,9 @@ import numpy as np
 
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Layer, Shape
-from fxpnn.network import INPUT, MAX_VALUES, Node
+from fxpnn.network import MAX_VALUES, Node
 from fxpnn.onnx.affine import Affine, fold_back
+from fxpnn.onnx.fold import BUDGET, FOLDERS, fold, size
 from fxpnn.onnx.graph import Attribute, Graph, Names, Op
 
 
@@ -19,13 +20,14 @@ class Value:
     """A tensor that depends on the input: node ``source``'s output, then ``affine``.
 
     ``shape`` leaves the batch out. ``shared`` tells that more than one operator reads it, so that
-    nothing may be folded into its source.
+    nothing may be folded into its source; ``turned`` that its images are columns, not rows.
     """
 
     source: str
     shape: Shape
     shared: bool = False
     affine: Affine | None = None
+    turned: bool = False
 
 
 Result: TypeAlias = Value | Array
@@ -45,14 +47,14 @@ class Trace:
     A refused tensor has no entry, and what reads it is left out: each refusal is told once.
     """
 
-    def __init__(self, graph: Graph, shape: Shape, batch: int) -> None:
+    def __init__(self, graph: Graph, value: Value, batch: int) -> None:
         self.batch = batch
-        self.tensors: dict[str, Result] = dict(graph.constants)
-        self.tensors[graph.input.name] = Value(INPUT, shape)
+        self.tensors: dict[str, Result] = {**graph.constants, graph.input.name: value}
         self.nodes: dict[str, Node] = {}
         self.refusals: dict[str, RefusalError] = {}
         self._uses = graph.uses
         self._names = Names()
+        self._budget = BUDGET
 
     def run(self, op: Op, handlers: Mapping[str, "Handler"]) -> None:
         """Bind the output of ``op`` to what its handler returns, or note why that cannot be."""
@@ -66,6 +68,12 @@ class Trace:
             self.refusals.setdefault(op.name, RefusalError(op, str(error)))
 
     def _result(self, op: Op, handlers: Mapping[str, "Handler"]) -> Result:
+        known = [self.tensors[name] if name else None for name in op.inputs]
+        constants = tuple(tensor for tensor in known if not isinstance(tensor, Value))
+        if op.kind in FOLDERS and len(constants) == len(known):
+            folded = fold(op, constants, self._budget)
+            self._budget -= size(op, constants)
+            return folded
         if op.kind not in handlers:
             raise ModelError("is not supported")
         for name in op.outputs[1:]:
@@ -73,19 +81,21 @@ class Trace:
                 raise ModelError(f"its further output {name} must not be used")
         return handlers[op.kind](self, op)
 
-    def operand(self, op: Op, index: int) -> Result:
+    def operand(self, op: Op, index: int, *, turned: bool = False) -> Result:
         """Return an input, whatever it is; a value may still have an affine map to fold."""
         if not op.has(index):
             raise ModelError(f"must have an input {index + 1}")
         name = op.inputs[index]
         tensor = self.tensors[name]
-        if isinstance(tensor, Value) and self._uses[name] > 1:
-            return replace(tensor, shared=True)
-        return tensor
+        if not isinstance(tensor, Value):
+            return tensor
+        if tensor.turned and not turned:
+            raise ModelError("must have the images as the first axis, not the last")
+        return replace(tensor, shared=tensor.shared or self._uses[name] > 1)
 
-    def pending(self, op: Op, index: int = 0) -> Value:
+    def pending(self, op: Op, index: int = 0, *, turned: bool = False) -> Value:
         """Return an input that depends on the network's; it may have an affine map to fold."""
-        tensor = self.operand(op, index)
+        tensor = self.operand(op, index, turned=turned)
         if not isinstance(tensor, Value):
             raise ModelError(f"input {index + 1} must depend on the network's input")
         return tensor
