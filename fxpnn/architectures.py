@@ -6,7 +6,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fxpnn.errors import ModelError
+from fxpnn import training
+from fxpnn.datasets import Data
+from fxpnn.errors import DataError, ModelError
 from fxpnn.layers import (
     Array,
     AvgPool2D,
@@ -21,7 +23,7 @@ from fxpnn.layers import (
     Window,
 )
 from fxpnn.network import Network, chain
-from fxpnn.training import Recipe, Schedule, Step, train
+from fxpnn.training import Recipe, Schedule, Step
 
 IMAGE = (1, 28, 28)
 CLASSES = 10
@@ -76,10 +78,9 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def train_architecture(
+def train(
     name: str,
-    x: Array,
-    y: Array,
+    data: Data,
     *,
     seed: int = 1,
     epochs: int | None = None,
@@ -87,23 +88,33 @@ def train_architecture(
     rate: float | None = None,
     progress: Callable[[Step], object] | None = None,
 ) -> Network:
-    """Train a known architecture on images ``(N, 1, 28, 28)`` with labels ``(N,)`` of 0 to 9.
+    """Train a known architecture on images ``(N, 1, 28, 28)`` with labels of 0 to 9.
 
-    What is not given is the recipe's. The same seed gives the same bits on the same machine.
+    What is not given is the recipe's. The same seed gives the same bits on the same machine with
+    the same number of BLAS threads. ``progress`` is called after every step.
 
     Raises:
         ModelError: the name is unknown, or the training diverges.
-        DataError: images, labels or numbers of the recipe do not fit.
+        DataError: images, labels or a number of the recipe do not fit.
     """
     known = architecture(name)
+    if data.y is None:
+        raise DataError("labels must be known to train on, not missing")
     recipe = replace(
         known.recipe,
         epochs=known.recipe.epochs if epochs is None else epochs,
         batch=known.recipe.batch if batch is None else batch,
         rate=known.recipe.rate if rate is None else rate,
     )
-    start = known.network(seed)
-    return train(start, x, y, recipe, seed=seed, masks=known.masks, progress=progress)
+    return training.train(
+        known.network(seed),
+        data.x,
+        data.y,
+        recipe,
+        seed=seed,
+        masks=known.masks,
+        progress=progress,
+    )
 
 
 def _mlp(generator: np.random.Generator) -> dict[str, Layer]:
