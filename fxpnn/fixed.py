@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fxpnn.errors import FormatError, ModelError
 from fxpnn.layers import (
+    Add,
     Array,
     AvgPool2D,
     Clip,
@@ -17,6 +18,7 @@ from fxpnn.layers import (
     Dense,
     Flatten,
     HardSigmoid,
+    HardSwish,
     L2Pool2D,
     Layer,
     LeakyRelu,
@@ -30,6 +32,7 @@ from fxpnn.layers import (
     Sigmoid,
     Silu,
     Softmax,
+    Step,
     Tanh,
     Transpose,
 )
@@ -59,6 +62,15 @@ WEIGHTED = (*ACCUMULATES, PRelu, LeakyRelu, HardSigmoid)
 
 TABLED: Mapping[type[Layer], int] = {Sigmoid: 1025, Tanh: 1025, Silu: 1025, Softmax: 257}
 """Layers that look values up, and how many entries their table has."""
+
+INPUT_FRACS: Mapping[type[Layer], tuple[int, int]] = {HardSwish: (-16, 24), Silu: (-12, 56)}
+"""The fraction bits of an input for which the layer's exact values fit 62 bits."""
+
+HARD_SIGMOID_FRACS = 46
+"""The most fraction bits of ``alpha * x``; with fewer than 0 it could not hold 1."""
+
+ADD_APART = 44
+"""The most by which the fraction bits of two summands may differ."""
 
 SOFTMAX_FORMAT = QFormat(16, 15)
 SOFTMAX_CLASSES = 4096
@@ -145,6 +157,10 @@ class FixedNetwork:
         self.scaling.check(self.input_shape)
         object.__setattr__(self, "outputs", self.outputs or (self.nodes[-1].name,))
         check_outputs(self.outputs, shapes)
+        try:
+            self.input_format.for_tensor()
+        except FormatError as error:
+            raise ModelError(f"input: {error}") from None
         formats = {INPUT: self.input_format}
         formats |= {node.name: node.output_format for node in self.nodes}
         for node in self.nodes:
@@ -152,7 +168,6 @@ class FixedNetwork:
                 _check(node, [formats[name] for name in node.inputs], shapes)
             except (FormatError, ModelError) as error:
                 raise ModelError(f"layer {node.name} ({node.op}): {error}") from None
-        self.input_format.for_tensor()
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
         object.__setattr__(self, "formats", MappingProxyType(formats))
 
@@ -170,20 +185,60 @@ def _check(node: FixedNode, formats: list[QFormat], shapes: Mapping[str, Shape])
         raise ModelError(f"output must keep the input's {formats[0]}, not be {node.output_format}")
     if isinstance(layer, ACCUMULATES) != (node.accumulator is not None):
         raise ModelError("an accumulator must stand where products are summed, and only there")
-    if isinstance(layer, Softmax):
-        _check_softmax(node, layer, shapes[node.name])
     for name in (f.name for f in fields(layer) if f.type is Number):
         if not isinstance(getattr(layer, name), int):
             raise ModelError(f"{name} must be an integer, not {getattr(layer, name)}")
     _check_table(node)
+    _check_softmax(node, formats[0], shapes[node.name])
     _check_weights(node)
+    _check_scales(node, formats)
+    _check_limits(layer, formats[0])
 
 
-def _check_softmax(node: FixedNode, layer: Softmax, shape: Shape) -> None:
+def _check_softmax(node: FixedNode, source: QFormat, shape: Shape) -> None:
+    layer, shift = node.layer, node.softmax_shift
+    if not isinstance(layer, Softmax):
+        if shift is not None:
+            raise ModelError("softmax shift must be none where there is no softmax")
+        return
     if node.output_format != SOFTMAX_FORMAT:
         raise ModelError(f"output must be {SOFTMAX_FORMAT}, not {node.output_format}")
     if shape[layer.axis] > SOFTMAX_CLASSES:
         raise ModelError(f"classes must be at most {SOFTMAX_CLASSES}, not {shape[layer.axis]}")
+    if shift is not None and not source.min <= shift <= source.max:
+        raise ModelError(f"softmax shift must be a raw value of the input's {source}, not {shift}")
+
+
+def _check_scales(node: FixedNode, formats: list[QFormat]) -> None:
+    """Check that the layer's exact values fit 62 bits."""
+    layer, fmt = node.layer, formats[0]
+    low, high = INPUT_FRACS.get(type(layer), (fmt.frac, fmt.frac))
+    if not low <= fmt.frac <= high:
+        raise ModelError(
+            f"input must have {low} to {high} fraction bits, not {fmt.frac}; "
+            f"change the format of {node.inputs[0]}, {fmt}"
+        )
+    if isinstance(layer, HardSigmoid):
+        total = fmt.frac + node.weight_formats[0].frac
+        if not 0 <= total <= HARD_SIGMOID_FRACS:
+            raise ModelError(
+                f"fraction bits of input and alpha must add up to 0 to {HARD_SIGMOID_FRACS}, not "
+                f"{total}; change the weight format, {node.weight_formats[0]}"
+            )
+    if isinstance(layer, Add) and (apart := abs(fmt.frac - formats[1].frac)) > ADD_APART:
+        raise ModelError(
+            f"fraction bits of the branches must differ by at most {ADD_APART}, not {apart}; "
+            f"change the format of {node.inputs[0]}, {fmt}, or {node.inputs[1]}, {formats[1]}"
+        )
+
+
+def _check_limits(layer: Layer, source: QFormat) -> None:
+    """Check the raw scalars at the input's format; a step at one beyond the largest never rises."""
+    names = {Clip: ("low", "high"), Pad: ("value",), Step: ("threshold",)}.get(type(layer), ())
+    for name in names:
+        raw = getattr(layer, name)
+        if not source.min <= raw <= source.max + isinstance(layer, Step):
+            raise ModelError(f"{name} must be a raw value of the input's {source}, not {raw}")
 
 
 def _check_table(node: FixedNode) -> None:
@@ -194,6 +249,10 @@ def _check_table(node: FixedNode) -> None:
         raise ModelError(f"table must be {entries or 'no'} int32 entries")
     if np.abs(node.table.astype(np.int64)).max() > 1 << 20:
         raise ModelError("table entries must be at most 2**20")
+    if isinstance(node.layer, Softmax):  # then the maximum's power is 2**30: no sum is 0
+        falls = node.table[0] == 1 << 20 and node.table[-1] == 1 << 19
+        if not falls or np.diff(node.table).max() > 0:
+            raise ModelError("table must fall from 2**20 to 2**19")
 
 
 def _check_weights(node: FixedNode) -> None:
@@ -212,7 +271,8 @@ def _check_weights(node: FixedNode) -> None:
     if len({(f.word, f.signed) for f in node.weight_formats}) > 1:
         raise ModelError("weight formats must differ in their fraction only")
     bias = np.asarray(getattr(node.layer, "bias", getattr(node.layer, "beta", 0)))
-    if bias.dtype != np.int64 or np.abs(bias).max() >= 1 << (BIAS_BITS - 1):
+    limit = 1 << (BIAS_BITS - 1)
+    if bias.dtype != np.int64 or bias.max() >= limit or bias.min() <= -limit:
         raise ModelError(f"bias must be int64 of at most {BIAS_BITS} bits")
 
 

@@ -116,8 +116,8 @@ def infer_shapes(input_shape: Shape, nodes: tuple[Node, ...]) -> dict[str, Shape
     Raises:
         ModelError: the graph is not one, or a layer cannot take its inputs; it names the layer.
     """
-    if not input_shape or min(input_shape) < 1:
-        raise ModelError(f"the input must have one or more axes of 1 or more, not {input_shape}")
+    if not _countable(input_shape):
+        raise ModelError(f"the input must hold 1 to 2**31 values on its axes, not {input_shape}")
     if not nodes:
         raise ModelError("a network must have one or more layers, not none")
     shapes = {INPUT: input_shape}
@@ -136,8 +136,8 @@ def infer_shapes(input_shape: Shape, nodes: tuple[Node, ...]) -> dict[str, Shape
             shape = node.layer.shape(*(shapes[name] for name in node.inputs))
         except ModelError as error:
             raise ModelError(f"{where}: {error}") from None
-        if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
-            raise ModelError(f"{where}: its output must hold 1 to 2**31 values, not {shape}")
+        if not _countable(shape):
+            raise ModelError(f"{where}: output must hold 1 to 2**31 values, not {shape}")
         shapes[node.name] = shape
     return shapes
 
@@ -149,6 +149,10 @@ def check_outputs(outputs: tuple[str, ...], shapes: Mapping[str, Shape]) -> None
             raise ModelError(f"outputs must be names of layers, not {name!r}")
     if len(set(outputs)) != len(outputs):
         raise ModelError(f"outputs must be unique, not {', '.join(outputs)}")
+
+
+def _countable(shape: Shape) -> bool:
+    return min(shape, default=0) >= 1 and math.prod(shape) <= MAX_VALUES
 
 
 def _check_finite(node: Node) -> None:
