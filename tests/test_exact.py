@@ -1,7 +1,6 @@
 """Exact casts against rational arithmetic, and examples worked by hand."""
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -11,44 +10,8 @@ from hypothesis import strategies as st
 from fxpnn.errors import DataError
 from fxpnn.exact import cast_input, cast_raw, divide, floor_shift, half_up, round_quotient, wrap
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
+from tests.oracles import HALF, ROUNDED, cast_rational, exact
 from tests.strategies import Cast, accumulators, casts, formats, near_ties, overflows, roundings
-
-HALF = Fraction(1, 2)
-ROUNDED: dict[Rounding, Callable[[Fraction], int]] = {
-    Rounding.NEAREST_EVEN: round,
-    Rounding.NEAREST_UP: lambda x: math.floor(x + HALF),
-    Rounding.NEAREST_DOWN: lambda x: math.ceil(x - HALF),
-    Rounding.NEAREST_ZERO: lambda x: sign(x) * math.ceil(abs(x) - HALF),
-    Rounding.NEAREST_AWAY: lambda x: sign(x) * math.floor(abs(x) + HALF),
-    Rounding.FLOOR: math.floor,
-    Rounding.ZERO: math.trunc,
-}
-"""Each rounding of a rational, by other arithmetic than a quotient and its rest."""
-
-
-def sign(x: Fraction) -> int:
-    """Return -1, 0 or 1."""
-    return (x > 0) - (x < 0)
-
-
-def exact(value: int, frac: int) -> Fraction:
-    """Return ``value * 2**-frac``."""
-    return value / Fraction(2) ** frac
-
-
-def cast_rational(
-    x: Fraction, target: QFormat, rounding: Rounding, overflow: Overflow
-) -> tuple[int, bool]:
-    """Cast a rational: the oracle, which masks bits where the subject takes a remainder."""
-    rounded = ROUNDED[rounding](x * Fraction(2) ** target.frac)
-    low = target.min
-    if overflow is Overflow.SATURATE_SYMMETRIC and target.signed:
-        low = 1 - 2 ** (target.word - 1)
-    clamped = sorted((low, rounded, target.max))[1]
-    low_bits = rounded & (2**target.word - 1)
-    wrapped = low_bits - (2**target.word if low_bits > target.max else 0)
-    kept = {Overflow.WRAP: wrapped, Overflow.SATURATE_ZERO: 0}.get(overflow, clamped)
-    return (rounded, False) if clamped == rounded else (kept, True)
 
 
 @pytest.mark.parametrize(
