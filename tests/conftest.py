@@ -8,5 +8,10 @@ import os
 import shutil
 import tempfile
 
+from hypothesis import settings
+
 os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fxpnn-numba-")
 atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
+
+settings.register_profile("fxpnn", deadline=None)  # the first example of a kernel compiles it
+settings.load_profile("fxpnn")

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fxpnn import golden
@@ -108,7 +108,6 @@ def test_needed_bits_are_exact(node: FixedNode) -> None:
     assert golden.run(fixed, np.array(inputs)).counts["d"].accumulator_overflows > 0
 
 
-@settings(deadline=None)
 @given(case=fixed_networks())
 def test_no_output_leaves_its_interval(case: NetworkCase) -> None:
     """Every layer's outputs lie in the proved interval; what is proved never overflows."""

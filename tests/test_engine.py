@@ -31,14 +31,13 @@ def agree(case: NetworkCase) -> None:
         assert ours.layers[name] == truth.counts[name], name
 
 
-@settings(deadline=None)
 @given(case=fixed_networks())
 def test_engine_is_the_golden_model(case: NetworkCase) -> None:
     """Random graphs of all layers, formats, accumulators and modes give the same bits."""
     agree(case)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @pytest.mark.parametrize("kind", layer_types().values(), ids=list(layer_types()))
 @given(data=st.data())
 def test_every_layer_is_the_golden_model(kind: type[Layer], data: st.DataObject) -> None:
@@ -46,7 +45,6 @@ def test_every_layer_is_the_golden_model(kind: type[Layer], data: st.DataObject)
     agree(data.draw(fixed_networks(kinds=(kind,), max_layers=2)))
 
 
-@settings(deadline=None)
 @given(case=dense_at_limit())
 def test_accumulators_at_their_limit(case: NetworkCase) -> None:
     """Sums that reach the limit at the first, a middle or the last step agree, and their counts."""

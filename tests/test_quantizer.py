@@ -138,7 +138,7 @@ def test_what_is_proved_saturates_nowhere() -> None:
         assert not any(proof.saturates for proof in prove(fixed).values())
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(word=st.integers(2, 16), per_channel=st.booleans(), method=st.sampled_from(list(Method)))
 def test_every_word_can_be_asked_for(word: int, per_channel: bool, method: Method) -> None:
     """Words of 2 to 16 bits give tensors of that word, and results inside their formats."""

@@ -28,7 +28,7 @@ from tests.strategies import fixed_networks
 KINDS = (Relu, LeakyRelu, Clip, Step, HardSigmoid, HardSwish, Sigmoid, Tanh, Silu)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_answers_are_the_golden_models(kind: type[Layer], data: st.DataObject) -> None:

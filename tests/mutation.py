@@ -1,0 +1,120 @@
+"""Break the arithmetic in a copy, one rule at a time, and print which test catches each.
+
+Run by hand from the project's folder: ``python tests/mutation.py``. Exit status 1 if one survives.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutation(NamedTuple):
+    """A rule, the file that states it, what it says, what to make of it, and tests that watch."""
+
+    rule: str
+    file: str
+    line: str
+    broken: str
+    tests: str
+
+
+MUTATIONS = (
+    Mutation(
+        "the tie rule of a cast, in the kernels",
+        "fxpnn/kernels/arithmetic.py",
+        "return quotient + (quotient & 1)",
+        "return quotient + 1",
+        "tests/test_kernels.py tests/test_engine.py",
+    ),
+    Mutation(
+        "the tie rule of a cast, on arrays",
+        "fxpnn/casting.py",
+        "return np.asarray(floor & 1 == 1)",
+        "return np.asarray(floor & 1 == 0)",
+        "tests/test_casting.py",
+    ),
+    Mutation(
+        "the clamp of the first add, the bias",
+        "fxpnn/kernels/plain.py",
+        "total = min(max(bias[out], low), high)",
+        "total = bias[out]",
+        "tests/test_kernels.py tests/test_engine.py",
+    ),
+    Mutation(
+        "the order of the bias: first, not last",
+        "fxpnn/kernels/plain.py",
+        "total = min(max(bias[out], low), high)\n            overflows += total != bias[out]\n",
+        "total = 0\n",
+        "tests/test_kernels.py tests/test_engine.py",
+    ),
+    Mutation(
+        "the sign of a shift",
+        "fxpnn/execute.py",
+        "shifts = fmt.frac + node.fracs(channels) - node.output_format.frac",
+        "shifts = node.output_format.frac - fmt.frac - node.fracs(channels)",
+        "tests/test_engine.py",
+    ),
+    Mutation(
+        "the maximum that softmax subtracts",
+        "fxpnn/kernels/softmax.py",
+        "highest = np.int64(x[row].max())",
+        "highest = np.int64(x[row][0])",
+        "tests/test_softmax.py tests/test_engine.py",
+    ),
+    Mutation(
+        "the hull with 0 that makes prefixes safe",
+        "fxpnn/bounds.py",
+        "low, high = np.minimum(x.low, 0)[None], np.maximum(x.high, 0)[None]",
+        "low, high = x.low[None], x.high[None]",
+        "tests/test_bounds.py",
+    ),
+)
+
+
+def survivors(copy: Path) -> list[Mutation]:
+    """Run the watching tests against each mutation of the copy; return those that all pass."""
+    alive = []
+    for mutation in MUTATIONS:
+        path = copy / mutation.file
+        source = path.read_text()
+        assert source.count(mutation.line) >= 1, f"{mutation.file} no longer says {mutation.line!r}"
+        path.write_text(source.replace(mutation.line, mutation.broken))
+        caught = first_failure(copy, mutation.tests)
+        path.write_text(source)
+        print(f"{mutation.rule}: {caught or 'SURVIVED'}", flush=True)
+        if caught is None:
+            alive.append(mutation)
+    return alive
+
+
+def first_failure(copy: Path, tests: str) -> str | None:
+    """Return the first test that fails in the copy, or ``None``."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests.split()]
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    assert found or done.returncode == 0, done.stdout + done.stderr
+    return found[1] if found else None
+
+
+def main() -> int:
+    """Copy the project, check that its tests pass unbroken, then break it rule by rule."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache"))
+        watching = " ".join(sorted({test for m in MUTATIONS for test in m.tests.split()}))
+        if broken := first_failure(copy, watching):
+            print(f"the tests fail without a mutation: {broken}")
+            return 1
+        return 1 if survivors(copy) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""The report says what was lost, where and why."""
+
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fxpnn.comparison import Accuracy, compare, examine, weight_text
+from fxpnn.engine import infer
+from fxpnn.errors import DataError, ModelError
+from fxpnn.fixed import FixedNetwork
+from fxpnn.layers import Dense, Flatten, Relu, Softmax
+from fxpnn.network import Network, chain
+from fxpnn.qformat import Accumulator, Overflow, QFormat
+from fxpnn.quantizer import quantize
+from fxpnn.reference import predict
+from fxpnn.settings import Plan, Settings
+
+RNG = np.random.default_rng(5)
+IMAGES = RNG.integers(0, 256, (700, 1, 2, 4), np.uint8)
+
+
+def network() -> Network:
+    """Build an 8-6-3 classifier."""
+    return chain(
+        "small",
+        (1, 2, 4),
+        {
+            "flat": Flatten(),
+            "hidden": Dense(RNG.normal(0, 1, (6, 8)).astype(np.float32), np.zeros(6, np.float32)),
+            "relu": Relu(),
+            "output": Dense(RNG.normal(0, 1, (3, 6)).astype(np.float32), np.zeros(3, np.float32)),
+            "softmax": Softmax(),
+        },
+    )
+
+
+FLOAT = network()
+
+
+def labels(fixed: FixedNetwork) -> np.ndarray:
+    """Take the fixed network's own predictions as the truth."""
+    return examine(None, fixed, IMAGES)[1].predictions
+
+
+def test_sixteen_bits_lose_nothing() -> None:
+    """Per layer: formats, proof, counts and an SQNR that 16 bits promise."""
+    fixed = quantize(FLOAT, IMAGES)
+    report = compare(FLOAT, fixed, IMAGES, labels(fixed))
+    assert report.accuracy == Accuracy(1.0, 1.0, 0.0, 0)
+    assert report.flipped == ()
+    layers = {layer.name: layer for layer in report.layers}
+    assert list(layers) == ["input", "flat", "hidden", "relu", "output", "softmax"]
+    assert layers["flat"].sqnr_db == math.inf
+    hidden = layers["hidden"]
+    assert (hidden.op, hidden.input_format, hidden.accumulator) == ("Dense", "UQ0.8", "48 saturate")
+    assert hidden.proved
+    assert hidden.saturations == hidden.accumulator_overflows == 0
+    assert hidden.sqnr_db is not None
+    assert hidden.sqnr_db > 60
+    assert report.softmax is not None
+    assert report.softmax.max_abs_error <= 2**-15
+    assert report.softmax.argmax_lost == 0
+    assert report.timing.images_per_second == pytest.approx(700 / report.timing.seconds)
+
+
+def test_loss_and_flips_at_three_bits() -> None:
+    """Predictions that changed are counted and listed with their label and both classes."""
+    exact = quantize(FLOAT, IMAGES)
+    rough = quantize(FLOAT, IMAGES, Settings(word=3))
+    y = labels(exact)
+    report = compare(FLOAT, rough, IMAGES, y)
+    predicted = examine(None, rough, IMAGES)[1].predictions
+    changed = np.flatnonzero(predicted != y)
+    assert changed.size > 0
+    assert report.accuracy.flips == changed.size
+    assert report.accuracy.reference == 1.0
+    assert report.accuracy.loss == pytest.approx(changed.size / len(IMAGES))
+    assert [flip.index for flip in report.flipped] == changed.tolist()
+    assert [flip.fixed for flip in report.flipped] == predicted[changed].tolist()
+    assert [flip.reference for flip in report.flipped] == y[changed].tolist()
+    assert [flip.label for flip in report.flipped] == y[changed].tolist()
+
+
+def test_error_is_measured_against_the_reference() -> None:
+    """SQNR and the largest error are those of the values, computed here in one piece."""
+    fixed = quantize(FLOAT, IMAGES, Settings(word=6))
+    hidden = next(layer for layer in compare(FLOAT, fixed, IMAGES).layers if layer.name == "hidden")
+    exact = predict(FLOAT, IMAGES, keep=["hidden"])["hidden"].astype(np.float64)
+    raw = infer(fixed, IMAGES, keep=["hidden"]).tensors["hidden"]
+    error = raw * fixed.formats["hidden"].lsb - exact
+    assert hidden.max_abs_error == np.abs(error).max()
+    ratio = np.square(exact).sum() / np.square(error).sum()
+    assert hidden.sqnr_db == pytest.approx(10 * math.log10(ratio), rel=1e-9)
+
+
+def test_the_format_that_would_have_fitted() -> None:
+    """A format too narrow saturates; the report names the one that holds the float values."""
+    plan = Plan(layers={"hidden": Settings(output=QFormat(16, 15))})
+    layers = compare(FLOAT, quantize(FLOAT, IMAGES, plan), IMAGES).layers
+    hidden = next(layer for layer in layers if layer.name == "hidden")
+    assert hidden.saturations > 0
+    fitted = Plan(layers={"hidden": Settings(output=QFormat.parse(str(hidden.fitting_format)))})
+    layers = compare(FLOAT, quantize(FLOAT, IMAGES, fitted), IMAGES).layers
+    assert next(layer for layer in layers if layer.name == "hidden").saturations == 0
+
+
+def test_an_accumulator_too_short_is_counted() -> None:
+    """Overflows are counted, and the needed bits cure them."""
+    short = Settings(accumulator=Accumulator(16))
+    layers = compare(None, quantize(FLOAT, IMAGES, short), IMAGES).layers
+    hidden = next(layer for layer in layers if layer.name == "hidden")
+    assert hidden.accumulator_overflows > 0
+    assert not hidden.proved
+    assert hidden.accumulator_bits_needed is not None
+    cured = Settings(accumulator=Accumulator(hidden.accumulator_bits_needed, Overflow.WRAP))
+    layers = compare(None, quantize(FLOAT, IMAGES, cured), IMAGES).layers
+    hidden = next(layer for layer in layers if layer.name == "hidden")
+    assert hidden.proved
+    assert hidden.accumulator_overflows == 0
+
+
+def test_the_naive_softmax_is_seen() -> None:
+    """Without the maximum subtracted large logits lose the class, and the report says so."""
+    loud = chain("loud", (3,), {"relu": Relu(), "softmax": Softmax()})
+    x = np.array([[7.0, 6.5, 0.0], [5.0, 7.5, 7.0], [0.0, 0.1, 0.2]])
+    naive = compare(loud, quantize(loud, x, Settings(softmax=0.0)), x)
+    assert naive.softmax is not None
+    assert naive.softmax.argmax_lost == 1
+    assert naive.softmax.max_abs_error > 0.1
+    assert next(layer for layer in naive.layers if layer.name == "softmax").saturations == 5
+    safe = compare(loud, quantize(loud, x), x)
+    assert safe.softmax is not None
+    assert safe.softmax.argmax_lost == 0
+
+
+def test_without_labels_or_reference() -> None:
+    """What cannot be known is None; a network without a softmax has no softmax report."""
+    fixed = quantize(FLOAT, IMAGES)
+    assert compare(FLOAT, fixed, IMAGES).accuracy == Accuracy()
+    report = compare(None, fixed, IMAGES, labels(fixed))
+    assert report.accuracy == Accuracy(1.0, None, None, None)
+    assert {layer.sqnr_db for layer in report.layers} == {None}
+    bare = chain("bare", (1, 2, 4), {"flat": Flatten()})
+    assert compare(bare, quantize(bare, IMAGES), IMAGES).softmax is None
+
+
+def test_progress_counts_both_runs() -> None:
+    """The callback hears of each image once for the integers and once for the reference."""
+    seen: list[int] = []
+    compare(FLOAT, quantize(FLOAT, IMAGES), IMAGES, progress=seen.append)
+    assert sum(seen) == 2 * len(IMAGES)
+
+
+def test_labels_of_another_length() -> None:
+    """Labels must be one per image."""
+    message = "labels must be (700,), one per image, not (699,)"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        compare(FLOAT, quantize(FLOAT, IMAGES), IMAGES, np.zeros(699, np.int64))
+
+
+def test_a_reference_of_other_layers() -> None:
+    """The float network must be the one that was quantized."""
+    other = replace(FLOAT, nodes=FLOAT.nodes[:-1], outputs=("output",))
+    message = (
+        "the reference must be the network that small was quantized from; they differ in softmax"
+    )
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        compare(other, quantize(FLOAT, IMAGES), IMAGES)
+
+
+def test_formats_per_channel_are_a_range() -> None:
+    """The report names the coarsest and the finest."""
+    formats = (QFormat(16, 15), QFormat(16, 12), QFormat(16, 15))
+    assert weight_text(formats) == "Q3.12..Q0.15"
+    assert weight_text(formats[:1]) == "Q0.15"
+    assert weight_text(()) is None
