@@ -5,8 +5,6 @@ itself and all tensors. Reading executes nothing, and believes nothing that it h
 """
 
 import hashlib
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -62,6 +60,18 @@ class _Schema(msgspec.Struct):
     schema: int
 
 
+class _Metadata(msgspec.Struct):
+    fxpnn: str
+
+
+class _Safetensors(msgspec.Struct):
+    metadata: _Metadata = msgspec.field(name="__metadata__")
+
+
+_REFUSALS = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What typed JSON raises: also numbers of too many digits, broken text, arrays without end."""
+
+
 def dumps(fixed: FixedNetwork) -> bytes:
     """Return the bytes of a .fxp file; equal networks give equal bytes."""
     tensors: dict[str, Array] = {}
@@ -89,7 +99,7 @@ def loads(content: bytes) -> FixedNetwork:
     try:
         text = _header_text(content)
         tensors: dict[str, Array] = load_tensors(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
+    except (SafetensorError, KeyError, *_REFUSALS) as error:
         raise ModelError(f"is no .fxp file or is damaged ({_one_line(error)})") from None
     try:
         schema = msgspec.json.decode(text, type=_Schema).schema
@@ -99,7 +109,7 @@ def loads(content: bytes) -> FixedNetwork:
         if header.sha256 != _digest(header, tensors):
             raise ModelError("has been altered: its sha256 does not fit its content")
         return _unpack(header, tensors)
-    except (msgspec.MsgspecError, FxpnnError) as error:
+    except _REFUSALS as error:
         raise ModelError(_one_line(error)) from None
 
 
@@ -209,13 +219,10 @@ def _array(wanted: type, value: object) -> Array:
 
 
 def _header_text(content: bytes) -> str:
-    (length,) = struct.unpack("<Q", content[:8])
+    length = int.from_bytes(content[:8], "little")
     if length > len(content) - 8:
         raise ValueError("its header is longer than the file")
-    text = json.loads(content[8 : 8 + length])["__metadata__"]["fxpnn"]
-    if not isinstance(text, str):
-        raise TypeError("its header is no text")
-    return text
+    return msgspec.json.decode(content[8 : 8 + length], type=_Safetensors).metadata.fxpnn
 
 
 def _digest(header: _Header, tensors: Mapping[str, Array]) -> str:
