@@ -1,5 +1,6 @@
 """Own what a user may choose for a layer, and the TOML file in which it is chosen."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -12,7 +13,9 @@ from fxpnn import files
 from fxpnn.errors import FormatError
 from fxpnn.qformat import Accumulator, NumberType, Overflow, QFormat, Rounding, parse_number
 
-MAX_FILE = 1 << 20
+MAX_FILE = 1 << 18
+MAX_LINE = 1000
+"""The parser's memory grows with the square of the parts of a dotted key, which is one line."""
 
 
 class Method(Enum):
@@ -89,12 +92,15 @@ def load_plan(path: Path, defaults: Settings) -> Plan:
         FormatError: the file cannot be read, is no TOML, has an unknown key or an impossible value.
     """
     content = files.read(path, MAX_FILE, FormatError)
+    if max(map(len, content.splitlines())) > MAX_LINE:
+        raise FormatError(f"{path}: lines must be at most {MAX_LINE} bytes")
     try:
         read = msgspec.toml.decode(content, type=_File)
-        base = _apply(defaults, read.defaults)
-        return Plan(base, {name: _apply(base, layer) for name, layer in read.layers.items()})
-    except (msgspec.MsgspecError, UnicodeDecodeError, FormatError) as error:
+        base = _apply(defaults, read.defaults, "defaults")
+        layers = {name: _apply(base, it, f"layers.{name}") for name, it in read.layers.items()}
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: {error}") from None
+    return Plan(base, layers)
 
 
 def parse_softmax(text: str | float) -> float | None:
@@ -107,12 +113,22 @@ def parse_softmax(text: str | float) -> float | None:
     if text in named:
         return named[str(text)]
     try:
-        return float(text)
+        constant = float(text)
     except ValueError:
-        raise FormatError(f"softmax must be max, naive or a number, not {text!r}") from None
+        constant = math.nan
+    if not math.isfinite(constant):
+        raise FormatError(f"softmax must be max, naive or a number, not {text!r}")
+    return constant
 
 
-def _apply(base: Settings, choices: _Choices) -> Settings:
+def _apply(base: Settings, choices: _Choices, where: str) -> Settings:
+    try:
+        return replace(base, **_chosen(choices))
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}") from None
+
+
+def _chosen(choices: _Choices) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         name: value for name, value in msgspec.structs.asdict(choices).items() if value is not None
     }
@@ -126,7 +142,7 @@ def _apply(base: Settings, choices: _Choices) -> Settings:
         chosen = {**_modes(parse_number(chosen["output"])), **chosen}
         chosen["output"] = chosen.pop("format")
     assert chosen.keys() <= {f.name for f in fields(Settings)}
-    return replace(base, **chosen)
+    return chosen
 
 
 def _modes(number: NumberType) -> dict[str, Any]:
