@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from fxpnn.errors import DataError, FormatError
 from fxpnn.layers import Array
 from fxpnn.network import Network
 from fxpnn.qformat import QFormat
-from fxpnn.reference import forward, scale
+from fxpnn.reference import check_images, forward, scale
 from fxpnn.settings import Method
 
 PERCENTILE = 99.99
@@ -27,8 +28,13 @@ def fitting(low: float, high: float, word: int, signed: bool = True) -> QFormat:
 
     >>> str(fitting(-1.0, 0.5, 16)), str(fitting(-1.0, 1.0, 16)), str(fitting(0, 100, 8))
     ('Q0.15', 'Q1.14', 'Q7.0')
+
+    Raises:
+        FormatError: an end is not finite, or beyond every format.
     """
     largest = max(abs(low), abs(high))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise FormatError(f"a range must be finite to have a format, not {low} to {high}")
     if largest == 0:
         return QFormat(word, word - signed, signed)
     exponent = math.frexp(largest)[1]  # largest < 2**exponent
@@ -39,7 +45,7 @@ def fitting(low: float, high: float, word: int, signed: bool = True) -> QFormat:
             and round(math.ldexp(low, fmt.frac)) >= fmt.min
         ):
             return fmt
-    raise AssertionError(f"no format of {word} bits holds {low}..{high}")
+    raise FormatError(f"a range must fit {word} bits of some format, not be {low} to {high}")
 
 
 def choose(values: Array, word: int, method: Method, room: float = 1.0) -> QFormat:
@@ -63,13 +69,19 @@ def observe(network: Network, x: Array, names: Iterable[str]) -> dict[str, Array
     """Return what each named tensor took on for the images: all of it, or an even sample of it.
 
     The smallest and largest value are always in the sample, which is flat and float32.
+
+    Raises:
+        DataError: the images are not the network's, or a tensor takes on infinity or NaN.
     """
+    check_images(network, x)
     wanted = tuple(names)
     share = max(1, len(x) // BLOCK)
     seen: dict[str, list[Array]] = {name: [] for name in wanted}
     for start in range(0, len(x), BLOCK):
         block = scale(x[start : start + BLOCK], network.scaling)
         for name, values in forward(network, block, keep=wanted).items():
+            if not np.isfinite(values).all():
+                raise DataError(f"{name} must be finite for every calibration image, not overflow")
             seen[name].append(_sample(values.reshape(-1), SAMPLE // share))
     return {name: np.concatenate(parts) for name, parts in seen.items()}
 
