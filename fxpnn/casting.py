@@ -60,7 +60,7 @@ def requantize(
     """Cast exact values of any width up to 62 bits; also say which overflowed.
 
     Args:
-        values: int64 counts of ``2**-frac``, ``|values| <= 2**62``.
+        values: int64 counts of ``2**-frac``, ``|values| < 2**62``.
         frac: fraction bits, one for all or an array that broadcasts.
         target: the format wanted.
         rounding: what to do with the bits that are dropped.
@@ -147,7 +147,8 @@ def scale_pixels(pixels: npt.NDArray[np.uint8], scaling: Scaling) -> Floats:
     """Return ``(pixel * scale - mean) / std``, float64, for (N, channels, ...) pixels."""
     axes = (-1, *[1] * (pixels.ndim - 2))
     mean, std = np.reshape(scaling.mean, axes), np.reshape(scaling.std, axes)
-    return np.asarray((pixels * scaling.scale - mean) / std)
+    with np.errstate(over="ignore"):  # infinity saturates in the cast that follows
+        return np.asarray((pixels * scaling.scale - mean) / std)
 
 
 def _round_shift(values: Raw, shift: Raw, rounding: Rounding) -> Raw:

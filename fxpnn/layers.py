@@ -86,13 +86,13 @@ class Window:
     ceil_mode: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("kernel", "stride", "dilation"):
-            if len(getattr(self, name)) != 2 or min(getattr(self, name)) < 1:
+        for name in ("kernel", "stride", "dilation", "padding"):
+            counts = getattr(self, name)
+            length, least = (4, 0) if name == "padding" else (2, 1)
+            if len(counts) != length or not all(least <= n < 1 << 31 for n in counts):
                 raise ModelError(
-                    f"{name} must be two counts of 1 or more, not {getattr(self, name)}"
+                    f"{name} must be {length} counts of {least} to 2**31 - 1, not {counts}"
                 )
-        if len(self.padding) != 4 or min(self.padding) < 0:
-            raise ModelError(f"padding must be four counts of 0 or more, not {self.padding}")
 
     @property
     def span(self) -> tuple[int, int]:
