@@ -200,6 +200,7 @@ def _connections() -> Array:
     return table
 
 
+COSINE = Schedule.COSINE
 _NEVER = np.zeros(1, np.float32)
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
@@ -209,19 +210,19 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             Architecture(
                 "mlp-784-100-10",
                 _mlp,
-                Recipe(epochs=20, batch=64, rate=0.1, momentum=0.9, schedule=Schedule.COSINE),
+                Recipe(epochs=20, batch=64, rate=0.1, momentum=0.9, decay=3e-4, schedule=COSINE),
                 {"hidden.bias": _NEVER, "output.bias": _NEVER},
             ),
             Architecture(
                 "lenet5",
                 _lenet5,
-                Recipe(epochs=20, batch=64, rate=0.05, momentum=0.9, schedule=Schedule.COSINE),
+                Recipe(epochs=20, batch=64, rate=0.05, momentum=0.9, schedule=COSINE),
                 {"c3.weight": _connections()},
             ),
             Architecture(
                 "lenet5-relu",
                 _lenet5_relu,
-                Recipe(epochs=20, batch=64, rate=0.05, momentum=0.9, schedule=Schedule.COSINE),
+                Recipe(epochs=20, batch=64, rate=0.05, momentum=0.9, schedule=COSINE),
             ),
         )
     }
