@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from fxpnn import layers
 from fxpnn.fixed import (
     ACCUMULATES,
+    ADD_APART,
+    HARD_SIGMOID_FRACS,
+    INPUT_FRACS,
     KEEPS_FORMAT,
     SOFTMAX_FORMAT,
     TABLED,
@@ -37,12 +40,6 @@ from tests.strategies.numbers import (
     tensor_formats,
     words,
 )
-
-ADD_APART = 44
-"""The most that the fraction bits of two summands may differ."""
-
-FRACS = MappingProxyType({layers.HardSwish: (-16, 24), layers.Silu: (-12, 56)})
-"""The fraction bits that a layer's input may have, where not all."""
 
 MAP_KINDS = (layers.Conv2D, layers.MaxPool2D, layers.AvgPool2D, layers.L2Pool2D)
 AXES = MappingProxyType({layers.Dense: 1, **dict.fromkeys(MAP_KINDS, 3)})
@@ -162,7 +159,7 @@ def _kind(draw: Draw, kinds: tuple[type[Layer], ...], read: Tensor) -> type[Laye
 
 
 def _able(kind: type[Layer], read: Tensor) -> bool:
-    low, high = FRACS.get(kind, (-1000, 1000))
+    low, high = INPUT_FRACS.get(kind, (-1000, 1000))
     return len(read.shape) == AXES.get(kind, len(read.shape)) and low <= read.format.frac <= high
 
 
@@ -262,7 +259,7 @@ def _clip(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
 
 
 def _hard_sigmoid(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
-    frac = draw(st.integers(0, 46))
+    frac = draw(st.integers(0, HARD_SIGMOID_FRACS))
     word, signed = draw(words)
     weights = QFormat(word, frac - read.format.frac, signed)
     alpha = draw(raw_values(weights))
@@ -271,7 +268,8 @@ def _hard_sigmoid(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
 
 
 def _step(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
-    return Built(layers.Step(draw(raw_values(read.format))))
+    never = st.just(read.format.max + 1)
+    return Built(layers.Step(draw(raw_values(read.format) | never)))
 
 
 def _softmax(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
