@@ -1,0 +1,91 @@
+"""Own the reading of PNG images: their headers are judged here, their pixels unpacked by Pillow."""
+
+import math
+import struct
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fxpnn import files
+from fxpnn.datasets.idx import listed
+from fxpnn.errors import DataError
+from fxpnn.layers import Array, Shape
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER = struct.Struct(">8sI4sIIBB")
+_CHANNELS = {(8, 0): 1, (8, 2): 3}
+"""Channels for the bit depths and colour types that are read: grey and RGB."""
+
+_PIXELS = 1 << 26
+"""The largest image; beyond it Pillow itself would warn of a decompression bomb."""
+
+
+def is_png(path: Path) -> bool:
+    """Tell whether a file starts as a PNG does."""
+    with files.opened(path, DataError) as file:
+        return file.read(len(_SIGNATURE)) == _SIGNATURE
+
+
+def images_in(folder: Path) -> list[Path]:
+    """List the PNG files of a folder, sorted by name; hidden ones are left out."""
+    images = (path for path in listed(folder) if path.suffix.lower() == ".png")
+    return sorted(path for path in images if not path.name.startswith("."))
+
+
+def read_png(paths: Sequence[Path]) -> Array:
+    """Read images of one size into uint8 ``(N, channels, height, width)``.
+
+    Raises:
+        DataError: Pillow is not installed, or an image is damaged, not 8-bit grey or RGB, of
+            another size than the first, or too large to unpack.
+    """
+    shape = _shape(paths[0])
+    limit = files.unpacked_limit(sum(path.stat().st_size for path in paths))
+    if len(paths) * math.prod(shape) > limit:
+        raise DataError(
+            f"{paths[0]}: must unpack to at most {limit} bytes, not {len(paths)} images of {shape}"
+        )
+    images = np.empty((len(paths), *shape), np.uint8)
+    for image, path in zip(images, paths, strict=True):
+        if (found := _shape(path)) != shape:
+            raise DataError(f"{path}: must be {shape} as {paths[0].name} is, not {found}")
+        image[...] = _pixels(path, shape)
+    return images
+
+
+def _shape(path: Path) -> Shape:
+    with files.opened(path, DataError) as file:
+        start = file.read(_HEADER.size)
+    if len(start) < _HEADER.size:
+        raise DataError(f"{path}: must not end within its PNG header")
+    signature, length, kind, width, height, depth, colour = _HEADER.unpack(start)
+    if (signature, length, kind) != (_SIGNATURE, 13, b"IHDR"):
+        raise DataError(f"{path}: must be a PNG image with its header first")
+    channels = _CHANNELS.get((depth, colour))
+    if channels is None:
+        raise DataError(
+            f"{path}: must be 8-bit grey or RGB, not {depth}-bit of PNG colour type {colour}"
+        )
+    if not 1 <= width * height <= _PIXELS:
+        raise DataError(f"{path}: must have 1 to {_PIXELS} pixels, not {width} x {height}")
+    return channels, height, width
+
+
+def _pixels(path: Path, shape: Shape) -> Array:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise DataError(f"{path}: PNG images need Pillow: pip install 'fxpnn[images]'") from None
+    channels, height, width = shape
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # how Pillow tells of a bad animation
+            with Image.open(path, formats=["PNG"]) as image:
+                image.verify()  # the checksums, which unpacking does not look at
+            with Image.open(path, formats=["PNG"]) as image:
+                pixels = np.frombuffer(image.tobytes(), np.uint8)
+        return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+    except (OSError, EOFError, SyntaxError, ValueError, UserWarning, struct.error) as error:
+        raise DataError(f"{path}: must be a whole PNG, not cut or damaged: {error}") from None
