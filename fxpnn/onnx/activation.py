@@ -59,22 +59,14 @@ def _prelu(trace: Trace, op: Op) -> Value:
 
 def _clip(trace: Trace, op: Op) -> Value:
     """Emit a clip; where the limits cross, ONNX lets the upper one win."""
-    low = _scalar(trace.parameter(op, 1, "min", -math.inf))
-    high = _scalar(trace.parameter(op, 2, "max", math.inf))
+    low = trace.number(op, 1, "min", -math.inf)
+    high = trace.number(op, 2, "max", math.inf)
     return trace.emit(op, Clip(min(low, high), high), trace.value(op))
 
 
 def _greater_or_equal(trace: Trace, op: Op) -> Value:
     """Emit a step; the cast of its truth value to 1.0 and 0.0 changes nothing."""
-    return trace.emit(op, Step(_scalar(trace.constant(op, 1).tolist())), trace.value(op))
-
-
-def _scalar(value: object) -> float:
-    while isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, int | float):
-        return float(value)
-    raise ModelError("its parameters must be single numbers")
+    return trace.emit(op, Step(trace.number(op, 1, "threshold")), trace.value(op))
 
 
 def _softmax(trace: Trace, op: Op) -> Value:

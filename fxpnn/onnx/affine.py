@@ -88,6 +88,5 @@ def spread(affine: Affine, shape: Shape) -> Affine:
 
 def narrow(array: Array) -> Array:
     """Return the array as float32 where that loses nothing, else as float64."""
-    with np.errstate(over="ignore", under="ignore"):
-        small = array.astype(np.float32)
+    small = array.astype(np.float32)
     return small if np.array_equal(small, array) else array.astype(np.float64)

@@ -10,7 +10,7 @@ import onnx
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array
 from fxpnn.onnx.graph import Attribute, Op
-from fxpnn.onnx.proto import MAX_RANK, to_array
+from fxpnn.onnx.proto import MAX_RANK, one_line, to_array
 
 Inputs: TypeAlias = tuple[Array | None, ...]
 """An operator's inputs; ``None`` is an optional one that is left out."""
@@ -28,12 +28,11 @@ def fold(op: Op, inputs: Inputs, budget: int) -> Array:
     if size(op, inputs) > budget:
         raise ModelError(f"must make at most {BUDGET} constant values in all")
     try:
-        with np.errstate(all="ignore"):
-            return np.asarray(FOLDERS[op.kind](op, inputs))
+        return np.asarray(FOLDERS[op.kind](op, inputs))
     except ModelError:
         raise
     except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
-        raise ModelError(f"cannot run on its constants: {' '.join(str(error).split())}") from None
+        raise ModelError(f"cannot run on its constants: {one_line(str(error), 200)}") from None
 
 
 def size(op: Op, inputs: Inputs) -> int:

@@ -10,7 +10,10 @@ import onnx
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array
 from fxpnn.network import INPUT
-from fxpnn.onnx.proto import to_array
+from fxpnn.onnx.proto import one_line, to_array
+
+NAME = 200
+"""The most characters of a layer's name; longer ones are cut."""
 
 Attribute: TypeAlias = Any  # int, float, str, or a list of them, as the operator's schema says
 
@@ -86,7 +89,9 @@ def normalise(model: onnx.ModelProto) -> Graph:
         names = ", ".join(info.name for info in inputs) or "none"
         raise ModelError(f"must have one input, not {len(inputs)}: {names}")
     outputs = tuple(info.name for info in graph.output)
-    return Graph(graph.name, inputs[0], outputs, _ops(model, set(outputs)), constants)
+    return Graph(
+        one_line(graph.name, NAME), inputs[0], outputs, _ops(model, set(outputs)), constants
+    )
 
 
 def _ops(model: onnx.ModelProto, needed: set[str]) -> tuple[Op, ...]:
@@ -94,7 +99,7 @@ def _ops(model: onnx.ModelProto, needed: set[str]) -> tuple[Op, ...]:
     live = []
     for node in reversed(model.graph.node):
         if needed.intersection(node.output):
-            needed.update(node.input)
+            needed.update(filter(None, node.input))
             live.append(node)
     names = Names()
     return tuple(_op(node, opsets, names) for node in reversed(live))
@@ -104,7 +109,7 @@ def _op(node: onnx.NodeProto, opsets: Mapping[str, int], names: Names) -> Op:
     domain = _domain(node.domain)
     return Op(
         kind=f"{domain}.{node.op_type}" if domain else node.op_type,
-        name=names.unique(node.name or next(filter(None, node.output))),
+        name=names.unique(one_line(node.name or next(filter(None, node.output)), NAME)),
         opset=opsets.get(domain, 0),
         inputs=tuple(node.input),
         outputs=tuple(node.output),

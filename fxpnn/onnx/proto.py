@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array
@@ -49,32 +49,46 @@ def parse(content: bytes) -> onnx.ModelProto:
         model: onnx.ModelProto = onnx.ModelProto.FromString(content)
     except DecodeError:
         raise ModelError("must be an ONNX model, not cut, altered or another file") from None
+    for info in [*model.graph.input, *model.graph.output]:
+        if info.type.HasField("tensor_type"):  # the checker wants a shape; many files leave it out
+            info.type.tensor_type.shape.SetInParent()
     return model
 
 
-def check(model: onnx.ModelProto) -> int:
-    """Return the opset of a model that follows the ONNX specification.
+def check(model: onnx.ModelProto) -> None:
+    """Accept only a model that follows the ONNX specification.
 
     Raises:
         ModelError: it does not, or its opset or size is outside what fxpnn reads.
     """
     if len(model.graph.node) > MAX_NODES:
         raise ModelError(f"must have at most {MAX_NODES} nodes, not {len(model.graph.node)}")
+    _check_text(model)
     newest = onnx.defs.onnx_opset_version()
-    opsets = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
-    if model.ir_version and opsets and not OLDEST_OPSET <= opsets[0] <= newest:
-        raise ModelError(f"opset must be {OLDEST_OPSET} to {newest}, not {opsets[0]}")
+    for opset in model.opset_import:
+        if opset.domain in ("", "ai.onnx") and not OLDEST_OPSET <= opset.version <= newest:
+            raise ModelError(f"opset must be {OLDEST_OPSET} to {newest}, not {opset.version}")
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
-        raise ModelError(f"must be a valid ONNX model: {one_line(error)}") from None
-    return int(opsets[0]) if opsets else newest
+        raise ModelError(f"must be a valid ONNX model: {one_line(str(error), 200)}") from None
 
 
-def one_line(error: Exception) -> str:
-    """Reduce the text of another library's error to its first sentence, on one line."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else f"{text[:200]}..."
+def _check_text(message: Message) -> None:
+    """Refuse text that is not UTF-8, which protobuf hands on as bytes."""
+    for field, value in message.ListFields():
+        items = [value] if isinstance(value, str | bytes | Message) else value
+        if field.type == field.TYPE_MESSAGE:
+            for item in items:
+                _check_text(item)
+        elif field.type == field.TYPE_STRING and any(isinstance(item, bytes) for item in items):
+            raise ModelError(f"its {field.name} must be UTF-8 text")
+
+
+def one_line(text: str, limit: int) -> str:
+    """Put text of a file or another library on one line that a terminal can print."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    return line if len(line) <= limit else f"{line[:limit]}..."
 
 
 def to_array(tensor: onnx.TensorProto) -> Array:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from fxpnn import files
@@ -33,7 +34,7 @@ def load(path: Path, shape: Shape | None = None) -> Network:
     try:
         return from_model(proto.parse(content), path.parent, shape)
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+        raise ModelError(f"{path}: {proto.one_line(str(error), 2000)}") from None
 
 
 def from_model(
@@ -49,8 +50,9 @@ def from_model(
     graph = normalise(model)
     value, batch = _input(graph, shape)
     trace = Trace(graph, value, batch)
-    for op in graph.ops:
-        trace.run(op, HANDLERS)
+    with np.errstate(all="ignore"):  # Network names what is not finite
+        for op in graph.ops:
+            trace.run(op, HANDLERS)
     _raise_refusals(trace)
     outputs = _outputs(graph, trace)
     return Network(graph.name, value.shape, _live(trace, outputs), outputs, _scaling(model))
@@ -60,13 +62,14 @@ def _input(graph: Graph, given: Shape | None) -> tuple[Value, int]:
     """Return the network's input, and how many images the trace runs."""
     where, tensor = f"input {graph.input.name}", graph.input.type.tensor_type
     sizes = [max(dim.dim_value, 0) for dim in tensor.shape.dim]
-    if given is not None and not tensor.HasField("shape"):
+    if given is not None and not sizes:
         sizes = [0] * (1 + len(given))
     if not 2 <= len(sizes) <= proto.MAX_RANK:
         raise ModelError(f"{where} must have axes for the batch and more, not {len(sizes)} in all")
     readers = [op for op in graph.ops if graph.input.name in op.inputs]
     _check_type(where, tensor.elem_type, readers)
-    turned = len(sizes) == 2 and all(op.kind == "Gemm" and op.get("transA") for op in readers)
+    transposed = [op.kind == "Gemm" and bool(op.get("transA")) for op in readers]
+    turned = len(sizes) == 2 and any(transposed) and all(transposed)
     batch, *fixed = reversed(sizes) if turned else sizes
     if given is None and 0 in fixed:
         raise ModelError(f"{where} leaves sizes open; a shape must be given for {_open(fixed)}")

@@ -83,7 +83,7 @@ def _squeeze(trace: Trace, op: Op) -> Value:
     x = trace.pending(op)
     full = (trace.batch, *x.shape)
     default = [axis for axis, size in enumerate(full) if axis and size == 1]
-    axes = _axes(trace.parameter(op, 1, "axes", default), len(full))
+    axes = _axes(trace.integers(op, 1, "axes", default), len(full))
     if any(full[axis] != 1 for axis in axes):
         raise ModelError(f"axes must have size 1, not be {axes} of {full}")
     return _reshaped(trace, op, x, tuple(s for axis, s in enumerate(full) if axis not in axes))
@@ -92,7 +92,7 @@ def _squeeze(trace: Trace, op: Op) -> Value:
 def _unsqueeze(trace: Trace, op: Op) -> Value:
     x = trace.pending(op)
     full = [trace.batch, *x.shape]
-    wanted = trace.parameter(op, 1, "axes", ())
+    wanted = trace.integers(op, 1, "axes")
     for axis in sorted(_axes(wanted, len(full) + len(wanted))):
         full.insert(axis, 1)
     return _reshaped(trace, op, x, tuple(full))
@@ -117,8 +117,7 @@ def _pad(trace: Trace, op: Op) -> Value:
     rank = 1 + len(x.shape)
     if op.get("mode", "constant") != "constant":
         raise ModelError(f"mode must be constant, not {op.get('mode')}")
-    pads = trace.parameter(op, 1, "pads", [])
-    axes = trace.constant(op, 3).tolist() if op.has(3) else range(rank)
+    pads, axes = trace.integers(op, 1, "pads"), trace.integers(op, 3, "axes", range(rank))
     if len(pads) != 2 * len(axes):
         raise ModelError(f"pads must be {2 * len(axes)} counts, not {len(pads)}")
     pairs = dict.fromkeys(range(rank), (0, 0))
@@ -126,8 +125,7 @@ def _pad(trace: Trace, op: Op) -> Value:
         pairs[axis % rank] = (before, after)
     if pairs.pop(0) != (0, 0):
         raise ModelError("pads must not add images")
-    value = trace.parameter(op, 2, "value", 0.0)
-    return trace.emit(op, Pad(tuple(pairs.values()), float(value)), x)
+    return trace.emit(op, Pad(tuple(pairs.values()), trace.number(op, 2, "value")), x)
 
 
 def _concat(trace: Trace, op: Op) -> Value:

@@ -1,7 +1,7 @@
 """Own the walk along a graph: what each tensor is so far, and the layers made of the operators."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -11,8 +11,8 @@ from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Layer, Shape
 from fxpnn.network import MAX_VALUES, Node
 from fxpnn.onnx.affine import Affine, fold_back
-from fxpnn.onnx.fold import BUDGET, FOLDERS, fold, size
-from fxpnn.onnx.graph import Attribute, Graph, Names, Op
+from fxpnn.onnx.fold import BUDGET, FOLDERS, fold, size, sizes
+from fxpnn.onnx.graph import Graph, Names, Op
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +111,18 @@ class Trace:
             raise ModelError(f"input {index + 1} must be a constant")
         return tensor
 
-    def parameter(self, op: Op, index: int, name: str, default: Attribute = None) -> Attribute:
-        """Return what newer opsets give as a constant input and older ones as an attribute."""
-        return self.constant(op, index).tolist() if op.has(index) else op.get(name, default)
+    def integers(self, op: Op, index: int, name: str, default: Sequence[int] = ()) -> list[int]:
+        """Return axes or counts: a constant input in newer opsets, an attribute in older ones."""
+        return sizes(self.constant(op, index)) if op.has(index) else list(op.get(name, default))
+
+    def number(self, op: Op, index: int, name: str, default: float = 0.0) -> float:
+        """Return one number: a constant input in newer opsets, an attribute in older ones."""
+        if not op.has(index):
+            return float(op.get(name, default))
+        array = self.constant(op, index)
+        if array.size != 1:
+            raise ModelError(f"its {name} must be one number, not {array.size}")
+        return float(array.reshape(-1)[0])
 
     def emit(self, op: Op, layer: Layer, *values: Value, part: str = "") -> Value:
         """Append a node with ``op``'s name (and ``part``) that reads ``values``."""
