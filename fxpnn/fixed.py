@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -176,6 +177,16 @@ class FixedNetwork:
             if node.name == name:
                 return node
         raise KeyError(name)
+
+    def save(self, path: Path | str) -> None:
+        """Write a .fxp file, whole or not at all; ``fxpnn.load`` reads it.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        from fxpnn import fxp  # the file's room lies above this one; this is its short name
+
+        fxp.save(self, path)
 
 
 def _check(node: FixedNode, formats: list[QFormat], shapes: Mapping[str, Shape]) -> None:

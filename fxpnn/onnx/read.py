@@ -21,7 +21,7 @@ HANDLERS = {**linear.HANDLERS, **window.HANDLERS, **activation.HANDLERS, **relab
 """What makes a layer of each operator that is supported."""
 
 
-def load(path: Path, shape: Shape | None = None) -> Network:
+def load(path: Path | str, shape: Shape | None = None) -> Network:
     """Read a network from an ONNX file.
 
     ``shape``, without the batch, fixes the input where the file leaves sizes open.
@@ -30,6 +30,7 @@ def load(path: Path, shape: Shape | None = None) -> Network:
         ModelError: the file cannot be read, is no valid ONNX model, or computes what fxpnn cannot;
             the message names the path, and every operator that is in the way.
     """
+    path = Path(path)
     content = files.read(path, proto.MAX_BYTES, ModelError)
     try:
         return from_model(proto.parse(content), path.parent, shape)

@@ -17,7 +17,7 @@ OPSET, IR_VERSION = 19, 9
 """The first opset that can say every layer (dilated average pools came last), and its IR."""
 
 
-def save(network: Network, path: Path) -> None:
+def save(network: Network, path: Path | str) -> None:
     """Write a network as an ONNX file.
 
     Parameters are written as float32, the type that ONNX Runtime computes in.
@@ -26,7 +26,7 @@ def save(network: Network, path: Path) -> None:
         ModelError: a parameter is beyond float32's range.
         DataError: the file cannot be written.
     """
-    files.write(path, to_model(network).SerializeToString(deterministic=True))
+    files.write(Path(path), to_model(network).SerializeToString(deterministic=True))
 
 
 def to_model(network: Network) -> onnx.ModelProto:
