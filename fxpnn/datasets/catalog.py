@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fxpnn import files
+from fxpnn.datasets import mnist
 from fxpnn.datasets.idx import locate
-from fxpnn.datasets.mnist import DATASETS, PUBLISHED, Dataset, IdxFile
 from fxpnn.errors import DataError
 
 
@@ -35,7 +35,7 @@ def catalog() -> list[Entry]:
     """List the data sets that have a name."""
     return [
         Entry(name, dataset.images, sum(f.size for f in dataset.files), _state(dataset), folder)
-        for name, dataset in DATASETS.items()
+        for name, dataset in mnist.DATASETS.items()
         for folder in [dataset.folder]
     ]
 
@@ -51,12 +51,12 @@ def verify(name: str, folder: Path | None = None) -> list[Check]:
     """
     check_name(name)
     if folder is not None:
-        return [check(folder, file) for file in PUBLISHED]
-    present = (d for d in DATASETS.values() if any(locate(d.folder, f.name) for f in d.files))
+        return [check(folder, file) for file in mnist.PUBLISHED]
+    present = (d for d in mnist.DATASETS.values() if any(locate(d.folder, f.name) for f in d.files))
     return [check(dataset.folder, file) for dataset in present for file in dataset.files]
 
 
-def check(folder: Path, file: IdxFile) -> Check:
+def check(folder: Path, file: mnist.IdxFile) -> Check:
     """Compare the sha256 of a file in a folder, raw or gzip, with the published one."""
     path = locate(folder, file.name)
     if path is None:
@@ -77,7 +77,7 @@ def check_name(name: str) -> None:
         raise DataError(f"the data set must be mnist, not {name!r}")
 
 
-def _state(dataset: Dataset) -> str:
+def _state(dataset: mnist.Dataset) -> str:
     if dataset.bundled:
         return "bundled"
     fetched = all(locate(dataset.folder, file.name) for file in dataset.files)
