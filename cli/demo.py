@@ -1,0 +1,69 @@
+"""Own ``fxpnn demo``: quantize and run the bundled networks on the bundled test images."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import fxpnn
+from fxpnn.errors import ModelError
+
+from . import options, params
+from .terminal import note, on_terminal, print_json
+
+if TYPE_CHECKING:
+    from .runs import RunReport
+
+
+@click.command(epilog=options.example("fxpnn demo", "fxpnn demo --word 8"))
+@options.with_settings
+@click.option("--limit", type=params.COUNT, metavar="N", help="Run the first N images only.")
+@options.threads
+@options.as_json
+@options.quiet
+def demo(
+    settings: "fxpnn.Settings", limit: int | None, threads: int | None, as_json: bool, quiet: bool
+) -> None:
+    """Quantize the bundled networks and run them on MNIST.
+
+    Formats are calibrated on 1,000 training images, accuracy is measured on the 10,000 test images.
+    Nothing is read but the package itself.
+    """
+    from . import report, runs  # compiles loops
+
+    done = []
+    for path in bundled():
+        run = _run(path, settings, limit, threads, quiet)
+        done.append(run)
+        if not as_json:
+            report.print_run(run)
+        if (overflow := runs.first_overflow(run)) and (as_json or not on_terminal()):
+            note(f"{run.model.name}: {overflow}", quiet)
+    if as_json:
+        print_json(runs.RunReports(1, tuple(done)))
+
+
+def bundled() -> list[Path]:
+    """List the bundled networks that are there.
+
+    Raises:
+        ModelError: there is none.
+    """
+    folder = Path(str(import_module("fxpnn.models").__path__[0]))
+    found = [path for name in params.ARCHITECTURES if (path := folder / f"{name}.onnx").is_file()]
+    if not found:
+        raise ModelError(f"{folder}: must hold the bundled networks; install fxpnn again")
+    return found
+
+
+def _run(
+    path: Path, settings: "fxpnn.Settings", limit: int | None, threads: int | None, quiet: bool
+) -> "RunReport":
+    from . import runs, sources
+
+    network, model = sources.load_float(path)
+    calibration = fxpnn.load_data("mnist:calibration").x
+    fixed = fxpnn.quantize(network, calibration, settings)
+    data, source = sources.load_images("mnist", network.input_shape, limit)
+    return runs.perform(network, fixed, data, model, source, threads, quiet)[0]

@@ -1,0 +1,104 @@
+"""Own ``fxpnn quantize``: a float model becomes the integers that hardware stores."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import fxpnn
+
+from . import options, params
+from .terminal import print_json
+
+if TYPE_CHECKING:
+    from fxpnn.datasets import Data
+
+    from .options import Pixels
+    from .sources import DataSource
+
+DEFAULT_CALIBRATION, DEFAULT_SHAPE = "mnist:calibration", (1, 28, 28)
+
+
+@click.command(
+    epilog=options.example(
+        "fxpnn quantize mlp.onnx -o mlp.fxp",
+        "fxpnn quantize mlp.onnx -o mlp.fxp --word 8 --accumulator '16 wrap'",
+        "fxpnn quantize mlp.onnx -o mlp.fxp --formats formats.toml",
+    )
+)
+@click.argument("model", metavar="MODEL.onnx", type=params.FILE)
+@click.option(
+    "-o",
+    "--output",
+    type=params.FILE,
+    metavar="MODEL.fxp",
+    required=True,
+    help="Quantized model to write.",
+)
+@click.option(
+    "--calibration",
+    metavar="DATA",
+    help="Images on which formats are chosen; never take test images.  "
+    "[default: mnist:calibration where the network's input is 1 x 28 x 28]",
+)
+@click.option(
+    "--formats",
+    type=params.FILE,
+    metavar="FILE.toml",
+    help="Choices for single layers, which go before the options below.",
+)
+@options.with_settings
+@options.with_pixels
+@options.as_json
+@options.quiet
+def quantize(
+    model: Path,
+    output: Path,
+    calibration: str | None,
+    formats: Path | None,
+    settings: "fxpnn.Settings",
+    pixels: "Pixels",
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Turn a float network into integers.
+
+    MODEL.onnx becomes MODEL.fxp: the integers that the hardware stores and the format of each.
+    What is printed says of each layer whether it is proved never to overflow.
+    """
+    from fxpnn.fixed import Provenance
+    from fxpnn.settings import load_plan
+
+    from . import sources
+
+    sources.check_target(output, model, formats, calibration)
+    plan = load_plan(formats, settings) if formats else fxpnn.Plan(settings)
+    network, source = sources.load_float(model, pixels)
+    data, data_source = _calibration(calibration, plan, network, pixels)
+    provenance = Provenance(
+        source.sha256, data_source.sha256 if data_source else "", fxpnn.__version__
+    )
+    fixed = fxpnn.quantize(network, data.x if data else None, plan, provenance)
+    fxpnn.save(fixed, output)
+
+    from . import anatomy, blueprint
+
+    found = anatomy.of_fixed(fixed, sources.source_of(output, fixed.name))
+    if as_json:
+        print_json(found)
+    else:
+        blueprint.print_anatomy(found)
+
+
+def _calibration(
+    name: str | None, plan: "fxpnn.Plan", network: "fxpnn.Network", pixels: "Pixels"
+) -> "tuple[Data | None, DataSource | None]":
+    """Load what formats are chosen on; by default MNIST where it fits and is needed."""
+    from . import sources
+
+    if name is None:
+        methods = {plan[layer].method for layer in network.shapes}
+        if network.input_shape != DEFAULT_SHAPE or methods == {fxpnn.Method.PROVED}:
+            return None, None
+        return sources.load_images(DEFAULT_CALIBRATION, network.input_shape)
+    return sources.load_images(name, network.input_shape, pixels=pixels)
