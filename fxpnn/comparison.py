@@ -218,11 +218,12 @@ def _trace(
 def _accuracy(run: Run, classes: Array | None, y: Array | None) -> Accuracy:
     if y is None:
         return Accuracy()
-    fixed = float((run.predictions == y).mean())
+    hits = int((run.predictions == y).sum())
     if classes is None:
-        return Accuracy(fixed)
-    right = float((classes == y).mean())
-    return Accuracy(fixed, right, right - fixed, int((classes != run.predictions).sum()))
+        return Accuracy(hits / len(y))
+    right = int((classes == y).sum())
+    loss = (right - hits) / len(y)  # of counts: a difference of fractions may miss a limit
+    return Accuracy(hits / len(y), right / len(y), loss, int((classes != run.predictions).sum()))
 
 
 def _flips(run: Run, classes: Array | None, y: Array | None) -> Iterable[Flip]:
