@@ -1,16 +1,26 @@
-"""Small ONNX models for tests, written node by node."""
+"""Small ONNX models for tests, written node by node, and what they must become."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime
+import pytest
 from onnx import helper, numpy_helper
 
+from fxpnn.errors import ModelError
 from fxpnn.layers import Array
+from fxpnn.network import Network
+from fxpnn.onnx import from_model
+from fxpnn.onnx.proto import parse
+from fxpnn.reference import forward
 
 FLOAT = onnx.TensorProto.FLOAT
+MAPS = ("N", 2, 6, 5)
+"""The shape of a batch of two maps."""
 
 
 def floats(*shape: int) -> Array:
@@ -27,28 +37,64 @@ def op(kind: str, inputs: str, outputs: str, name: str = "", **attributes: Any) 
 def model(
     *nodes: onnx.NodeProto,
     shape: Sequence[int | str | None] = ("N", 4),
-    weights: Mapping[str, Array] | None = None,
+    weights: Mapping[str, npt.ArrayLike] | None = None,
     outputs: str = "y",
     opset: int = 17,
     kind: int = FLOAT,
     domains: Mapping[str, int] | None = None,
 ) -> onnx.ModelProto:
-    """Make a model that reads ``x`` of ``shape`` and gives ``outputs``."""
+    """Make a model that reads ``x`` of ``shape``; weights that are Python floats become float32."""
     graph = helper.make_graph(
         nodes,
         "test",
         [helper.make_tensor_value_info("x", kind, shape)],
         [helper.make_tensor_value_info(name, FLOAT, ()) for name in outputs.split()],
-        [numpy_helper.from_array(np.asarray(w), n) for n, w in (weights or {}).items()],
+        [weight(name, value) for name, value in (weights or {}).items()],
     )
     opsets = [helper.make_opsetid(d, v) for d, v in {"": opset, **(domains or {})}.items()]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
+def weight(name: str, value: npt.ArrayLike) -> onnx.TensorProto:
+    """Make an initializer."""
+    array = np.asarray(value, np.float32 if isinstance(value, float) else None)
+    return numpy_helper.from_array(array, name)
+
+
 def runtime(proto: onnx.ModelProto, x: Array) -> list[Array]:
     """Run a model in ONNX Runtime."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # refusals are the tests' business
+    options.log_severity_level = 4  # what it says of odd models is no result
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
     outputs: list[Array] = session.run(None, {session.get_inputs()[0].name: x})
     return outputs
+
+
+class Form(NamedTuple):
+    """A model and the layers that it must become, with spaces between."""
+
+    layers: str
+    model: onnx.ModelProto
+
+
+def form(layers: str, *nodes: onnx.NodeProto, **settings: Any) -> Form:
+    """Make a model and say the layers that it must become."""
+    return Form(layers, model(*nodes, **settings))
+
+
+def check(case: Form) -> Network:
+    """Assert that a model becomes its layers, and that ONNX Runtime computes the same of it."""
+    network = from_model(case.model)
+    assert " ".join(node.op for node in network.nodes) == case.layers
+    batch = case.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    x = floats(batch or 3, *network.input_shape)
+    wanted = runtime(case.model, x)
+    for found, y in zip(forward(network, x).values(), wanted, strict=True):
+        np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-5)
+    return network
+
+
+def refuse(refused: onnx.ModelProto, message: str) -> None:
+    """Assert that a model is refused with exactly this message."""
+    with pytest.raises(ModelError, match=rf"^{re.escape(message)}$"):
+        from_model(parse(refused.SerializeToString()))

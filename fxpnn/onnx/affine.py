@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.layers import Array, Conv2D, Dense, Layer, Shape
+from fxpnn.layers import Array, Conv2D, Dense, Layer, Shape, Window
 from fxpnn.onnx.graph import Op
 
 FOLD_LIMIT = 1 << 24
@@ -24,12 +24,26 @@ class Affine:
     offset: Array
     op: Op
 
+    @property
+    def changes(self) -> bool:
+        """Tell the map from the one that gives back what it takes."""
+        return bool((self.gain != 1).any() or self.offset.any())
+
     def after(self, before: Self | None) -> Self:
         """Return the one map that equals ``before``, then this."""
         if before is None:
             return self
         offset = before.offset * self.gain + self.offset
         return replace(self, gain=before.gain * self.gain, offset=offset)
+
+
+def as_layer(affine: Affine, shape: Shape) -> Conv2D | None:
+    """Return the map as a layer of its own, a 1 x 1 convolution of each map, or ``None``."""
+    gain, offset = (per_channel(array, shape) for array in (affine.gain, affine.offset))
+    if len(shape) != 3 or gain is None or offset is None:
+        return None
+    weight = narrow(gain.reshape(-1, 1, 1, 1))
+    return Conv2D(weight, narrow(offset), Window((1, 1)), groups=shape[0])
 
 
 def fold_back(layer: Layer, affine: Affine, shape: Shape) -> Layer | None:
@@ -56,12 +70,12 @@ def fold_ahead(layer: Dense | Conv2D, affine: Affine, shape: Shape) -> Layer | N
         gain, offset = (np.broadcast_to(array, shape) for array in (affine.gain, affine.offset))
         bias = layer.weight.astype(np.float64) @ offset + layer.bias
         return replace(layer, weight=narrow(layer.weight * gain), bias=narrow(bias))
-    gain_, offset_ = (per_channel(array, shape) for array in (affine.gain, affine.offset))
-    if gain_ is None or offset_ is None or (offset_.any() and any(layer.window.padding)):
+    gains, offsets = (per_channel(array, shape) for array in (affine.gain, affine.offset))
+    if gains is None or offsets is None or (offsets.any() and any(layer.window.padding)):
         return None
-    gains, offsets = (_by_group(array, layer) for array in (gain_, offset_))
-    bias = (layer.weight * offsets).sum(axis=(1, 2, 3)) + layer.bias
-    return replace(layer, weight=narrow(layer.weight * gains), bias=narrow(bias))
+    weight = layer.weight * _by_group(gains, layer)
+    bias = (layer.weight * _by_group(offsets, layer)).sum(axis=(1, 2, 3)) + layer.bias
+    return replace(layer, weight=narrow(weight), bias=narrow(bias))
 
 
 def _by_group(values: Array, layer: Conv2D) -> Array:

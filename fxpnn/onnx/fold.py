@@ -78,18 +78,6 @@ def _setting(op: Op, inputs: Inputs, index: int, name: str, default: Attribute =
     return op.get(name, default)
 
 
-def _constant(op: Op, inputs: Inputs) -> Array:
-    if (tensor := op.get("value")) is not None:
-        return to_array(tensor)
-    for name, dtype in (("value_float", np.float32), ("value_floats", np.float32)):
-        if name in op.attributes:
-            return np.array(op.get(name), dtype)
-    for name in ("value_int", "value_ints"):
-        if name in op.attributes:
-            return np.array(op.get(name), np.int64)
-    raise ModelError("its value must be a tensor of numbers")
-
-
 def _constant_of_shape(op: Op, inputs: Inputs) -> Array:
     value = to_array(op.get("value")) if op.get("value") else np.zeros(1, np.float32)
     return np.full(sizes(_input(inputs, 0)), value.reshape(-1)[0])
@@ -164,7 +152,6 @@ def _binary(function: Callable[[Array, Array], Array]) -> "Folder":
 
 Folder: TypeAlias = Callable[[Op, Inputs], Array]
 FOLDERS: Mapping[str, Folder] = {
-    "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
     "Shape": _shape,
     "Identity": _unary(np.asarray),
@@ -189,4 +176,4 @@ FOLDERS: Mapping[str, Folder] = {
     "Exp": _unary(np.exp),
     "Floor": _unary(np.floor),
 }
-_VIEWS = ("Constant", "Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")
+_VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from itertools import compress
+from typing import Any, Self, TypeAlias
 
+import numpy as np
 import onnx
 
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array
 from fxpnn.network import INPUT
-from fxpnn.onnx.proto import one_line, to_array
+from fxpnn.onnx.proto import FLOATS, one_line, to_array
 
 NAME = 200
 """The most characters of a layer's name; longer ones are cut."""
@@ -56,6 +58,15 @@ class Graph:
         """Count how often each tensor is read, by nodes and as an output of the graph."""
         return Counter([name for op in self.ops for name in op.inputs] + list(self.outputs))
 
+    def live(self) -> Self:
+        """Return the graph with only the operators that its outputs need."""
+        needed, ops = set(self.outputs), []
+        for op in reversed(self.ops):
+            if needed.intersection(op.outputs):
+                needed.update(filter(None, op.inputs))
+                ops.append(op)
+        return replace(self, ops=tuple(reversed(ops)))
+
 
 class Names:
     """Names given so far; a taken one gets a number behind it."""
@@ -88,28 +99,46 @@ def normalise(model: onnx.ModelProto) -> Graph:
     if len(inputs) != 1:
         names = ", ".join(info.name for info in inputs) or "none"
         raise ModelError(f"must have one input, not {len(inputs)}: {names}")
-    outputs = tuple(info.name for info in graph.output)
-    return Graph(
-        one_line(graph.name, NAME), inputs[0], outputs, _ops(model, set(outputs)), constants
-    )
+    floats = [info for info in graph.output if _is_float(info)]
+    outputs = tuple(info.name for info in floats or graph.output)
+    ops, constant_ops = _ops(model)
+    constants |= {op.outputs[0]: _value(op) for op in constant_ops}
+    return Graph(one_line(graph.name, NAME), inputs[0], outputs, ops, constants).live()
 
 
-def _ops(model: onnx.ModelProto, needed: set[str]) -> tuple[Op, ...]:
+def _is_float(info: onnx.ValueInfoProto) -> bool:
+    """Tell an output from the labels, integers or text, that classifiers add to it."""
+    return not info.type.HasField("tensor_type") or info.type.tensor_type.elem_type in FLOATS
+
+
+def _ops(model: onnx.ModelProto) -> tuple[tuple[Op, ...], tuple[Op, ...]]:
+    """Return the operators, those that hold constants apart from the others."""
     opsets = {_domain(o.domain): o.version for o in model.opset_import}
-    live = []
-    for node in reversed(model.graph.node):
-        if needed.intersection(node.output):
-            needed.update(filter(None, node.input))
-            live.append(node)
     names = Names()
-    return tuple(_op(node, opsets, names) for node in reversed(live))
+    ops = [_op(node, opsets, names) for node in model.graph.node]
+    holds = [op.kind == "Constant" for op in ops]
+    others = [not h for h in holds]
+    return tuple(compress(ops, others)), tuple(compress(ops, holds))
+
+
+def _value(op: Op) -> Array:
+    """Return what a Constant holds."""
+    for name, value in op.attributes.items():
+        match name:
+            case "value":
+                return to_array(value)
+            case "value_float" | "value_floats":
+                return np.array(value, np.float32)
+            case "value_int" | "value_ints":
+                return np.array(value, np.int64)
+    raise ModelError(f"{op}: its value must be a tensor of numbers")
 
 
 def _op(node: onnx.NodeProto, opsets: Mapping[str, int], names: Names) -> Op:
     domain = _domain(node.domain)
     return Op(
         kind=f"{domain}.{node.op_type}" if domain else node.op_type,
-        name=names.unique(one_line(node.name or next(filter(None, node.output)), NAME)),
+        name=names.unique(one_line(node.name or next(filter(None, node.output), ""), NAME)),
         opset=opsets.get(domain, 0),
         inputs=tuple(node.input),
         outputs=tuple(node.output),

@@ -8,7 +8,7 @@ from fxpnn.errors import ModelError
 from fxpnn.layers import Add, Array, Conv2D, Dense, HardSigmoid, HardSwish, Sigmoid, Silu
 from fxpnn.onnx.affine import fold_ahead, narrow
 from fxpnn.onnx.graph import Op
-from fxpnn.onnx.trace import Handler, RefusalError, Result, Trace, Value, image_array
+from fxpnn.onnx.trace import Handler, Result, Trace, Value, image_array
 from fxpnn.onnx.window import window
 
 
@@ -18,9 +18,7 @@ def _weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D) -> Value:
         return trace.emit(op, layer, x)
     layer.shape(x.shape)  # before arrays of both meet
     folded = fold_ahead(layer, x.affine, x.shape)
-    if folded is None:
-        raise RefusalError(x.affine.op, "cannot be folded into the convolution behind it")
-    return trace.emit(op, folded, x)
+    return trace.emit(op, folded, x) if folded else trace.emit(op, layer, trace.settle(x))
 
 
 def _gemm(trace: Trace, op: Op) -> Value:
@@ -134,7 +132,17 @@ def _gated(trace: Trace, op: Op, a: Value, b: Value) -> Value:
 
 def _is_hard_swish(gate: HardSigmoid) -> bool:
     """Compare with 1/6 and 1/2 as float32, in which files spell them."""
-    return np.float32(gate.alpha) == np.float32(1 / 6) and gate.beta == 0.5
+    return bool(np.float32(gate.alpha) == np.float32(1 / 6) and np.float32(gate.beta) == 0.5)
+
+
+def _scaler(trace: Trace, op: Op) -> Value:
+    """Apply ``(x - offset) * scale``."""
+    x = trace.pending(op)
+    gain, offset = (
+        image_array(np.array(op.get(name, default)), x.shape)
+        for name, default in (("scale", [1.0]), ("offset", [0.0]))
+    )
+    return trace.transform(op, x, gain, -offset * gain)
 
 
 def _divide(trace: Trace, op: Op) -> Value:
@@ -169,4 +177,5 @@ HANDLERS: Mapping[str, Handler] = {
     "Sub": _subtract,
     "Mul": _multiply,
     "Div": _divide,
+    "ai.onnx.ml.Scaler": _scaler,
 }

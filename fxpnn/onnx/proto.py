@@ -36,6 +36,14 @@ _BYTES: dict[int, int] = {
     onnx.TensorProto.UINT64: 8,
     onnx.TensorProto.BOOL: 1,
 }
+FLOATS = (
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.BFLOAT16,
+)
+"""The types of tensors that a network computes with."""
+
 _HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 

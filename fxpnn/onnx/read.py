@@ -14,7 +14,7 @@ from fxpnn.network import INPUT, Network, Node, Scaling
 from fxpnn.onnx import activation, linear, proto, relabel, window
 from fxpnn.onnx.external import embed
 from fxpnn.onnx.graph import Graph, Op, normalise
-from fxpnn.onnx.relabel import FLOATS
+from fxpnn.onnx.rewrite import rewrite
 from fxpnn.onnx.trace import Trace, Value
 
 HANDLERS = {**linear.HANDLERS, **window.HANDLERS, **activation.HANDLERS, **relabel.HANDLERS}
@@ -24,7 +24,8 @@ HANDLERS = {**linear.HANDLERS, **window.HANDLERS, **activation.HANDLERS, **relab
 def load(path: Path | str, shape: Shape | None = None) -> Network:
     """Read a network from an ONNX file.
 
-    ``shape``, without the batch, fixes the input where the file leaves sizes open.
+    ``shape``, without the batch, fixes the input where the file leaves sizes open. Outputs that
+    are no floats, such as the labels that a classifier adds, are left out.
 
     Raises:
         ModelError: the file cannot be read, is no valid ONNX model, or computes what fxpnn cannot;
@@ -48,7 +49,7 @@ def from_model(
     """
     model = embed(model, folder)
     proto.check(model)
-    graph = normalise(model)
+    graph = rewrite(normalise(model))
     value, batch = _input(graph, shape)
     trace = Trace(graph, value, batch)
     with np.errstate(all="ignore"):  # Network names what is not finite
@@ -82,7 +83,7 @@ def _input(graph: Graph, given: Shape | None) -> tuple[Value, int]:
 
 def _check_type(where: str, kind: int, readers: Sequence[Op]) -> None:
     """Refuse integers, which ONNX computes with otherwise; a model may cast its pixels itself."""
-    if kind not in FLOATS and not all(op.kind == "Cast" for op in readers):
+    if kind not in proto.FLOATS and not all(op.kind == "Cast" for op in readers):
         raise ModelError(f"{where} must hold floats, or be cast to them at once")
 
 

@@ -4,22 +4,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import onnx
-
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Concat, Flatten, Layer, Pad, Reshape, Shape, Transpose
 from fxpnn.onnx.affine import spread
 from fxpnn.onnx.fold import section, sizes
 from fxpnn.onnx.graph import Op
-from fxpnn.onnx.proto import MAX_RANK
+from fxpnn.onnx.proto import FLOATS, MAX_RANK
 from fxpnn.onnx.trace import Handler, Trace, Value
-
-FLOATS = (
-    onnx.TensorProto.FLOAT,
-    onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.FLOAT16,
-    onnx.TensorProto.BFLOAT16,
-)
 
 
 def _moved(trace: Trace, op: Op, x: Value, layer: Layer, move: Callable[[Array], Array]) -> Value:
@@ -166,5 +157,6 @@ HANDLERS: Mapping[str, Handler] = {
     "Concat": _concat,
     "Identity": _identity,
     "Dropout": _dropout,
+    "ai.onnx.ml.ZipMap": _identity,
     "Cast": _cast,
 }

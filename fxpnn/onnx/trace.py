@@ -9,8 +9,8 @@ import numpy as np
 
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Layer, Shape
-from fxpnn.network import MAX_VALUES, Node
-from fxpnn.onnx.affine import Affine, fold_back
+from fxpnn.network import INPUT, MAX_VALUES, Node
+from fxpnn.onnx.affine import Affine, as_layer, fold_back
 from fxpnn.onnx.fold import BUDGET, FOLDERS, fold, size, sizes
 from fxpnn.onnx.graph import Graph, Names, Op
 
@@ -55,6 +55,7 @@ class Trace:
         self._uses = graph.uses
         self._names = Names()
         self._budget = BUDGET
+        self._settled: dict[Affine, Value] = {}
 
     def run(self, op: Op, handlers: Mapping[str, "Handler"]) -> None:
         """Bind the output of ``op`` to what its handler returns, or note why that cannot be."""
@@ -138,7 +139,11 @@ class Trace:
 
         ``gain`` and ``offset`` broadcast to the value's shape, float64.
         """
+        if not (np.isfinite(gain).all() and np.isfinite(offset).all()):
+            raise ModelError("its parameters must be finite")
         affine = Affine(gain, offset, op).after(value.affine)
+        if not affine.changes:
+            return replace(value, affine=None)
         if not value.shared and value.source in self.nodes:
             node = self.nodes[value.source]
             if folded := fold_back(node.layer, affine, value.shape):
@@ -147,15 +152,24 @@ class Trace:
         return replace(value, affine=affine)
 
     def settle(self, value: Value) -> Value:
-        """Return the value if nothing is left to fold.
+        """Return the value with nothing left to fold.
+
+        What is done to the network's own input, its mean and deviation, may be a layer.
 
         Raises:
             RefusalError: its affine map found no layer; it blames the operator that brought it.
         """
         if value.affine is None:
             return value
-        reason = "must stand beside a convolution or dense layer that it can be folded into"
-        raise RefusalError(value.affine.op, reason)
+        op = value.affine.op
+        own = value.source == INPUT and op.kind != "BatchNormalization"
+        layer = as_layer(value.affine, value.shape) if own else None
+        if layer is None:
+            reason = "must stand beside a convolution or dense layer that it can be folded into"
+            raise RefusalError(op, reason)
+        if value.affine not in self._settled:
+            self._settled[value.affine] = self.emit(op, layer, replace(value, affine=None))
+        return self._settled[value.affine]
 
 
 def image_array(array: Array, shape: Shape) -> Array:

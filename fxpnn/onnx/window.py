@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from fxpnn.errors import ModelError
-from fxpnn.layers import AvgPool2D, L2Pool2D, MaxPool2D, Shape, Window
+from fxpnn.layers import AvgPool2D, L2Pool2D, MaxPool2D, Reshape, Shape, Window
 from fxpnn.onnx.graph import Op
 from fxpnn.onnx.trace import Handler, Trace, Value
 
@@ -73,9 +73,25 @@ def _global_average_pool(trace: Trace, op: Op) -> Value:
     return trace.emit(op, AvgPool2D(window(op, x.shape[1:], x.shape)), x)
 
 
+def _global_max_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    return trace.emit(op, MaxPool2D(window(op, x.shape[1:], x.shape)), x)
+
+
+def _reduce_mean(trace: Trace, op: Op) -> Value:
+    """Average whole maps, another way to say GlobalAveragePool."""
+    x, axes = trace.value(op), trace.integers(op, 1, "axes")
+    if len(x.shape) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
+        raise ModelError(f"axes must be those of maps, 2 and 3, not {axes}")
+    y = trace.emit(op, AvgPool2D(Window(_pair(x.shape[1:]))), x)
+    return y if op.get("keepdims", 1) else trace.emit(op, Reshape(x.shape[:1]), y, part=".flat")
+
+
 HANDLERS: Mapping[str, Handler] = {
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "LpPool": _lp_pool,
     "GlobalAveragePool": _global_average_pool,
+    "GlobalMaxPool": _global_max_pool,
+    "ReduceMean": _reduce_mean,
 }
