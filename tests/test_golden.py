@@ -16,6 +16,7 @@ from fxpnn.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.layers import Layer, Window, layer_types
 from fxpnn.network import INPUT
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.tables import table_for
 from tests.oracles import ORACLES, cast_rational, word_sum
 from tests.strategies import (
     Accumulation,
@@ -159,8 +160,10 @@ def test_padding_may_be_counted(*, counted: bool, average: int) -> None:
 
 def test_positions_beyond_the_padded_edge_are_never_counted() -> None:
     """The last window of three values by two, in ceil mode, averages one value."""
-    layer = layers.AvgPool2D(Window((1, 2), (1, 2), ceil_mode=True), count_padding=True)
-    assert one(layer, [[[2, 4, 7]]]) == ([[[3, 7]]], Counts())
+    row = Window((1, 2), (1, 2), ceil_mode=True)
+    column = Window((2, 1), (2, 1), ceil_mode=True)
+    assert one(layers.AvgPool2D(row, count_padding=True), [[[2, 4, 7]]])[0] == [[[3, 7]]]
+    assert one(layers.AvgPool2D(column, count_padding=True), [[[2], [4], [7]]])[0] == [[[3], [7]]]
 
 
 def test_a_dilated_window_may_see_only_padding() -> None:
@@ -207,16 +210,31 @@ def test_a_step_that_cannot_hold_one_saturates() -> None:
 
 
 def test_tables_are_the_nodes_own() -> None:
-    """A sigmoid whose table is all zeros gives 0, and 1 for what is negative."""
-    table = np.zeros(1025, np.int32)
-    assert one(layers.Sigmoid(), [0, 256, -1], table=table) == ([0, 0, 256], Counts())
+    """A sigmoid whose entries are their index is a line up to 1024/64, and flat beyond."""
+    table, fine = np.arange(1025, dtype=np.int32), QFormat(16, 18)
+    x = [0, 4, 4092, 4096, 4097, 32767]  # of Q7.8: 16 is 4096, and every fourth has an entry
+    y = one(layers.Sigmoid(), x, table=table, output_format=fine)
+    assert y == ([0, 1, 1023, 1024, 1024, 1024], Counts())
+
+
+def test_a_line_is_followed_up_to_the_last_entry() -> None:
+    """Three quarters of the way from entry 1023, a 0, to entry 1024, a 4."""
+    table, fine = np.array([0] * 1024 + [4], np.int32), QFormat(16, 18)
+    y = one(layers.Sigmoid(), [4092, 4095, 4096], table=table, output_format=fine)
+    assert y == ([0, 3, 4], Counts())
+
+
+def test_silu_reads_fractions_finer_than_its_table() -> None:
+    """A thousand at 40 fraction bits is 0 for the table, and the rest exact."""
+    y = one(layers.Silu(), [1000, -1000], QFormat(16, 40), table=table_for(layers.Silu))
+    assert y == ([1000, 0], Counts())
 
 
 # Every layer against rational arithmetic
 
 
 @pytest.mark.parametrize("kind", ORACLES, ids=lambda kind: kind.__name__)
-@settings(max_examples=50)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_layer_is_its_exact_value_cast_once(kind: type[Layer], data: st.DataObject) -> None:
     """With any formats, modes and geometry, in raw values and counts."""

@@ -287,8 +287,8 @@ def _add(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
 def _concat(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     axis = draw(st.integers(0, len(read.shape) - 1))
 
-    def rest(shape: Shape) -> Shape:
-        return (*shape[:axis], 0, *shape[axis + 1 :])
+    def rest(shape: Shape) -> tuple[Shape, Shape, int]:
+        return shape[:axis], shape[axis + 1 :], len(shape)
 
     fitting = st.sampled_from([t for t in tensors if rest(t.shape) == rest(read.shape)])
     others = draw(st.lists(fitting, min_size=1, max_size=2))
