@@ -1,7 +1,8 @@
 """Own the .fxp file: the integers of a fixed network in safetensors, with a JSON header.
 
-The header holds the graph, every format, rounding, overflow mode and accumulator, and a sha256 of
-itself and all tensors. Reading executes nothing, and believes nothing that it has not checked.
+The metadata ``fxpnn`` is JSON: the schema, a sha256 of the header's text and of all tensors, and
+the header: the graph, every format, rounding, overflow mode and accumulator. Reading executes
+nothing, and believes nothing that it has not checked.
 """
 
 import hashlib
@@ -44,7 +45,6 @@ class _Node(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
-    schema: int
     name: str
     input_shape: tuple[int, ...]
     input_format: str
@@ -52,12 +52,15 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     outputs: tuple[str, ...]
     provenance: Provenance
     nodes: tuple[_Node, ...]
-    sha256: str = ""
-    """Of this header with this field empty, and of all tensors."""
 
 
 class _Schema(msgspec.Struct):
     schema: int
+
+
+class _Signed(_Schema, forbid_unknown_fields=True):
+    sha256: str
+    header: msgspec.Raw
 
 
 class _Metadata(msgspec.Struct):
@@ -77,7 +80,6 @@ def dumps(fixed: FixedNetwork) -> bytes:
     tensors: dict[str, Array] = {}
     nodes = tuple(_pack(node, tensors) for node in fixed.nodes)
     header = _Header(
-        SCHEMA,
         fixed.name,
         fixed.input_shape,
         str(fixed.input_format),
@@ -86,8 +88,9 @@ def dumps(fixed: FixedNetwork) -> bytes:
         fixed.provenance,
         nodes,
     )
-    header = msgspec.structs.replace(header, sha256=_digest(header, tensors))
-    return save_tensors(tensors, {"fxpnn": msgspec.json.encode(header).decode()})
+    text = msgspec.json.encode(header)
+    signed = _Signed(SCHEMA, _digest(text, tensors), msgspec.Raw(text))
+    return save_tensors(tensors, {"fxpnn": msgspec.json.encode(signed).decode()})
 
 
 def loads(content: bytes) -> FixedNetwork:
@@ -97,7 +100,7 @@ def loads(content: bytes) -> FixedNetwork:
         ModelError: the file is cut, altered, of another schema, or describes no possible network.
     """
     try:
-        text = _header_text(content)
+        text = _metadata(content)
         tensors: dict[str, Array] = load_tensors(content)
     except (SafetensorError, KeyError, *_REFUSALS) as error:
         raise ModelError(f"is no .fxp file or is damaged ({_one_line(error)})") from None
@@ -105,10 +108,10 @@ def loads(content: bytes) -> FixedNetwork:
         schema = msgspec.json.decode(text, type=_Schema).schema
         if schema != SCHEMA:
             raise ModelError(f"has schema {schema}; this fxpnn reads schema {SCHEMA}")
-        header = msgspec.json.decode(text, type=_Header)
-        if header.sha256 != _digest(header, tensors):
+        signed = msgspec.json.decode(text, type=_Signed)
+        if signed.sha256 != _digest(bytes(signed.header), tensors):
             raise ModelError("has been altered: its sha256 does not fit its content")
-        return _unpack(header, tensors)
+        return _unpack(msgspec.json.decode(signed.header, type=_Header), tensors)
     except _REFUSALS as error:
         raise ModelError(_one_line(error)) from None
 
@@ -218,16 +221,16 @@ def _array(wanted: type, value: object) -> Array:
     return value
 
 
-def _header_text(content: bytes) -> str:
+def _metadata(content: bytes) -> str:
     length = int.from_bytes(content[:8], "little")
     if length > len(content) - 8:
         raise ValueError("its header is longer than the file")
     return msgspec.json.decode(content[8 : 8 + length], type=_Safetensors).metadata.fxpnn
 
 
-def _digest(header: _Header, tensors: Mapping[str, Array]) -> str:
-    unsigned = msgspec.structs.replace(header, sha256="")
-    digest = hashlib.sha256(msgspec.json.encode(unsigned))
+def _digest(header: bytes, tensors: Mapping[str, Array]) -> str:
+    """Hash the text, then by name each tensor: name, dtype and shape between 0s, and its bytes."""
+    digest = hashlib.sha256(header)
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
