@@ -216,13 +216,13 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             Architecture(
                 "lenet5",
                 _lenet5,
-                Recipe(epochs=20, batch=64, rate=0.05, momentum=0.9, schedule=COSINE),
+                Recipe(epochs=12, batch=64, rate=0.05, momentum=0.9, decay=5e-4, schedule=COSINE),
                 {"c3.weight": _connections()},
             ),
             Architecture(
                 "lenet5-relu",
                 _lenet5_relu,
-                Recipe(epochs=20, batch=64, rate=0.05, momentum=0.9, schedule=COSINE),
+                Recipe(epochs=12, batch=64, rate=0.05, momentum=0.9, decay=5e-4, schedule=COSINE),
             ),
         )
     }
