@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from tests.onnx_models import MAPS, Form, check, floats, form, op
+from tests.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
 FORMS = {
     "silu": form("Silu", op("Sigmoid", "x", "a"), op("Mul", "a x", "y"), shape=MAPS),
@@ -55,3 +55,33 @@ FORMS = {
 def test_activations(case: Form) -> None:
     """An activation becomes one layer, and ONNX Runtime computes the same."""
     check(case)
+
+
+REFUSED = {
+    "softmax over the images": (
+        model(op("Softmax", "x", "y", axis=0)),
+        "Softmax (node y, opset 17): axis must be one of the 2 axes but the images', not 0",
+    ),
+    "softmax over an axis too many": (
+        model(op("Softmax", "x", "y", axis=2), opset=11),
+        "Softmax (node y, opset 11): axis must be one of the 2 axes but the images', not 2",
+    ),
+    "limits that are no numbers": (
+        model(op("Clip", "x l", "y"), weights={"l": floats(4)}),
+        "Clip (node y, opset 17): its min must be one number, not 4",
+    ),
+    "slopes of another size": (
+        model(op("PRelu", "x s", "y"), weights={"s": floats(3)}),
+        "PRelu (node y, opset 17): its constant must fit one image's (4,), not be (3,)",
+    ),
+    "swish of another slope": (
+        model(op("Swish", "x", "y", alpha=2.0), opset=24),
+        "Swish (node y, opset 24): alpha must be 1, not 2.0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("refused", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_activation_is_refused(refused: onnx.ModelProto, message: str) -> None:
+    """What cannot be an activation names its operator, node and opset."""
+    refuse(refused, message)

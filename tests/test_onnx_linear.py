@@ -6,10 +6,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from fxpnn.layers import Array
-from tests.onnx_models import MAPS, Form, check, floats, form, model, op
-
-BN = {"s": floats(3) + 2, "b": floats(3), "m": floats(3) / 2, "v": floats(3) ** 2}
-"""The parameters of a batch normalization of three channels."""
+from tests.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
 
 def conv(*, bias: bool = False) -> dict[str, Array]:
@@ -54,12 +51,6 @@ DENSE = {
         "Relu", op("Transpose", "x", "a"), op("Transpose", "a", "b"), op("Relu", "b", "y")
     ),
     "matmul": form("Dense", op("MatMul", "x w", "y"), weights={"w": floats(4, 3)}),
-    "matmul and add": form(
-        "Dense",
-        op("MatMul", "x w", "a"),
-        op("Add", "b a", "y"),
-        weights={"w": floats(4, 3), "b": floats(3)},
-    ),
     "weights listed as inputs": Form("Dense", listed()),
     "weights in nodes": form(
         "Dense",
@@ -81,34 +72,6 @@ DENSE = {
             "half": floats(3).astype(np.float16),
         },
     ),
-    "batch normalization": form(
-        "Dense",
-        op("Gemm", "x w", "a"),
-        op("BatchNormalization", "a s b m v", "y", epsilon=0.01),
-        weights={"w": floats(4, 3), **BN},
-    ),
-    "normalized input": form(
-        "Dense",
-        op("Sub", "x m", "a"),
-        op("Div", "a d", "b"),
-        op("Gemm", "b w", "y"),
-        weights={"m": floats(4), "d": floats(1, 4), "w": floats(4, 3)},
-    ),
-    "a number less the input": form(
-        "Dense",
-        op("Sub", "c x", "a"),
-        op("Mul", "a x2", "b"),
-        op("Gemm", "b w", "y"),
-        weights={"c": floats(1), "x2": floats(), "w": floats(4, 3)},
-    ),
-    "scaler": form(
-        "Dense",
-        op("Scaler", "x", "a", domain="ai.onnx.ml", offset=[1.0, 2, 3, 4], scale=[0.5, 1, 2, 3]),
-        op("Scaler", "a", "b", domain="ai.onnx.ml", offset=[1.0], scale=[0.5]),
-        op("Gemm", "b w", "y"),
-        weights={"w": floats(4, 3)},
-        domains={"ai.onnx.ml": 1},
-    ),
     "a batch fixed at one": form(
         "Dense", op("Gemm", "x w", "y"), weights={"w": floats(4, 3)}, shape=(1, 4)
     ),
@@ -129,84 +92,6 @@ DENSE = {
 
 CONVOLUTIONS = {
     "conv": form("Conv2D", op("Conv", "x k kb", "y"), weights=conv(bias=True), shape=MAPS),
-    "conv and add": form(
-        "Conv2D",
-        op("Conv", "x k", "a"),
-        op("Add", "a c", "y"),
-        weights={**conv(), "c": floats(1, 3, 1, 1)},
-        shape=MAPS,
-    ),
-    "conv and batch normalization": form(
-        "Conv2D Relu",
-        op("Conv", "x k kb", "a", pads=[1, 1, 1, 1]),
-        op("BatchNormalization", "a s b m v", "c"),
-        op("Relu", "c", "y"),
-        weights={**conv(bias=True), **BN},
-        shape=MAPS,
-    ),
-    "batch normalization spelled out": form(
-        "Conv2D",
-        op("Conv", "x k", "a"),
-        op("Sub", "a c", "d"),
-        op("Sqrt", "v", "r"),
-        op("Div", "s r", "g"),
-        op("Mul", "d g", "y"),
-        weights={
-            **conv(),
-            "c": floats(3, 1, 1),
-            "s": floats(3, 1, 1),
-            "v": floats(3, 1, 1) ** 2,
-        },
-        shape=MAPS,
-    ),
-    "depthwise and batch normalization": form(
-        "Conv2D",
-        op("Conv", "x k", "a", group=3),
-        op("BatchNormalization", "a s b m v", "y"),
-        weights={"k": floats(3, 1, 3, 3), **BN},
-        shape=("N", 3, 6, 5),
-    ),
-    "normalized input": form(
-        "Conv2D",
-        op("Sub", "x m", "a"),
-        op("Div", "a d", "b"),
-        op("Conv", "b k", "y", group=2),
-        weights={"m": floats(2, 1, 1), "d": floats(1, 2, 1, 1), "k": floats(4, 1, 3, 3)},
-        shape=MAPS,
-    ),
-    "scaled input of a padded conv": form(
-        "Conv2D",
-        op("Mul", "x c", "a"),
-        op("Conv", "a k", "y", pads=[1, 1, 1, 1]),
-        weights={"c": 1 / 255, **conv()},
-        shape=MAPS,
-    ),
-    "normalized input of padded convs": form(
-        "Conv2D Conv2D Conv2D Add",
-        op("Sub", "x m", "a"),
-        op("Conv", "a k", "b", pads=[1, 1, 1, 1]),
-        op("Conv", "a k", "c", pads=[1, 1, 1, 1]),
-        op("Add", "b c", "y"),
-        weights={"m": floats(2, 1, 1), **conv()},
-        shape=MAPS,
-    ),
-    "normalized flattened input": form(
-        "Transpose Flatten Dense",
-        op("Sub", "x m", "a"),
-        op("Transpose", "a", "b", perm=[0, 2, 3, 1]),
-        op("Flatten", "b", "c"),
-        op("Gemm", "c w", "y"),
-        weights={"m": floats(2, 1, 1), "w": floats(60, 3)},
-        shape=MAPS,
-    ),
-    "scaled activation": form(
-        "Relu Conv2D",
-        op("Relu", "x", "a"),
-        op("Mul", "a c", "b"),
-        op("Conv", "b k", "y", pads=[1, 0, 0, 1]),
-        weights={"c": floats(2, 1, 1), **conv()},
-        shape=MAPS,
-    ),
     "channels last": form(
         "Transpose Conv2D Transpose Relu Reshape Dense Softmax",
         op("Transpose", "x", "a", perm=[0, 3, 1, 2]),
@@ -232,3 +117,90 @@ def test_dense_layers(case: Form) -> None:
 def test_convolutions(case: Form) -> None:
     """What computes a convolution becomes one, and ONNX Runtime computes the same."""
     check(case)
+
+
+RELU = op("Relu", "x", "r")
+REFUSED = {
+    "a stack of matrices": (
+        model(op("Gemm", "x w", "y"), weights={"w": floats(2, 4, 3)}),
+        "Gemm (node y, opset 17): B must be a matrix, not (2, 4, 3)",
+    ),
+    "a vector": (
+        model(op("MatMul", "x w", "y"), weights={"w": floats(4)}),
+        "MatMul (node y, opset 17): B must be a matrix, not (4,)",
+    ),
+    "a matrix of another size": (
+        model(op("MatMul", "x w", "y"), weights={"w": floats(5, 3)}),
+        "MatMul (node y, opset 17): input must be (5), not (4)",
+    ),
+    "a map and a matrix": (
+        model(op("MatMul", "x w", "y"), weights={"w": floats(5, 3)}, shape=MAPS),
+        "MatMul (node y, opset 17): input must be (5), not (2, 6, 5)",
+    ),
+    "weights that depend on the input": (
+        model(op("MatMul", "x x", "y")),
+        "MatMul (node y, opset 17): input 2 must be a constant",
+    ),
+    "an input that does not": (
+        model(op("MatMul", "w x", "y"), weights={"w": floats(4, 4)}),
+        "MatMul (node y, opset 17): input 1 must depend on the network's input",
+    ),
+    "a bias of another size": (
+        model(op("Gemm", "x w b", "y"), weights={"w": floats(4, 3), "b": floats(2)}),
+        "Gemm (node y, opset 17): C must be one row of 3 values, not (2,)",
+    ),
+    "a bias that is a column": (
+        model(op("Gemm", "x w b", "y"), weights={"w": floats(4, 3), "b": floats(3, 1)}),
+        "Gemm (node y, opset 17): C must be one row of 3 values, not (3, 1)",
+    ),
+    "an input that is not transposed": (
+        model(RELU, op("Gemm", "r w", "y", transA=1), weights={"w": floats(4, 3)}),
+        "Gemm (node y, opset 17): transA must make the images the rows of A",
+    ),
+    "a transposed input": (
+        model(op("Transpose", "x", "t"), op("Relu", "t", "y")),
+        "Relu (node y, opset 17): must have the images as the first axis, not the last",
+    ),
+    "weights of integers": (
+        model(op("Conv", "x k", "y"), weights={"k": np.ones((1, 2, 3, 3), np.int8)}, shape=MAPS),
+        "Conv (node y, opset 17): its weights must be floats, not int8",
+    ),
+    "groups that do not divide": (
+        model(op("Conv", "x k", "y", group=2), weights={"k": floats(3, 1, 3, 3)}, shape=MAPS),
+        "Conv (node y, opset 17): groups must divide the 3 output maps, not 2",
+    ),
+    "a kernel that is too large": (
+        model(op("Conv", "x k", "y"), weights={"k": floats(3, 2, 7, 3)}, shape=MAPS),
+        "Conv (node y, opset 17): kernel must fit its padded input: height 7 is over 6",
+    ),
+    "branches of two shapes": (
+        model(op("Conv", "x k", "a"), op("Add", "a x", "y"), weights=conv(), shape=MAPS),
+        "Add (node y, opset 17): branches must have one shape, not (3, 4, 3) and (2, 6, 5)",
+    ),
+    "a gate that is none": (
+        model(op("Relu", "x", "a"), op("Mul", "x a", "y")),
+        "Mul (node y, opset 17): "
+        "must multiply by a constant, or x by sigmoid(x) or hard_sigmoid(x)",
+    ),
+    "a hard sigmoid that makes no swish": (
+        model(op("HardSigmoid", "x", "a"), op("Mul", "x a", "y")),
+        "Mul (node y, opset 17): "
+        "must multiply by a constant, or x by sigmoid(x) or hard_sigmoid(x)",
+    ),
+    "a difference of branches": (
+        model(RELU, op("Sub", "x r", "y")),
+        "Sub (node y, opset 17): must have one constant operand",
+    ),
+    "a quotient of branches": (
+        model(RELU, op("Div", "x r", "y")),
+        "Div (node y, opset 17): input 2 must be a constant",
+    ),
+}
+
+
+@pytest.mark.parametrize(("refused", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_dense_layer_or_convolution_is_refused(
+    refused: onnx.ModelProto, message: str
+) -> None:
+    """What cannot be a layer, or be folded into one, names its operator, node and opset."""
+    refuse(refused, message)

@@ -1,10 +1,12 @@
 """Values that are moved or joined, with the shape arithmetic that exporters put around it."""
 
+from typing import Any
+
 import onnx
 import pytest
 from onnx import helper
 
-from tests.onnx_models import MAPS, Form, check, floats, form, op
+from tests.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
 FORMS = {
     "flatten of pytorch": form(
@@ -108,3 +110,107 @@ FORMS = {
 def test_relabelling(case: Form) -> None:
     """Moving values becomes a relabelling layer, and ONNX Runtime moves them alike."""
     check(case)
+
+
+def reshape(*shape: int, **attributes: Any) -> onnx.ModelProto:
+    """Make a model of one reshape of maps."""
+    return model(op("Reshape", "x s", "y", **attributes), weights={"s": list(shape)}, shape=MAPS)
+
+
+REFUSED = {
+    "reshape that mixes images": (
+        reshape(-1, 30),
+        "Reshape (node y, opset 17): must keep the 1 images apart, not give (2, 30)",
+    ),
+    "reshape to another count": (
+        reshape(0, 61),
+        "Reshape (node y, opset 17): shape must hold 60 values, not (61,)",
+    ),
+    "reshape to nothing": (
+        reshape(1, 0, allowzero=1),
+        "Reshape (node y, opset 17): shape must hold 60 values, not (0,)",
+    ),
+    "reshape that copies what is not there": (
+        reshape(1, 60, 1, 1, 0),
+        "Reshape (node y, opset 17): shape must copy axes that are there, not [1, 60, 1, 1, 0]",
+    ),
+    "reshape to a scalar for each image": (
+        model(op("Reshape", "x s", "y"), weights={"s": [-1]}, shape=("N", 1)),
+        "Reshape (node y, opset 17): must leave an axis beside the images'",
+    ),
+    "reshape to numbers that are no integers": (
+        model(op("Reshape", "x s", "y"), weights={"s": floats(2)}),
+        "Reshape (node y, opset 17): axes must be at most 32 integers, not 2 float32",
+    ),
+    "flatten of the images": (
+        model(op("Flatten", "x", "y", axis=2), shape=MAPS),
+        "Flatten (node y, opset 17): must keep the 1 images apart, not give (2, 30)",
+    ),
+    "flatten of an axis too many": (
+        model(op("Flatten", "x", "y", axis=5), shape=MAPS),
+        "Flatten (node y, opset 17): axis must be inside the 4 axes, not 5",
+    ),
+    "transpose of the images": (
+        model(op("Transpose", "x", "y"), shape=MAPS),
+        "Transpose (node y, opset 17): "
+        "must keep the images as the first axis, not reorder to (3, 2, 1, 0)",
+    ),
+    "transpose that is none": (
+        model(op("Transpose", "x", "y", perm=[0, 1, 1, 2]), shape=MAPS),
+        "Transpose (node y, opset 17): order must permute 3 axes, not be (0, 0, 1)",
+    ),
+    "squeeze of a longer axis": (
+        model(op("Squeeze", "x", "y", axes=[1]), opset=11),
+        "Squeeze (node y, opset 11): axes must have size 1, not be [1] of (1, 4)",
+    ),
+    "unsqueeze before the images": (
+        model(op("Unsqueeze", "x", "y", axes=[0]), opset=11),
+        "Unsqueeze (node y, opset 11): axes must be 1 to 2, not [0]",
+    ),
+    "unsqueeze too often": (
+        model(op("Unsqueeze", "x", "y", axes=[1] * 33), opset=11),
+        "Unsqueeze (node y, opset 11): axes must be at most 32, not 33",
+    ),
+    "pad that reflects": (
+        model(op("Pad", "x", "y", pads=[0, 1, 0, 1], mode="reflect"), opset=10),
+        "Pad (node y, opset 10): mode must be constant, not reflect",
+    ),
+    "pad of other axes": (
+        model(op("Pad", "x", "y", pads=[0, 1]), opset=10),
+        "Pad (node y, opset 10): pads must be 4 counts, not 2",
+    ),
+    "pad of the images": (
+        model(op("Pad", "x", "y", pads=[1, 0, 0, 0]), opset=10),
+        "Pad (node y, opset 10): pads must not add images",
+    ),
+    "pad that crops": (
+        model(op("Pad", "x", "y", pads=[0, -1, 0, 0]), opset=10),
+        "Pad (node y, opset 10): pads must be 1 pairs of counts of 0 or more, not ((-1, 0),)",
+    ),
+    "concat of images": (
+        model(op("Concat", "x x", "y", axis=-2)),
+        "Concat (node y, opset 17): must join along another axis than the images'",
+    ),
+    "concat of a constant": (
+        model(op("Concat", "x c", "y", axis=1), weights={"c": floats(1, 4)}),
+        "Concat (node y, opset 17): input 2 must depend on the network's input",
+    ),
+    "cast to integers": (
+        model(op("Cast", "x", "a", to=onnx.TensorProto.INT8), op("Relu", "a", "y")),
+        "Cast (node a, opset 17): must cast to a float type",
+    ),
+    "dropout in training": (
+        model(op("Dropout", "x - t", "y"), weights={"t": True}),
+        "Dropout (node y, opset 17): training_mode must be false",
+    ),
+    "a tensor beyond measure": (
+        model(op("Pad", "x", "y", pads=[0, 1 << 40, 0, 0]), opset=10),
+        "Pad (node y, opset 10): its output must hold 1 to 2**31 values, not (1099511627780,)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("refused", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_does_not_only_move_values_is_refused(refused: onnx.ModelProto, message: str) -> None:
+    """What mixes images, or does not fit, names its operator, node and opset."""
+    refuse(refused, message)

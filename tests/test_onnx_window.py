@@ -1,8 +1,11 @@
 """Pools as ONNX describes their windows."""
 
+from typing import Any
+
+import onnx
 import pytest
 
-from tests.onnx_models import MAPS, Form, check, floats, form, op
+from tests.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
 FORMS = {
     **{
@@ -44,3 +47,48 @@ FORMS = {
 def test_windows(case: Form) -> None:
     """Paddings, modes and whole maps mean what ONNX Runtime takes them for."""
     check(case)
+
+
+def pool(kind: str, **attributes: Any) -> onnx.ModelProto:
+    """Make a model of one pool."""
+    return model(op(kind, "x", "y", **attributes), shape=MAPS)
+
+
+REFUSED = {
+    "one axis": (
+        model(op("MaxPool", "x", "y", kernel_shape=[2]), shape=("N", 3, 8)),
+        "MaxPool (node y, opset 17): its kernel must have two axes on maps, not 1 on (3, 8)",
+    ),
+    "a vector": (
+        model(op("GlobalAveragePool", "x", "y")),
+        "GlobalAveragePool (node y, opset 17): "
+        "its kernel must have two axes on maps, not 0 on (4,)",
+    ),
+    "another norm": (
+        pool("LpPool", kernel_shape=[2, 2], p=1),
+        "LpPool (node y, opset 17): p must be 2, not 1",
+    ),
+    "no such padding": (
+        pool("MaxPool", kernel_shape=[2, 2], auto_pad="SOME"),
+        "MaxPool (node y, opset 17): "
+        "auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not SOME",
+    ),
+    "one stride": (
+        pool("AveragePool", kernel_shape=[2, 2], strides=[2]),
+        "AveragePool (node y, opset 17): stride must be 2 counts of 1 to 2**31 - 1, not (2,)",
+    ),
+    "two pads": (
+        pool("AveragePool", kernel_shape=[2, 2], pads=[1, 1]),
+        "AveragePool (node y, opset 17): padding must be 4 counts of 0 to 2**31 - 1, not (1, 1)",
+    ),
+    "mean over channels": (
+        pool("ReduceMean", axes=[1]),
+        "ReduceMean (node y, opset 17): axes must be those of maps, 2 and 3, not [1]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("refused", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_window_on_maps_is_refused(refused: onnx.ModelProto, message: str) -> None:
+    """What cannot be a pool names its operator, node and opset."""
+    refuse(refused, message)

@@ -36,7 +36,8 @@ def _gemm(trace: Trace, op: Op) -> Value:
 
 def _bias(array: Array, size: int) -> Array:
     """Return what Gemm's C, ``(1 or none, 1 or size)``, adds to each image."""
-    if array.size not in (1, size) or array.shape[-1:] not in ((), (1,), (size,)):
+    full = (1,) * (2 - array.ndim) + array.shape
+    if len(full) != 2 or full[0] != 1 or full[1] not in (1, size):
         raise ModelError(f"C must be one row of {size} values, not {array.shape}")
     return np.broadcast_to(array.reshape(-1), (size,))
 
