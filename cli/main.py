@@ -1,6 +1,6 @@
 """Own the command line's entry: commands found by name when they are used, errors in one line."""
 
-import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -37,8 +37,9 @@ class Commands(click.Group):
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run a command line and exit with its status."""
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(AttributeError):  # a terminal may lack letters of a name
-                stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # it may lack letters of a file's name
+        extra |= {"prog_name": "fxpnn", "standalone_mode": False}
         sys.exit(self._status(args, extra))
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -51,9 +52,8 @@ class Commands(click.Group):
             ctx.exit(PIPE_CLOSED)
 
     def _status(self, args: Sequence[str] | None, extra: dict[str, Any]) -> int:
-        extra["standalone_mode"] = False
         try:
-            return int(super().main(args, "fxpnn", **extra) or 0)
+            return int(super().main(args, **extra) or 0)
         except (click.Abort, KeyboardInterrupt):
             complain("interrupted", "nothing was left half-written")
             return INTERRUPTED
@@ -70,7 +70,7 @@ class Commands(click.Group):
             complain("error", f"{error.filename}: {error.strerror}" if error.filename else error)
             return UNUSABLE
         except MemoryError as error:
-            complain("error", f"memory is too small: {error}" if str(error) else "out of memory")
+            complain("error", ": ".join(filter(None, ("out of memory", str(error)))))
             return UNUSABLE
 
 

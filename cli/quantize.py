@@ -8,7 +8,7 @@ import click
 import fxpnn
 
 from . import options, params
-from .terminal import print_json
+from .terminal import note, print_json
 
 if TYPE_CHECKING:
     from fxpnn.datasets import Data
@@ -84,6 +84,8 @@ def quantize(
     from . import anatomy, blueprint
 
     found = anatomy.of_fixed(fixed, sources.source_of(output, fixed.name))
+    if unproved := [layer.name for layer in found.layers if not layer.proved]:
+        note(f"accumulators may overflow in {', '.join(unproved)}", quiet)
     if as_json:
         print_json(found)
     else:

@@ -25,9 +25,10 @@ def print_run(run: RunReport) -> None:
     screen = Screen()
     screen.print()
     screen.print(Text(f" {run.model.name}", "bold"), Text(f"on {printable(run.data.name)}", "dim"))
-    screen.print_widest([_layers(run, heads) for heads in LAYOUTS])
+    layouts = LAYOUTS[1:] if screen.options.ascii_only else LAYOUTS  # bars are no ASCII
+    screen.print_widest([_layers(run, heads) for heads in layouts])
     if overflow := first_overflow(run):
-        screen.print(Padding(Text(overflow, "yellow"), (0, 1, 1, 1)))
+        screen.print(Padding(Text(overflow, "yellow"), (0, 1, 1, 1), expand=False))
     screen.print(_summary(run))
     if run.flipped:
         screen.print(_flips(run.flipped))
@@ -35,6 +36,8 @@ def print_run(run: RunReport) -> None:
 
 
 def _layers(run: RunReport, heads: tuple[str, ...]) -> Table:
+    if all(layer.sqnr_db is None for layer in run.layers):  # nothing to compare with
+        heads = tuple(head for head in heads if head not in _COMPARED)
     drawn = table(*heads, right=("overflows", "saturated", "SQNR dB"), folded=("layer",))
     for layer in run.layers:
         drawn.add_row(*(COLUMNS[head](layer) for head in heads))
@@ -95,6 +98,7 @@ COLUMNS: dict[str, Callable[[LayerReport], Text]] = {
 """How each column says what it says of a layer."""
 
 _FORMATS, _LOSSES = ("weights", "output"), ("overflows", "saturated", "SQNR dB")
+_COMPARED = ("SQNR dB", " ")
 LAYOUTS = (
     ("layer", "kind", "input", *_FORMATS, "accumulator", *_LOSSES, " "),
     ("layer", "kind", *_FORMATS, "accumulator", *_LOSSES),

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from .terminal import on_terminal
 
-WIDE = 160
-"""Columns of a table that no terminal limits."""
+WIDE = 1 << 12
+"""Columns where no terminal limits them; nothing is filled up to them."""
 
 LEAST_NAME = 6
 """Columns that a name keeps where the others leave it no room."""
