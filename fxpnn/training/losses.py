@@ -10,6 +10,7 @@ import numpy.typing as npt
 from fxpnn.errors import DataError, ModelError
 from fxpnn.layers import Array, Layer, Sigmoid, Softmax
 from fxpnn.network import Network
+from fxpnn.reference import sigmoid
 
 Function: TypeAlias = Callable[[Array, Array], Array]
 
@@ -84,8 +85,23 @@ BINARY_CROSS_ENTROPY = Loss(
 SQUARES = Loss("squares", value=lambda a, y: _sum(np.square(a - y)) / 2, slope=lambda a, y: a - y)
 """``sum((a - y)**2) / 2``: half the squared error."""
 
+MEAN_SQUARES = Loss(
+    "mean-squares",
+    value=lambda a, y: _sum(np.square(a - y)) * len(a) / a.size,
+    slope=lambda a, y: 2 * (a - y) * len(a) / a.size,
+)
+"""``mean((a - y)**2)`` over the outputs, and so over the batch: the mean squared error."""
+
+LOGISTIC = Loss(
+    "logistic",
+    value=lambda a, y: _sum(np.logaddexp(0, -y * a)),
+    slope=lambda a, y: -y * sigmoid(-y * a),
+)
+"""``-sum(log(sigmoid(y * a)))``: yes or no as labels ``y`` of 1 or -1, behind a linear layer."""
+
 LOSSES: Mapping[str, Loss] = {
-    loss.name: loss for loss in (CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARES)
+    loss.name: loss
+    for loss in (CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARES, MEAN_SQUARES, LOGISTIC)
 }
 
 
