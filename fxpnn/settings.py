@@ -81,8 +81,10 @@ class _Choices(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    defaults: _Choices = msgspec.field(default_factory=_Choices)
-    layers: dict[str, _Choices] = msgspec.field(default_factory=dict)
+    """The tables, each typed on its own, so that an error can name the layer."""
+
+    defaults: Any = {}
+    layers: dict[str, Any] = {}
 
 
 def load_plan(path: Path, defaults: Settings) -> Plan:
@@ -97,9 +99,12 @@ def load_plan(path: Path, defaults: Settings) -> Plan:
     try:
         read = msgspec.toml.decode(content, type=_File)
         base = _apply(defaults, read.defaults, "defaults")
-        layers = {name: _apply(base, it, f"layers.{name}") for name, it in read.layers.items()}
+        layers = {
+            name: _apply(base, table, f"layers.{name}") for name, table in read.layers.items()
+        }
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: {error}") from None
+        line = " ".join(str(error).split())  # a key may hold line breaks
+        raise FormatError(f"{path}: {line}") from None
     return Plan(base, layers)
 
 
@@ -121,10 +126,10 @@ def parse_softmax(text: str | float) -> float | None:
     return constant
 
 
-def _apply(base: Settings, choices: _Choices, where: str) -> Settings:
+def _apply(base: Settings, table: object, where: str) -> Settings:
     try:
-        return replace(base, **_chosen(choices))
-    except FormatError as error:
+        return replace(base, **_chosen(msgspec.convert(table, _Choices)))
+    except (msgspec.MsgspecError, FormatError) as error:
         raise FormatError(f"{where}: {error}") from None
 
 
