@@ -73,6 +73,9 @@ HARD_SIGMOID_FRACS = 46
 ADD_APART = 44
 """The most by which the fraction bits of two summands may differ."""
 
+UP_TO_ONE = (Sigmoid, Tanh, HardSigmoid)
+"""Layers whose outputs lie in -1..1."""
+
 SOFTMAX_FORMAT = QFormat(16, 15)
 SOFTMAX_CLASSES = 4096
 BIAS_BITS = 62
@@ -100,6 +103,21 @@ class FixedNode(Node):
     overflow: Overflow = Overflow.SATURATE
     table: Array | None = None
     softmax_shift: int | None = None
+
+    @property
+    def clips_one(self) -> bool:
+        """Say whether all that can overflow is 1 itself (or -1), spelled by the last word then.
+
+        So it is where sigmoid and tanh have a format without integer bits. That is no loss of
+        more than one count, and counts as no saturation.
+        """
+        fmt = self.output_format
+        return (
+            isinstance(self.layer, UP_TO_ONE)
+            and fmt.integer == 0
+            and (fmt.signed or not isinstance(self.layer, Tanh))
+            and self.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
+        )
 
     def fracs(self, channels: int) -> RawArray:
         """Give the weight's fraction bits for each of the output channels, int64."""
@@ -258,8 +276,9 @@ def _check_table(node: FixedNode) -> None:
         return
     if node.table is None or node.table.shape != (entries,) or node.table.dtype != np.int32:
         raise ModelError(f"table must be {entries or 'no'} int32 entries")
-    if np.abs(node.table.astype(np.int64)).max() > 1 << 20:
-        raise ModelError("table entries must be at most 2**20")
+    most = 18 if isinstance(node.layer, UP_TO_ONE) else 20  # sigmoid and tanh do not pass 1
+    if np.abs(node.table.astype(np.int64)).max() > 1 << most:
+        raise ModelError(f"table entries must be at most 2**{most}")
     if isinstance(node.layer, Softmax):  # then the maximum's power is 2**30: no sum is 0
         falls = node.table[0] == 1 << 20 and node.table[-1] == 1 << 19
         if not falls or np.diff(node.table).max() > 0:

@@ -87,10 +87,13 @@ class Unit:
         return [self.frac + frac for frac in self.node.fracs(channels).tolist()]
 
     def cast(self, value: int, frac: int, source: QFormat | None = None) -> int:
-        """Cast ``value @ frac`` to the node's output format by the node's modes."""
+        """Cast ``value @ frac`` to the node's output format by the node's modes.
+
+        Where the last word stands for 1 (``clips_one``), 1 is no overflow to be counted.
+        """
         modes = (self.node.output_format, self.node.rounding, self.node.overflow)
         raw, saturated = cast_raw(value, frac, *modes, source)
-        self.saturations += saturated
+        self.saturations += saturated and not self.node.clips_one
         return raw
 
     def saturate(self, value: int, high: int) -> int:

@@ -16,6 +16,7 @@ from fxpnn.fixed import (
     BIAS_BITS,
     KEEPS_FORMAT,
     SOFTMAX_FORMAT,
+    UP_TO_ONE,
     FixedNetwork,
     FixedNode,
     Provenance,
@@ -34,11 +35,9 @@ from fxpnn.layers import (
     LeakyRelu,
     Pad,
     PRelu,
-    Sigmoid,
     Silu,
     Softmax,
     Step,
-    Tanh,
 )
 from fxpnn.network import INPUT, Network, Node
 from fxpnn.qformat import QFormat
@@ -168,7 +167,7 @@ class _Build:
             return SOFTMAX_FORMAT
         if settings.output is not None:
             return settings.output
-        if isinstance(layer, Sigmoid | Tanh | HardSigmoid):
+        if isinstance(layer, UP_TO_ONE):
             return QFormat(settings.word, settings.word - 1)  # below 1, and 1 itself to one LSB
         if isinstance(layer, Step):
             return QFormat(settings.word, settings.word - 2)

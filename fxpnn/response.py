@@ -60,6 +60,7 @@ def response(node: FixedNode, source: QFormat) -> Response | None:
         raw, over = values, np.zeros(x.shape, bool)
     else:
         raw, over = requantize(values, frac, node.output_format, node.rounding, node.overflow)
+        over &= not node.clips_one
     if isinstance(node.layer, LeakyRelu):
         raw, over = np.where(x >= 0, x, raw), over & (x < 0)
     return Response(raw.astype(np.int16), over & (x >= source.min) & (x <= source.max))

@@ -93,8 +93,18 @@ Oracle: TypeAlias = Callable[[FixedNode, list[QFormat], list[Array]], Result]
 def _cast(node: FixedNode, values: list[Fraction], shape: tuple[int, ...], adds: int = 0) -> Result:
     modes = (node.output_format, node.rounding, node.overflow)
     casts = [cast_rational(value, *modes) for value in values]
-    counts = Counts(adds, sum(over for _, over in casts))
+    counts = Counts(adds, 0 if _spells_one(node) else sum(over for _, over in casts))
     return np.array([raw for raw, _ in casts], object).reshape(shape), counts
+
+
+def _spells_one(node: FixedNode) -> bool:
+    """Say whether 1, which no word holds, is spelled by the last one: that is no saturation."""
+    fmt, bounded = node.output_format, (layers.Sigmoid, layers.Tanh, layers.HardSigmoid)
+    negative = isinstance(node.layer, layers.Tanh) and not fmt.signed  # an overflow of its own
+    clamps = node.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
+    return (
+        isinstance(node.layer, bounded) and fmt.max + 1 == 2**fmt.frac and clamps and not negative
+    )
 
 
 def _curve(value: Callable[[FixedNode, Any, QFormat, Fraction], Fraction]) -> Oracle:
