@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fxpnn.assembly import assemble
 from fxpnn.casting import Flags, Raw, requantize
-from fxpnn.execute import execute
-from fxpnn.fixed import FixedNetwork, FixedNode
-from fxpnn.layers import Conv2D, Dense, L2Pool2D, PRelu, Shape, Softmax
+from fxpnn.fixed import Counts, FixedNetwork, FixedNode
+from fxpnn.layers import Add, Concat, Conv2D, Dense, L2Pool2D, PRelu, Shape, Softmax
 from fxpnn.network import INPUT
 from fxpnn.qformat import Overflow, QFormat
 from fxpnn.reference import compute
 from fxpnn.response import response, words
+from fxpnn.runner import run_words
 
 
 class Interval(NamedTuple):
@@ -71,11 +72,15 @@ def prove_node(node: FixedNode, inputs: Sequence[Interval], formats: Sequence[QF
         largest = full(node.output_format, shape).high
         return Proof(Interval(np.zeros_like(largest), largest), node.softmax_shift is not None)
     if isinstance(node.layer, L2Pool2D):
-        return _prove_length(node, inputs[0], formats)
-    answers = response(node, formats[0]) if len(inputs) == 1 else None
-    if answers is not None:
-        return _prove_response(answers.raw.astype(np.int64), answers.over, inputs[0])
-    return _prove_monotone(node, inputs, formats)
+        return _prove_length(node, inputs[0], formats[0])
+    if isinstance(node.layer, Add):
+        return _prove_add(node, inputs, formats)
+    if isinstance(node.layer, Concat):
+        parts = [_prove_response(node, x, f) for x, f in zip(inputs, formats, strict=True)]
+        return _join(node.layer, parts)
+    if response(node, formats[0]) is not None:
+        return _prove_response(node, inputs[0], formats[0])
+    return _prove_monotone(node, inputs[0], formats[0])
 
 
 def sum_interval(layer: Dense | Conv2D, x: Interval) -> Interval:
@@ -138,37 +143,57 @@ def _unless_torn(ends: Interval, overflowed: Flags, node: FixedNode) -> Interval
     return Interval(np.where(torn, fmt.min, ends.low), np.where(torn, fmt.max, ends.high))
 
 
-def _prove_response(answers: Raw, over: Flags, x: Interval) -> Proof:
+def _prove_response(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
     """Bound a function of single values from its answer to every word."""
+    answers = response(node, fmt)
+    assert answers is not None
     low, high = int(x.low.min()), int(x.high.max())
     order = np.argsort(words())[low + 32768 : high + 32769]
-    values, saturates = answers[order], bool(over[order].any())
+    values, saturates = answers.raw[order].astype(np.int64), bool(answers.over[order].any())
     if (np.diff(values) >= 0).all():
         return Proof(Interval(values[x.low - low], values[x.high - low]), saturates)
     lowest, highest = np.full_like(x.low, values.min()), np.full_like(x.low, values.max())
     return Proof(Interval(lowest, highest), saturates)
 
 
-def _prove_monotone(
-    node: FixedNode, inputs: Sequence[Interval], formats: Sequence[QFormat]
-) -> Proof:
+def _join(layer: Concat, parts: Sequence[Proof]) -> Proof:
+    ends = zip(*(part.output for part in parts), strict=True)
+    low, high = (np.concatenate(end, layer.axis) for end in ends)
+    return Proof(Interval(low, high), any(part.saturates for part in parts))
+
+
+def _prove_add(node: FixedNode, inputs: Sequence[Interval], formats: Sequence[QFormat]) -> Proof:
+    finer = max(fmt.frac for fmt in formats)
+    lifts = [finer - fmt.frac for fmt in formats]
+    modes = (node.output_format, node.rounding, node.overflow)
+    sums = [(a << lifts[0]) + (b << lifts[1]) for a, b in zip(*inputs, strict=True)]
+    (low, under), (high, over) = (requantize(end, finer, *modes) for end in sums)
+    flags = under | over
+    return Proof(_unless_torn(Interval(low, high), flags, node), bool(flags.any()))
+
+
+def _prove_monotone(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
     """Bound a layer that keeps the order of its inputs by running it on their ends.
 
     A slope may turn the order below 0 around, where it is straight: its ends and 0 bound it.
     """
-    ends = [np.stack(x).astype(np.int16) for x in inputs]
-    raw, counts = execute(node, ends, formats, None)
-    low, high = raw.astype(np.int64)
+    raw, counts = _run(node, np.stack(x), fmt)
+    low, high = raw
     if isinstance(node.layer, PRelu):
         low, high = np.minimum(np.minimum(low, high), 0), np.maximum(np.maximum(low, high), 0)
     saturates = counts.saturations > 0
-    ends_known = _unless_torn(Interval(low, high), np.full(low.shape, saturates), node)
-    return Proof(ends_known, saturates)
+    ends = _unless_torn(Interval(low, high), np.full(low.shape, saturates), node)
+    return Proof(ends, saturates)
 
 
-def _prove_length(node: FixedNode, x: Interval, formats: Sequence[QFormat]) -> Proof:
+def _prove_length(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
     """Bound a root of squares by the ends of larger magnitude."""
-    larger = np.where(-x.low > x.high, x.low, x.high)[None].astype(np.int16)
-    raw, counts = execute(node, [larger], formats, None)
-    high = raw[0].astype(np.int64)
-    return Proof(Interval(np.zeros_like(high), high), counts.saturations > 0)
+    raw, counts = _run(node, np.where(-x.low > x.high, x.low, x.high)[None], fmt)
+    return Proof(Interval(np.zeros_like(raw[0]), raw[0]), counts.saturations > 0)
+
+
+def _run(node: FixedNode, raw: Raw, fmt: QFormat) -> tuple[Raw, Counts]:
+    """Run one layer that has no sums on raw words."""
+    alone = FixedNetwork("layer", raw.shape[1:], fmt, (replace(node, inputs=(INPUT,)),))
+    tensors, counts = run_words(assemble(alone, {}, (), len(raw)), raw.astype(np.int16))
+    return tensors[node.name].astype(np.int64), counts[node.name]

@@ -4,25 +4,33 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.bounds import Proof, prove
+from fxpnn.assembly import assemble
+from fxpnn.bounds import Proof, full, prove
 from fxpnn.casting import from_float_counted, scale_pixels, to_float
 from fxpnn.errors import DataError
-from fxpnn.execute import Tensor, execute
-from fxpnn.fixed import Counts, FixedNetwork, FixedNode
-from fxpnn.kernels.plain import STEPWISE, SUM_32, SUM_64, WRAPPED, Sum
+from fxpnn.fixed import Counts, FixedNetwork
+from fxpnn.kernels import entry
 from fxpnn.layers import Array, Softmax
 from fxpnn.network import INPUT
+from fxpnn.program import Program, Words
 from fxpnn.qformat import Overflow, Rounding
+from fxpnn.runner import counts, enter, execute, fetch
+from fxpnn.sums import Known
 
-BLOCK = 128
-"""How many images run at once on a thread: a LeNet's tensors then take a few MB."""
+CACHED_WORDS = 1 << 18
+"""A block's tensors take at most this many words where they can: they stay in a core's cache."""
+BLOCK = 240
+"""The most images of a block, a multiple of the rows that the vector code sums at once."""
+SERIAL = 64
+"""So few images run on the caller's thread."""
+PLAIN = "FXPNN_KERNELS"
+"""The environment variable that, set to ``plain``, asks for the plain loops."""
 
 Progress: TypeAlias = Callable[[int], None]
 """Called with the number of images done since the last call."""
@@ -38,31 +46,41 @@ class Run:
     logits' raw values. ``layers`` holds every node's counts, the input's too.
     """
 
-    raw: Tensor
+    raw: Words
     predictions: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64] | None
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, Words]
     layers: Mapping[str, Counts]
 
 
-class _Step(NamedTuple):
-    node: FixedNode
-    how: Sum | None
-    spent: tuple[str, ...]
-    """The tensors that no later node reads."""
-
-
 class Engine:
-    """A fixed network made ready to run: proofs done, loops chosen.
+    """A fixed network made ready to run: proofs done, loops chosen, constants packed.
 
-    It holds no state between runs and may be used by several threads at once.
+    It may be used by several threads at once.
     """
 
     def __init__(self, fixed: FixedNetwork) -> None:
         self.fixed = fixed
         self.proofs = prove(fixed)
-        self._steps = _steps(fixed, self.proofs)
+        self._known = known(fixed, self.proofs)
         self._pixels = _pixel_table(fixed)
+        self._plainly = os.environ.get(PLAIN) == "plain"
+        self._programs: dict[frozenset[str], Program] = {}
+
+    @property
+    def methods(self) -> Mapping[str, str]:
+        """Say in words how the sums of each layer that has an accumulator are computed."""
+        return self.program().methods
+
+    def program(self, keep: Iterable[str] = ()) -> Program:
+        """Return the program that keeps the logits and the named tensors, made when first asked."""
+        names = frozenset({*keep, logits_of(self.fixed)})
+        if names not in self._programs:
+            words = sum(int(np.prod(shape)) for shape in self.fixed.shapes.values())
+            images = max(1, min(BLOCK, CACHED_WORDS // words))
+            program = assemble(self.fixed, self._known, names, images, self._plainly)
+            self._programs[names] = program
+        return self._programs[names]
 
     def run(
         self,
@@ -74,50 +92,55 @@ class Engine:
         """Run images, as ``infer`` takes them; keep the named tensors too."""
         check_images(self.fixed, x)
         logits = logits_of(self.fixed)
+        program = self.program(keep)
         names = {*self.fixed.outputs, *keep, logits}
-        blocks = [x[i : i + BLOCK] for i in range(0, len(x), BLOCK)]
+        tensors = {n: np.empty((len(x), *self.fixed.shapes[n]), np.int16) for n in names}
+        starts = range(0, len(x), program.images)
+        workers = 1 if len(x) < SERIAL else min(threads or os.cpu_count() or 1, len(starts))
 
-        def one(block: Array) -> tuple[dict[str, Tensor], dict[str, Counts]]:
-            done = self._block(block, names)
-            if progress is not None:
-                progress(len(block))
-            return done
+        def work(number: int) -> npt.NDArray[np.int64]:
+            """Run every ``workers``-th block in one workspace."""
+            space = np.empty(program.size, np.int16)
+            totals = np.zeros((len(program.nodes) + 1, 2), np.int64)
+            for start in starts[number::workers]:
+                block = x[start : start + program.images]
+                totals[-1, 1] += self._enter(program, block, space, start)
+                totals[:-1] += execute(program, space, len(block))
+                for name, tensor in tensors.items():
+                    tensor[start : start + len(block)] = fetch(program, space, name, len(block))
+                if progress is not None:
+                    progress(len(block))
+            return totals
 
-        workers = min(threads or os.cpu_count() or 1, len(blocks))
         if workers == 1:
-            parts = [one(block) for block in blocks]
+            totals = work(0)
         else:
             with ThreadPoolExecutor(workers) as pool:
-                parts = list(pool.map(one, blocks))
-        tensors = {name: np.concatenate([part[0][name] for part in parts]) for name in names}
-        counts = reduce(_add_counts, (part[1] for part in parts))
-        return _finish(self.fixed, tensors, counts, logits)
+                totals = np.sum(list(pool.map(work, range(workers))), axis=0)
+        found = {INPUT: Counts(saturations=int(totals[-1, 1])), **counts(program, totals[:-1])}
+        return _finish(self.fixed, tensors, found, logits)
 
-    def _block(self, x: Array, keep: set[str]) -> tuple[dict[str, Tensor], dict[str, Counts]]:
-        raw, saturations = self._input(x)
-        tensors = {INPUT: raw}
-        counts = {INPUT: Counts(saturations=saturations)}
-        formats = self.fixed.formats
-        for node, how, spent in self._steps:
-            inputs = [tensors[name] for name in node.inputs]
-            sources = [formats[name] for name in node.inputs]
-            tensors[node.name], counts[node.name] = execute(node, inputs, sources, how)
-            for name in spent:
-                if name not in keep:
-                    del tensors[name]
-        return {name: tensors[name] for name in keep}, counts
-
-    def _input(self, x: Array) -> tuple[Tensor, int]:
-        if x.dtype == np.uint8:
-            raws, over = self._pixels
-            channels = np.arange(len(raws)).reshape(-1, *[1] * (x.ndim - 2))
-            return raws[channels, x], int(over[channels, x].sum()) if over.any() else 0
+    def _enter(self, program: Program, x: Array, space: Words, start: int) -> int:
+        """Put a block's images into the workspace as raw words; return how many saturated."""
         if x.dtype == np.int16:
-            return np.ascontiguousarray(x), 0
-        raw, flags = from_float_counted(
-            x, self.fixed.input_format, Rounding.NEAREST_EVEN, Overflow.SATURATE, INPUT
+            enter(program, x, space)
+            return 0
+        tensor, order = program.tensors[INPUT], program.orders[INPUT]
+        flat = np.ascontiguousarray(x).reshape(len(x), -1)
+        place = space[tensor.base :]
+        if x.dtype == np.uint8:
+            return entry.pixels(flat, *self._pixels, order, tensor.words, place)
+        fmt = self.fixed.input_format
+        if x.dtype.itemsize not in (4, 8):
+            flat = flat.astype(np.float64)
+        saturations, strange = entry.floats(
+            flat, 2.0**fmt.frac, float(fmt.min), float(fmt.max), order, tensor.words, place
         )
-        return raw.astype(np.int16), int(flags.sum())
+        if strange:
+            index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
+            index[0] += start
+            raise DataError(f"{INPUT}{index} must be a number, not NaN")
+        return saturations
 
 
 def infer(
@@ -164,33 +187,21 @@ def logits_of(fixed: FixedNetwork) -> str:
     return node.inputs[0] if isinstance(node.layer, Softmax) else node.name
 
 
-def method(node: FixedNode, proof: Proof) -> Sum | None:
-    """Choose how the layer's sums are computed; only a proof licenses the plain loops."""
-    register = node.accumulator
-    if register is None:
-        return None
-    low, high = proof.terms
-    if proof.proved:
-        narrow = low >= -(2**31) and high < 2**31
-        return Sum(SUM_32 if narrow else SUM_64, register.min, register.max)
-    wraps = register.overflow is Overflow.WRAP
-    return Sum(WRAPPED if wraps else STEPWISE, register.min, register.max)
+def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
+    """Gather what the proofs say of the sums of each layer that has an accumulator."""
+    intervals = {INPUT: full(fixed.input_format, fixed.input_shape)}
+    intervals |= {name: proof.output for name, proof in proofs.items()}
+    found = {}
+    for node in fixed.nodes:
+        proof, source = proofs[node.name], intervals[node.inputs[0]]
+        if proof.total is not None:
+            total = int(proof.total.low.min()), int(proof.total.high.max())
+            largest = np.maximum(np.abs(source.low), np.abs(source.high))
+            found[node.name] = Known(proof.proved, proof.terms, total, largest)
+    return found
 
 
-def _steps(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> tuple[_Step, ...]:
-    last = {name: node.name for node in fixed.nodes for name in node.inputs}
-    return tuple(
-        _Step(
-            node,
-            method(node, proofs[node.name]),
-            tuple(n for n in dict.fromkeys(node.inputs) if last[n] == node.name)
-            + ((node.name,) if node.name not in last else ()),
-        )
-        for node in fixed.nodes
-    )
-
-
-def _pixel_table(fixed: FixedNetwork) -> tuple[Tensor, npt.NDArray[np.bool_]]:
+def _pixel_table(fixed: FixedNetwork) -> tuple[Words, npt.NDArray[np.bool_]]:
     """Return the raw value of each of 256 pixels per channel, and whether it overflowed."""
     channels = max(len(fixed.scaling.mean), len(fixed.scaling.std))
     channels = fixed.input_shape[0] if channels > 1 else 1
@@ -205,12 +216,8 @@ def _pixel_table(fixed: FixedNetwork) -> tuple[Tensor, npt.NDArray[np.bool_]]:
     return raw.astype(np.int16), over
 
 
-def _add_counts(a: dict[str, Counts], b: dict[str, Counts]) -> dict[str, Counts]:
-    return {name: a[name] + b[name] for name in a}
-
-
 def _finish(
-    fixed: FixedNetwork, tensors: dict[str, Tensor], counts: dict[str, Counts], logits: str
+    fixed: FixedNetwork, tensors: dict[str, Words], found: dict[str, Counts], logits: str
 ) -> Run:
     node = fixed[fixed.outputs[0]]
     raw = tensors[node.name]
@@ -221,5 +228,5 @@ def _finish(
         classes.astype(np.int64),
         to_float(raw, node.output_format) if softmax else None,
         MappingProxyType(tensors),
-        MappingProxyType(counts),
+        MappingProxyType(found),
     )

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fxpnn import engine, fxp, golden
+from fxpnn import fxp, golden
 from fxpnn.engine import Engine, infer
 from fxpnn.errors import DataError
 from fxpnn.fixed import Counts, FixedNetwork, FixedNode
-from fxpnn.kernels.plain import STEPWISE, SUM_32, SUM_64, WRAPPED
 from fxpnn.layers import Dense, Flatten, Layer, Relu, Softmax, layer_types
 from fxpnn.network import INPUT, Scaling
 from fxpnn.qformat import Accumulator, Overflow, QFormat
@@ -109,32 +108,28 @@ def test_what_is_saved_and_loaded_computes_the_same() -> None:
 @pytest.mark.parametrize(
     ("word", "overflow", "expected"),
     [
-        (48, Overflow.SATURATE, SUM_64),
-        (48, Overflow.WRAP, SUM_64),
-        (24, Overflow.SATURATE, STEPWISE),
-        (24, Overflow.WRAP, WRAPPED),
+        (48, Overflow.SATURATE, "64-bit in 4 chunks"),
+        (48, Overflow.WRAP, "64-bit in 4 chunks"),
+        (24, Overflow.SATURATE, "stepwise"),
+        (24, Overflow.WRAP, "64-bit in 4 chunks, wrapped"),
     ],
 )
 def test_only_a_proof_licenses_the_plain_loops(
-    word: int, overflow: Overflow, expected: int
+    word: int, overflow: Overflow, expected: str
 ) -> None:
     """Full-scale weights need 64-bit sums; a short accumulator is stepped or wrapped."""
-    ready = Engine(network(word, overflow))
-    how = engine.method(ready.fixed["hidden"], ready.proofs["hidden"])
-    assert how is not None
-    assert how.method == expected
+    assert Engine(network(word, overflow)).methods["hidden"] == expected
 
 
 def test_small_sums_use_32_bits() -> None:
-    """Where the proof says that the products fit 32 bits, so do the loops."""
-    layer = Dense(np.array([[32767, -32768]], np.int16), np.array([2**40]))
-    word = QFormat(16, 0)
-    node = FixedNode("d", layer, (INPUT,), word, (word,), Accumulator())
-    ready = Engine(FixedNetwork("n", (2,), QFormat(15, 0), (node,)))
-    how = engine.method(node, ready.proofs["d"])
-    assert how is not None
-    assert how.method == SUM_32
-    assert ready.run(np.array([[16383, -16384]], np.int16)).raw.tolist() == [[32767]]
+    """Where the proof says that the sums fit 32 bits, so do the loops; a wide bias needs 64."""
+    for bias, expected in ((7, "plain 32-bit"), (2**40, "64-bit in 1 chunk")):
+        layer = Dense(np.array([[32767, -32768]], np.int16), np.array([bias]))
+        word = QFormat(16, 0)
+        node = FixedNode("d", layer, (INPUT,), word, (word,), Accumulator())
+        ready = Engine(FixedNetwork("n", (2,), QFormat(15, 0), (node,)))
+        assert ready.methods["d"] == expected
+        assert ready.run(np.array([[16383, -16384]], np.int16)).raw.tolist() == [[32767]]
 
 
 def test_pixels_floats_and_words_are_one_input() -> None:

@@ -1,53 +1,79 @@
-"""Own the loops of the pools, on ``(maps, height, width)``."""
+"""Own the loops of the pools, on maps that lie pixel by pixel: ``(height, width, channels)``."""
+
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
 
-from fxpnn.kernels.arithmetic import I16, Target
-from fxpnn.kernels.plain import Geometry
+from fxpnn.kernels.arithmetic import I16, I32
+
+Window: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+"""Kernel, stride, origin (the padding above and left) and dilation, vertical first each."""
+Rim: TypeAlias = tuple[int, int, int, int]
+"""The padding above, left, below and right that an average counts."""
 
 
-@njit(cache=True, nogil=True)
-def max_pool(x: I16, geometry: Geometry, lowest: int, out: I16) -> None:
+@njit(nogil=True)
+def max_pool(x: I16, window: Window, lowest: int, out: I16) -> None:
     """Keep the largest value of each window; outside the map stands ``lowest``."""
-    (kh, kw), (sh, sw), (dh, dw) = geometry.kernel, geometry.stride, geometry.dilation
-    for channel in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                best = lowest
-                for row in range(kh):
-                    y = i * sh - geometry.origin[0] + row * dh
-                    for column in range(kw):
-                        z = j * sw - geometry.origin[1] + column * dw
-                        if 0 <= y < x.shape[1] and 0 <= z < x.shape[2]:
-                            best = max(best, x[channel, y, z])
-                out[channel, i, j] = best
+    kh, kw, sh, sw, top, left, dh, dw = window
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            best = out[i, j]
+            best[:] = lowest
+            for row in range(kh):
+                y = i * sh - top + row * dh
+                for column in range(kw):
+                    z = j * sw - left + column * dw
+                    if 0 <= y < x.shape[0] and 0 <= z < x.shape[1]:
+                        here = x[y, z]
+                        for channel in range(best.size):
+                            best[channel] = max(best[channel], here[channel])
 
 
-@njit(cache=True, nogil=True)
-def average_pool(x: I16, geometry: Geometry, rim: tuple[int, int, int, int], out: I16) -> None:
+@njit(nogil=True)
+def average_pool(x: I16, window: Window, rim: Rim, out: I16) -> None:
     """Divide each window's exact sum by its count once, ties to even.
 
-    Positions from ``-rim[0]``, ``-rim[1]`` up to ``rim[2]``, ``rim[3]`` beyond the map count too.
+    Positions in the rim count as 0. A window of fewer than ``2**16`` values sums within 32 bits.
     """
-    (kh, kw), (sh, sw), (dh, dw) = geometry.kernel, geometry.stride, geometry.dilation
-    height, width = x.shape[1], x.shape[2]
-    for channel in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                total, count = np.int64(0), np.int64(0)
-                for row in range(kh):
-                    y = i * sh - geometry.origin[0] + row * dh
-                    for column in range(kw):
-                        z = j * sw - geometry.origin[1] + column * dw
-                        if 0 <= y < height and 0 <= z < width:
-                            total += x[channel, y, z]
-                        if -rim[0] <= y < height + rim[2] and -rim[1] <= z < width + rim[3]:
-                            count += 1
-                out[channel, i, j] = divide(total, max(count, 1))
+    kh, kw, sh, sw, top, left, dh, dw = window
+    height, width = x.shape[0], x.shape[1]
+    total = np.empty(x.shape[2], np.int32)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total[:] = 0
+            count = 0
+            for row in range(kh):
+                y = i * sh - top + row * dh
+                for column in range(kw):
+                    z = j * sw - left + column * dw
+                    if -rim[0] <= y < height + rim[2] and -rim[1] <= z < width + rim[3]:
+                        count += 1
+                    if 0 <= y < height and 0 <= z < width:
+                        here = x[y, z]
+                        for channel in range(total.size):
+                            total[channel] += here[channel]
+            _divide_all(total, count, out[i, j])
 
 
-@njit(cache=True)
+@njit
+def _divide_all(total: I32, count: int, out: I16) -> None:
+    """Divide sums by one count; by a power of two in vectors."""
+    shift = 0
+    while 1 << shift < count:
+        shift += 1
+    if 1 << shift == count:
+        odd, half = np.int32(shift > 0), np.int32((1 << shift) >> 1)
+        for i in range(total.size):
+            even = (total[i] >> shift) & odd  # a tie rounds up from an odd floor only
+            out[i] = (total[i] + half - odd + even) >> shift
+        return
+    for i in range(total.size):
+        out[i] = divide(np.int64(total[i]), max(count, 1))
+
+
+@njit
 def divide(total: int, count: int) -> int:
     """Return ``total / count`` rounded to nearest, ties to even; ``count > 0``."""
     quotient = total // count  # floor
@@ -57,7 +83,7 @@ def divide(total: int, count: int) -> int:
     return quotient
 
 
-@njit(cache=True)
+@njit
 def root(square: int) -> int:
     """Return ``sqrt(square)`` rounded to nearest; ``0 <= square < 2**62``."""
     floor = np.int64(np.sqrt(np.float64(square)))
@@ -68,25 +94,57 @@ def root(square: int) -> int:
     return floor + (square - floor * floor > floor)
 
 
-@njit(cache=True, nogil=True)
-def l2_pool(x: I16, geometry: Geometry, to: Target, out: I16) -> int:
+@njit(nogil=True)
+def l2_pool(x: I16, window: Window, highest: int, out: I16) -> int:
     """Take the root of each window's sum of squares; return how many were out of range.
 
     A window of fewer than ``2**31`` values has a sum below ``2**61``.
     """
-    (kh, kw), (sh, sw), (dh, dw) = geometry.kernel, geometry.stride, geometry.dilation
+    kh, kw, sh, sw, top, left, dh, dw = window
     saturations = 0
-    for channel in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                total = np.int64(0)
-                for row in range(kh):
-                    y = i * sh - geometry.origin[0] + row * dh
-                    for column in range(kw):
-                        z = j * sw - geometry.origin[1] + column * dw
-                        if 0 <= y < x.shape[1] and 0 <= z < x.shape[2]:
-                            total += np.int64(x[channel, y, z]) * x[channel, y, z]
-                length = root(total)
-                saturations += length > to.high
-                out[channel, i, j] = min(length, to.high)
+    total = np.empty(x.shape[2], np.int64)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total[:] = 0
+            for row in range(kh):
+                y = i * sh - top + row * dh
+                for column in range(kw):
+                    z = j * sw - left + column * dw
+                    if 0 <= y < x.shape[0] and 0 <= z < x.shape[1]:
+                        here = x[y, z]
+                        for channel in range(total.size):
+                            total[channel] += np.int64(here[channel]) * here[channel]
+            for channel in range(total.size):
+                length = root(total[channel])
+                saturations += length > highest
+                out[i, j, channel] = min(length, highest)
     return saturations
+
+
+@njit(nogil=True)
+def pool_all(
+    kind: int,
+    x: I16,
+    shape: tuple[int, int, int],
+    window: Window,
+    rim: Rim,
+    limit: int,
+    pooled: tuple[int, int, int],
+    out: I16,
+    images: int,
+) -> int:
+    """Pool every image of a flat block; ``kind`` is ``MAX``, ``AVERAGE`` or ``L2``."""
+    maps = x.reshape((images, shape[0], shape[1], shape[2]))
+    results = out.reshape((images, pooled[0], pooled[1], pooled[2]))
+    saturations = 0
+    for image in range(images):
+        if kind == MAX:
+            max_pool(maps[image], window, limit, results[image])
+        elif kind == AVERAGE:
+            average_pool(maps[image], window, rim, results[image])
+        else:
+            saturations += l2_pool(maps[image], window, limit, results[image])
+    return saturations
+
+
+MAX, AVERAGE, L2 = range(3)

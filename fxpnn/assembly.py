@@ -1,0 +1,300 @@
+"""Own the assembler: a fixed network becomes a program for the machine.
+
+Flatten, reshape and transpose cost nothing: a tensor knows at which word each value of its shape
+lies, and a dense layer reads its words wherever they lie. ReLU and max pooling become part of the
+sum before them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fxpnn.fixed import FixedNetwork, FixedNode
+from fxpnn.kernels import machine, packing, pool
+from fxpnn.kernels.arithmetic import target
+from fxpnn.kernels.machine import INSTRUCTION
+from fxpnn.layers import (
+    Add,
+    AvgPool2D,
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    L2Pool2D,
+    MaxPool2D,
+    Pad,
+    PRelu,
+    Relu,
+    Reshape,
+    Shape,
+    Softmax,
+    Transpose,
+    Window,
+)
+from fxpnn.network import INPUT
+from fxpnn.program import (
+    BOOL,
+    INT16,
+    INT32,
+    INT64,
+    Constants,
+    Fields,
+    Places,
+    Program,
+    Tensor,
+    standard_places,
+)
+from fxpnn.qformat import QFormat
+from fxpnn.response import response
+from fxpnn.sums import Known, arithmetic, conv_rows, dense_rows
+
+NO_FLOOR = -(1 << 15)
+
+
+def assemble(
+    fixed: FixedNetwork,
+    sums: Mapping[str, Known],
+    keep: Collection[str],
+    images: int,
+    plainly: bool = False,
+) -> Program:
+    """Assemble a program.
+
+    Args:
+        fixed: the network.
+        sums: what is known of the sums of each layer that has an accumulator.
+        keep: the tensors to be found in the workspace; others may vanish in what follows them.
+        images: the most images of a block.
+        plainly: compute sums by the plain loops.
+    """
+    return _Assembler(fixed, sums, frozenset(keep) | {*fixed.outputs}, images, plainly).program()
+
+
+@dataclass
+class _Assembler:
+    fixed: FixedNetwork
+    sums: Mapping[str, Known]
+    keep: frozenset[str]
+    images: int
+    plainly: bool
+    constants: Constants = field(default_factory=Constants)
+    code: list[Fields] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
+    size: int = 0
+
+    def program(self) -> Program:
+        """Walk the nodes in order; those that vanished in a sum are done already."""
+        self.numbers = {node.name: i for i, node in enumerate(self.fixed.nodes)}
+        self.tensors[INPUT] = self._fresh(standard_places(self.fixed.input_shape))
+        for node in self.fixed.nodes:
+            if node.name not in self.tensors:
+                self._node(node)
+        code = np.zeros(len(self.code), INSTRUCTION)
+        for row, fields in zip(code, self.code, strict=True):
+            for name, value in fields.items():
+                row[name] = value
+        kept = {n: t for n, t in self.tensors.items() if n in self.keep or n == INPUT}
+        pools, nodes = self.constants.pools(), tuple(self.numbers)
+        return Program(code, pools, self.images, self.size, kept, nodes, self.methods)
+
+    def _fresh(self, places: Places) -> Tensor:
+        tensor = Tensor(self.size, places.size, places)
+        self.size += places.size * self.images + 1  # one word more: sums read words in pairs
+        return tensor
+
+    def _emit(self, op: int, node: FixedNode, x: Tensor, y: Tensor, **fields: int) -> None:
+        cast = target(node.output_format, node.rounding, node.overflow)._asdict()
+        ends = {"x": x.base, "x_words": x.words, "y": y.base, "y_words": y.words}
+        common = {"op": op, "node": self.numbers[node.name], "least": NO_FLOOR}
+        self.code.append({**common, **ends, **cast, **fields})
+
+    def _node(self, node: FixedNode) -> None:
+        layer, x = node.layer, self.tensors[node.inputs[0]]
+        formats = [self.fixed.formats[name] for name in node.inputs]
+        shape = self.fixed.shapes[node.name]
+        match layer:
+            case Dense() | Conv2D():
+                y = self._sum(node, layer, x, formats[0])
+            case Flatten() | Reshape():
+                y = Tensor(x.base, x.words, x.places.reshape(shape))
+            case Transpose():
+                y = Tensor(x.base, x.words, x.places.transpose(layer.order))
+            case MaxPool2D() | AvgPool2D() | L2Pool2D():
+                y = self._pool(node, layer, x, shape)
+            case Softmax():
+                y = self._softmax(node, layer, x, formats[0])
+            case PRelu():
+                y = self._slope(node, layer, x, formats[0])
+            case Add():
+                y = self._add(node, x, self.tensors[node.inputs[1]], formats)
+            case Concat():
+                y = self._concat(node, layer, formats, shape)
+            case Pad():
+                y = self._pad(node, layer, x, shape)
+            case _:
+                y = self._look_up(node, x, formats[0])
+        self.tensors[node.name] = y
+
+    def _sum(self, node: FixedNode, layer: Dense | Conv2D, x: Tensor, fmt: QFormat) -> Tensor:
+        known = self.sums[node.name]
+        if isinstance(layer, Conv2D):
+            x = self._standard(node, x)
+            rows = conv_rows(layer, x, known.largest)
+        else:
+            rows = dense_rows(layer, x, known.largest, self.images)
+        fields, self.methods[node.name] = arithmetic(
+            node, rows, known, fmt.frac, self.constants, self.plainly
+        )
+        last, least, window = self._followers(node, isinstance(layer, Conv2D))
+        shape = self.fixed.shapes[last.name]
+        if window is not None:
+            made = self.fixed.shapes[node.name]
+            fields |= self._windows(window, made, shape, rows.share)
+        y = self._fresh(standard_places(shape))
+        self._emit(fields.pop("op"), node, x, y, **fields, least=least)
+        while last is not node:
+            self.tensors[last.name] = y
+            last = self.fixed[last.inputs[0]]
+        return y
+
+    def _followers(self, node: FixedNode, maps: bool) -> tuple[FixedNode, int, Window | None]:
+        """Return the last node that becomes part of a sum, the floor, and the pool on the way."""
+        last, least, window = node, NO_FLOOR, None
+        while last.name not in self.keep:
+            readers = [n for n in self.fixed.nodes for name in n.inputs if name == last.name]
+            if len(readers) != 1:
+                break
+            layer = readers[0].layer
+            if isinstance(layer, Relu):
+                least = 0
+            elif isinstance(layer, MaxPool2D) and maps and window is None and not self.plainly:
+                window = layer.window
+            else:
+                break
+            last = readers[0]
+        return last, least, window
+
+    def _windows(self, window: Window, made: Shape, pooled: Shape, share: int) -> Fields:
+        shape = (window.kernel, window.stride, window.padding[:2], window.dilation)
+        taps = packing.pool_windows(
+            shape, (made[1], made[2]), (pooled[1], pooled[2]), share, made[0]
+        )
+        return {
+            "outputs": made[0],
+            "windows": self.constants.put(INT64, taps),
+            "pooled": taps.shape[0],
+            "taps": taps.shape[1],
+        }
+
+    def _standard(self, node: FixedNode, x: Tensor) -> Tensor:
+        """Return a tensor that lies as a fresh one, moved there if need be."""
+        if x.standard:
+            return x
+        y = self._fresh(standard_places(x.places.shape))
+        self._move(node, x, y, y.places)
+        return y
+
+    def _move(self, node: FixedNode, x: Tensor, y: Tensor, places: Places) -> None:
+        """Copy the values of ``x`` to words of ``y``; the other words of ``y`` stay."""
+        sources = np.full(y.words, -1)
+        sources[places.reshape(-1)] = x.places.reshape(-1)
+        self._emit(machine.MOVE, node, x, y, offsets=self.constants.put(INT64, sources))
+
+    def _look_up(self, node: FixedNode, x: Tensor, fmt: QFormat) -> Tensor:
+        answers = response(node, fmt)
+        assert answers is not None, f"no way to run {node.op}"
+        y = self._fresh(x.places)
+        flags = self.constants.put(BOOL, answers.over) if answers.over.any() else -1
+        self._emit(
+            machine.LOOK_UP, node, x, y, weights=self.constants.put(INT16, answers.raw), flags=flags
+        )
+        return y
+
+    def _slope(self, node: FixedNode, layer: PRelu, x: Tensor, fmt: QFormat) -> Tensor:
+        channels = len(layer.slope)
+        shifts = fmt.frac + node.fracs(channels) - node.output_format.frac
+        by_word = np.empty((2, x.words), np.int64)
+        for row, values in zip(by_word, (layer.slope, shifts), strict=True):
+            row[x.places.reshape(channels, -1)] = values[:, None]
+        y = self._fresh(x.places)
+        slopes, drops = (self.constants.put(INT64, row) for row in by_word)
+        self._emit(machine.SLOPE, node, x, y, weights=slopes, shifts=drops)
+        return y
+
+    def _pool(
+        self, node: FixedNode, layer: MaxPool2D | AvgPool2D | L2Pool2D, x: Tensor, shape: Shape
+    ) -> Tensor:
+        x, window = self._standard(node, x), layer.window
+        y = self._fresh(standard_places(shape))
+        kind = {MaxPool2D: pool.MAX, AvgPool2D: pool.AVERAGE, L2Pool2D: pool.L2}[type(layer)]
+        counted = isinstance(layer, AvgPool2D) and layer.count_padding
+        rim = window.padding if counted else (0, 0, 0, 0)
+        names = ("kernel", "stride", "origin", "dilation")
+        pairs = (window.kernel, window.stride, window.padding[:2], window.dilation)
+        fields = {
+            f"{n}_{a}": v
+            for n, p in zip(names, pairs, strict=True)
+            for a, v in zip("hw", p, strict=True)
+        }
+        fields |= {f"rim_{side}": v for side, v in zip("tlbr", rim, strict=True)}
+        channels, height, width = x.places.shape
+        fields |= {"channels": channels, "height": height, "width": width}
+        fields |= {"pooled_h": shape[1], "pooled_w": shape[2], "low": node.output_format.min}
+        self._emit(machine.POOL, node, x, y, kind=kind, **fields)
+        return y
+
+    def _softmax(self, node: FixedNode, layer: Softmax, x: Tensor, fmt: QFormat) -> Tensor:
+        classes = x.places.shape[layer.axis]
+        vectors = np.moveaxis(x.places, layer.axis, -1).reshape(-1, classes)
+        if not (vectors == vectors[:, :1] + np.arange(classes)).all():  # a vector is apart
+            places = np.arange(x.words).reshape(vectors.shape)
+            swapped = np.moveaxis(x.places, layer.axis, -1).shape
+            y = self._fresh(np.moveaxis(places.reshape(swapped), -1, layer.axis))
+            self._move(node, x, y, y.places)
+            x = y
+        assert node.table is not None
+        fields = {"weights": self.constants.put(INT32, node.table), "weights_size": node.table.size}
+        fields |= {"classes": classes, "shift": fmt.frac + 2}
+        op = machine.SOFTMAX
+        if node.softmax_shift is not None:
+            op, fields["low"] = machine.SHIFTED, node.softmax_shift
+        y = self._fresh(x.places)
+        self._emit(op, node, x, y, **fields)
+        return y
+
+    def _add(self, node: FixedNode, a: Tensor, b: Tensor, formats: Sequence[QFormat]) -> Tensor:
+        if not (a.places == b.places).all():
+            other = self._fresh(a.places)
+            self._move(node, b, other, other.places)
+            b = other
+        finer = max(fmt.frac for fmt in formats)
+        lift, other_lift = (finer - fmt.frac for fmt in formats)
+        y = self._fresh(a.places)
+        shift = finer - node.output_format.frac
+        fields = {"other": b.base, "lift": lift, "other_lift": other_lift, "shift": shift}
+        self._emit(machine.ADD, node, a, y, **fields)
+        return y
+
+    def _concat(
+        self, node: FixedNode, layer: Concat, formats: Sequence[QFormat], shape: Shape
+    ) -> Tensor:
+        y, first = self._fresh(standard_places(shape)), 0
+        for name, fmt in zip(node.inputs, formats, strict=True):
+            x = self.tensors[name]
+            if fmt != node.output_format:
+                x = self._look_up(node, x, fmt)
+            joined = y.places.swapaxes(layer.axis, 0)
+            size = x.places.shape[layer.axis]
+            self._move(node, x, y, joined[first : first + size].swapaxes(layer.axis, 0))
+            first += size
+        return y
+
+    def _pad(self, node: FixedNode, layer: Pad, x: Tensor, shape: Shape) -> Tensor:
+        y = self._fresh(standard_places(shape))
+        self._emit(machine.FILL, node, y, y, low=int(layer.value))
+        sides = zip(layer.pads, x.places.shape, strict=True)
+        inner = tuple(slice(before, before + size) for (before, _), size in sides)
+        self._move(node, x, y, y.places[inner])
+        return y

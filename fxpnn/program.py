@@ -1,0 +1,106 @@
+"""Own what a program for the machine is: instructions, constants, and where tensors lie."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fxpnn.layers import Array, Shape
+
+Places: TypeAlias = npt.NDArray[np.int64]
+Words: TypeAlias = npt.NDArray[np.int16]
+Fields: TypeAlias = dict[str, int]
+"""Fields of an instruction by their names in ``machine.FIELDS``."""
+
+INT16, INT32, INT64, BOOL = "<i2", "<i4", "<i8", "?"
+
+
+class Tensor(NamedTuple):
+    """Where a tensor lies: its first word in the workspace, its words per image, and the places.
+
+    ``places`` has the tensor's shape and holds, for each value, its word within an image.
+    """
+
+    base: int
+    words: int
+    places: Places
+
+    @property
+    def in_order(self) -> bool:
+        """Say whether values lie in the order of their shape, last axis fastest."""
+        return bool((self.places.reshape(-1) == np.arange(self.words)).all())
+
+    @property
+    def standard(self) -> bool:
+        """Say whether values lie as in a fresh tensor."""
+        return bool((self.places == standard_places(self.places.shape)).all())
+
+
+def standard_places(shape: Shape) -> Places:
+    """Return where a fresh tensor's values lie: maps pixel by pixel, all others in order."""
+    count = np.arange(math.prod(shape))
+    if len(shape) != 3:
+        return count.reshape(shape)
+    channels, height, width = shape
+    return count.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+class Pools(NamedTuple):
+    """The constants that instructions point into, by their width, and flags of words."""
+
+    words: npt.NDArray[np.int16]
+    doubles: npt.NDArray[np.int32]
+    quads: npt.NDArray[np.int64]
+    flags: npt.NDArray[np.bool_]
+
+
+@dataclass
+class Constants:
+    """Pools that grow while a program is assembled."""
+
+    parts: dict[str, list[Array]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def put(self, dtype: str, values: Array) -> int:
+        """Append values to the pool of a dtype and return where they begin."""
+        begin = self.sizes.get(dtype, 0)
+        self.parts.setdefault(dtype, []).append(np.asarray(values, dtype).reshape(-1))
+        self.sizes[dtype] = begin + values.size
+        return begin
+
+    def pools(self) -> Pools:
+        """Return the pools as they are now."""
+        return Pools(*(self._pool(dtype) for dtype in (INT16, INT32, INT64, BOOL)))
+
+    def _pool(self, dtype: str) -> Array:
+        return np.concatenate([np.zeros(0, dtype), *self.parts.get(dtype, [])])
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A program for blocks of up to ``images`` images, in a workspace of ``size`` words.
+
+    ``tensors`` says where the input and the kept tensors lie; ``orders`` holds their places, flat,
+    or nothing where values lie in the order of their shape. ``nodes`` names the rows of the
+    counts. ``methods`` says in words how each layer's sums are computed.
+    """
+
+    code: npt.NDArray[np.void]
+    pools: Pools
+    images: int
+    size: int
+    tensors: Mapping[str, Tensor]
+    nodes: tuple[str, ...]
+    methods: Mapping[str, str]
+    orders: Mapping[str, Places] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        orders = {
+            name: np.zeros(0, np.int64) if tensor.in_order else tensor.places.reshape(-1)
+            for name, tensor in self.tensors.items()
+        }
+        object.__setattr__(self, "orders", MappingProxyType(orders))

@@ -1,0 +1,200 @@
+"""Own how a layer's sums are computed: the layout of its products, and the loops that suffice.
+
+Only a proof licenses sums that are not clamped step by step. Sums that provably fit 32 bits take
+one pass; others are cut into chunks that do, added up in 64 bits; those that may have to be clamped
+are tried segment by segment on the data, and stepped where that may overflow.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fxpnn.fixed import FixedNode
+from fxpnn.kernels import machine, packing, plain
+from fxpnn.layers import Array, Conv2D, Dense
+from fxpnn.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
+from fxpnn.qformat import Overflow
+
+
+class Known(NamedTuple):
+    """What is known of a layer's sums for every input.
+
+    ``proved`` says that no step overflows the accumulator. ``terms`` is the range of the products'
+    sum, ``total`` of it with the bias, at every step. ``largest`` is the largest magnitude of each
+    input value, int64 in the input's shape.
+    """
+
+    proved: bool
+    terms: tuple[int, int]
+    total: tuple[int, int]
+    largest: Places
+
+
+class Rows(NamedTuple):
+    """A layer as products of rows.
+
+    ``weight`` is int16 ``(share * outputs, k)``, k in the order of summing; ``offsets`` ``(k,)``
+    are the words of a row behind its start. A row makes ``share`` positions of an image's
+    ``positions``. Words of one feature, ``offsets % features``, are bounded together: ``largest``
+    is ``(features,)``.
+    """
+
+    weight: Array
+    offsets: Places
+    starts: Places
+    share: int
+    positions: int
+    features: int
+    largest: Places
+    frame: Fields
+
+
+def dense_rows(layer: Dense, x: Tensor, largest: Places, images: int) -> Rows:
+    """Lay out a dense layer: an image is a row, its words wherever they lie."""
+    by_word = np.zeros(x.words, np.int64)
+    by_word[x.places.reshape(-1)] = largest.reshape(-1)
+    starts = np.arange(images) * x.words
+    weight = np.asarray(layer.weight, np.int16)
+    frame = {"dense": 1}
+    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, by_word, frame)
+
+
+def conv_rows(layer: Conv2D, x: Tensor, largest: Places) -> Rows:
+    """Lay out a convolution over a map that lies pixel by pixel; padding is a frame of zeros."""
+    channels, height, width = x.places.shape
+    top, left, bottom, right = layer.window.padding
+    across = left + width + right
+    positions = layer.window.output(height, width)
+    weight = np.asarray(layer.weight, np.int16)
+    rows = packing.convolution(
+        weight, layer.groups, layer.window.stride, layer.window.dilation, across, positions
+    )
+    frame = {}
+    if any(layer.window.padding):
+        frame = {
+            "lines": height,
+            "length": width * channels,
+            "pitch": across * channels,
+            "origin": (top * across + left) * channels,
+            "total": (top + height + bottom) * across * channels + 1,  # words are read in pairs
+        }
+    by_channel = largest.reshape(channels, -1).max(axis=1)
+    count = positions[0] * positions[1]
+    return Rows(
+        rows.weight, rows.offsets, rows.starts, rows.share, count, channels, by_channel, frame
+    )
+
+
+def arithmetic(
+    node: FixedNode, rows: Rows, known: Known, frac: int, constants: Constants, plainly: bool
+) -> tuple[Fields, str]:
+    """Choose how sums are computed and put the constants; also say it in words.
+
+    ``frac`` is the input's. ``plainly`` asks for the plain loops.
+    """
+    layer, word = node.layer, node.accumulator
+    assert isinstance(layer, Dense | Conv2D)
+    assert word is not None
+    shifts = frac + node.fracs(len(layer.bias)) - node.output_format.frac
+    method = _method(known, word.overflow)
+    fields = {
+        **rows.frame,
+        "outputs": len(rows.weight),
+        "method": method,
+        "word_low": word.min,
+        "word_high": word.max,
+        "starts": constants.put(INT64, rows.starts),
+        "starts_size": rows.starts.size,
+    }
+    bias, shifts = np.tile(layer.bias, rows.share), np.tile(shifts, rows.share)
+    if plainly:
+        fields |= _plain(rows, bias, shifts, constants)
+        return fields, "plain loops"
+    fits = _fits(known.terms) and _fits(known.total)
+    if method == plain.CLAMPED:
+        fields |= _clamped(rows, np.clip(bias, word.min, word.max), word.word, constants)
+        lost = int((layer.bias != np.clip(layer.bias, word.min, word.max)).sum())
+        fields["bias_overflows"] = lost * rows.positions
+        text = "stepwise"
+    else:
+        fields |= _exact(rows, bias, fits, constants)
+        chunks = fields["segments"]
+        text = "plain 32-bit" if fits else f"64-bit in {chunks} chunk{'s'[: chunks > 1]}"
+        text += ", wrapped" * (method == plain.WRAPPED)
+    fields["shifts"] = constants.put(INT64, packing.fill_lanes(shifts))
+    return fields, text
+
+
+def _method(known: Known, overflow: Overflow) -> int:
+    if known.proved:
+        return plain.EXACT
+    return plain.WRAPPED if overflow is Overflow.WRAP else plain.CLAMPED
+
+
+def _fits(ends: tuple[int, int]) -> bool:
+    return ends[0] >= -(2**31) and ends[1] < 2**31
+
+
+def _plain(rows: Rows, bias: Array, shifts: Array, constants: Constants) -> Fields:
+    return {
+        "op": machine.PLAIN,
+        "weights": constants.put(INT16, rows.weight),
+        "weights_size": rows.weight.size,
+        "offsets": constants.put(INT64, rows.offsets),
+        "offsets_size": rows.offsets.size,
+        "bias": constants.put(INT64, bias),
+        "shifts": constants.put(INT64, shifts),
+        "lanes": bias.size,
+    }
+
+
+def _exact(rows: Rows, bias: Array, fits: bool, constants: Constants) -> Fields:
+    if fits:
+        packed = packing.pack(rows.weight, rows.offsets)
+    else:
+        largest = rows.largest[rows.offsets % rows.features]
+        packed = packing.pack_chunks(rows.weight, rows.offsets, largest)
+    op = machine.SUM_32 if fits else machine.SUM_64
+    return {"op": op, **_packed(packed, bias, INT32 if fits else INT64, constants)}
+
+
+def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields:
+    packed, steps = packing.pack_steps(
+        rows.weight, rows.offsets, rows.features, _neighbourhood(rows.offsets)
+    )
+    return {
+        "op": machine.CLAMP_32 if bits <= 32 else machine.CLAMP_64,
+        **_packed(packed, bias, INT32 if bits <= 32 else INT64, constants),
+        "fine_weights": constants.put(INT16, steps.weights),
+        "fine_weights_size": steps.weights.size,
+        "fine_offsets": constants.put(INT64, steps.offsets),
+        "fine_offsets_size": steps.offsets.size,
+        "fine_cuts": constants.put(INT64, steps.cuts),
+        "matrix": constants.put(INT16, steps.matrix),
+        "matrix_k": steps.matrix.shape[1],
+        "edges": constants.put(INT64, steps.edges),
+        "kinds": constants.put(INT64, steps.kinds),
+        "features": steps.features,
+    }
+
+
+def _packed(packed: packing.Packed, bias: Array, dtype: str, constants: Constants) -> Fields:
+    lanes = packing.fill_lanes(bias)
+    return {
+        "weights": constants.put(INT16, packed.weights),
+        "weights_size": packed.weights.size,
+        "offsets": constants.put(INT64, packed.offsets),
+        "offsets_size": packed.offsets.size,
+        "cuts": constants.put(INT64, packed.cuts),
+        "columns": packed.cuts.shape[0],
+        "segments": packed.cuts.shape[1] - 1,
+        "bias": constants.put(dtype, lanes),
+        "lanes": lanes.size,
+    }
+
+
+def _neighbourhood(offsets: Places) -> int:
+    """Return how many k hold two words that are neighbours in memory, as most of them lie."""
+    order = np.argsort(offsets)
+    apart = np.abs(np.diff(order))[np.diff(offsets[order]) == 1]
+    return 2 * max(1, int(np.median(apart))) if apart.size else 2
