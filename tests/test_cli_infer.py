@@ -256,6 +256,14 @@ def test_remedies() -> None:
     assert "its 48-bit accumulator 1,234 times and its Q2.5 output 3 times in 5 images" in both
 
 
+def test_rounding_to_one_is_no_overflow() -> None:
+    """A tanh that saturates at 1 by an LSB is passed over, but not one of a coarser format."""
+    one = {"op": "Tanh", "accumulator": None}
+    assert runs.first_overflow(overflowing(**one, output_format="Q0.15")) is None
+    assert runs.first_overflow(overflowing(**one, output_format="UQ0.8")) is None
+    assert runs.first_overflow(overflowing(**one, output_format="Q-1.16")) is not None
+
+
 def test_gate_on_loss(models: Path) -> None:
     """A loss over --max-loss ends with 1 after the results; a loss that equals it passes."""
     done = compared(models, "wrap.fxp", "--json", "-q")
@@ -456,6 +464,15 @@ def test_pixels_are_scaled_as_asked(models: Path, tmp_path: Path) -> None:
     assert infer(models, "tiny.fxp", "--scale", "1/512", "-o", target[0]).status == 0
     assert infer(tmp_path, "half.fxp", "-o", target[1]).status == 0
     assert target[0].read_bytes() == target[1].read_bytes()
+
+
+def test_reference_is_scaled_as_the_model(models: Path, tmp_path: Path) -> None:
+    """The scaling that a model was quantized with holds for its reference too."""
+    path = tmp_path / "scaled.fxp"
+    done = fxp("quantize", models / "tiny.onnx", "-o", path, "--scale", "1/100", "--mean", "0.5")
+    assert done.status == 0
+    layers = infer(tmp_path, "scaled.fxp", "--reference", models / "tiny.onnx", "--json").json
+    assert min(layer["sqnr_db"] for layer in layers["layers"]) > 60
 
 
 def test_hostile_names_are_harmless(models: Path, tmp_path: Path) -> None:
