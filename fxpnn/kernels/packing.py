@@ -1,0 +1,268 @@
+"""Own the layouts that the vector kernels read: weights as pairs in lanes, and where words lie.
+
+A *row* is one position of a layer: an image of a dense layer, a pixel of a convolution; its words
+lie in memory at fixed offsets from its start. Outputs are dealt to *columns* of 16 lanes. A column
+is a list of *pairs*: an offset, and for each lane the two weights that meet the word there and the
+one behind it. Words that are neighbours in memory share a pair, and a word that meets no weight but
+0 in a column is left out: groups, dilation and pruned inputs need no code of their own.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+LANES = 16
+"""Outputs that the vector kernels compute at once, on every machine."""
+LIMIT = 2**31 - 1
+"""The largest sum of magnitudes that is sure to fit 32 bits."""
+SEGMENT = 256
+"""Products, at least, between two looks at a sum that may have to be clamped."""
+
+I16: TypeAlias = npt.NDArray[np.int16]
+I64: TypeAlias = npt.NDArray[np.int64]
+Segment: TypeAlias = I64
+"""``(pairs, 2)``: the two k of each pair; the second may be ``len(offsets)``, which is none."""
+
+
+class Packed(NamedTuple):
+    """A layer's weights in the order in which the kernels read them.
+
+    ``weights`` is int16 ``(pairs * 32,)``: for each pair two weights per lane. ``offsets`` is int64
+    ``(pairs,)``. ``cuts`` is int64 ``(columns, segments + 1)``: segment ``s`` of column ``c`` is
+    the pairs from ``cuts[c, s]`` up to ``cuts[c, s + 1]``; it may be empty.
+    """
+
+    weights: I16
+    offsets: I64
+    cuts: I64
+
+
+class Rows(NamedTuple):
+    """A convolution as products of rows.
+
+    ``weight`` is int16 ``(share * outputs, k)``: a row makes ``share`` neighbouring pixels, their
+    outputs one behind the other. ``offsets`` is int64 ``(k,)``, in the order of summing. ``starts``
+    is int64 ``(pixels / share,)``.
+    """
+
+    weight: I16
+    offsets: I64
+    starts: I64
+    share: int
+
+
+class Steps(NamedTuple):
+    """A layer's weights product by product, and what bounds its sums.
+
+    The first three are a ``Packed`` whose pairs have a second weight of 0, its segments those of
+    ``pack_steps``' other result. ``matrix`` is int16 ``(lanes, k)``; ``edges``, int64, cuts its k
+    into the same segments. Words of one ``kinds``, int64 ``(k,)`` below ``features``, are bounded
+    together.
+    """
+
+    weights: I16
+    offsets: I64
+    cuts: I64
+    matrix: I16
+    edges: I64
+    kinds: I64
+    features: int
+
+
+def fill_lanes(values: I64) -> I64:
+    """Append zeros to one value per output until they fill whole columns."""
+    return np.pad(values, (0, -len(values) % LANES))
+
+
+def pack(weight: I16, offsets: I64) -> Packed:
+    """Pack for sums that fit 32 bits.
+
+    Args:
+        weight: int16 ``(outputs, k)``.
+        offsets: int64 ``(k,)``, where each word lies in a row; all different.
+    """
+    return _join(weight, offsets, [[_pair(offsets, _used(c))] for c in _columns(weight)])
+
+
+def pack_chunks(weight: I16, offsets: I64, largest: I64) -> Packed:
+    """Pack for 64-bit sums: segments that are sure to fit 32 bits.
+
+    Args:
+        weight: as ``pack``.
+        offsets: as ``pack``.
+        largest: int64 ``(k,)``, the largest magnitude of each word, at most ``2**15``.
+    """
+    return _join(
+        weight,
+        offsets,
+        [_chunks(column, offsets, largest) for column in _columns(weight)],
+    )
+
+
+def pack_steps(weight: I16, offsets: I64, features: int, whole: int = 2) -> tuple[Packed, Steps]:
+    """Pack for sums that may have to be clamped after each product.
+
+    Args:
+        weight: as ``pack``, k in the order of summing.
+        offsets: as ``pack``.
+        features: k whose offsets are equal modulo this many share their bounds: the words of a
+            dense layer, the channels of a convolution.
+        whole: segments hold a multiple of this many k, so that neighbours in memory share pairs.
+
+    Returns:
+        The segments in pairs, for where no clamp is needed, and product by product.
+    """
+    k = len(offsets)
+    size = -(-SEGMENT // whole) * whole
+    edges = np.append(np.arange(0, k, size), k)
+    columns = [_used(column) for column in _columns(weight)]
+    parts = [np.split(used, np.searchsorted(used, edges[1:-1])) for used in columns]
+    pairs = _join(weight, offsets, [[_pair(offsets, part) for part in c] for c in parts])
+    steps = _join(weight, offsets, [[_alone(part, k) for part in c] for c in parts])
+    matrix = np.pad(weight, ((0, -len(weight) % LANES), (0, 0)))
+    return pairs, Steps(*steps, matrix, edges, offsets % features, features)
+
+
+def convolution(
+    weight: I16,
+    groups: int,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    width: int,
+    positions: tuple[int, int],
+) -> Rows:
+    """Lay out a convolution over maps that lie pixel by pixel, a pixel's channels together.
+
+    Args:
+        weight: int16 ``(outputs, channels / groups, height, width)``.
+        groups: how many, each with its own channels and outputs.
+        stride: of the window, vertical and horizontal.
+        dilation: likewise.
+        width: pixels in a line of the map in memory, its padding included.
+        positions: the window's positions, lines and pixels.
+    """
+    kernel = _spread(weight, groups, dilation)
+    choices = [
+        _rows(kernel, share, stride, width, positions)
+        for share in range(1, max(1, LANES // len(weight)) + 1)
+        if positions[1] % share == 0
+    ]
+    return min(choices, key=lambda rows: len(_pair(rows.offsets, _used(rows.weight))) / rows.share)
+
+
+def pool_windows(
+    window: tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]],
+    positions: tuple[int, int],
+    pooled: tuple[int, int],
+    share: int,
+    outputs: int,
+) -> I64:
+    """Return where each window of a max pool finds its pixels among a convolution's rows.
+
+    Args:
+        window: kernel, stride, origin (the padding above and left) and dilation.
+        positions: the convolution's, lines and pixels.
+        pooled: the pool's.
+        share: pixels that share a row.
+        outputs: the convolution's.
+
+    Returns:
+        int64 ``(pooled, taps)``; a tap outside the map repeats one inside.
+    """
+    kernel, stride, origin, dilation = window
+    taps = []
+    for axis in (0, 1):
+        first = np.arange(pooled[axis])[:, None] * stride[axis] - origin[axis]
+        reach = first + np.arange(kernel[axis]) * dilation[axis]
+        inside = (reach >= 0) & (reach < positions[axis])
+        some = np.take_along_axis(reach, inside.argmax(axis=1)[:, None], axis=1)
+        taps.append(np.where(inside, reach, some))
+    pixel = taps[0][:, None, :, None] * positions[1] + taps[1][None, :, None, :]
+    pixel = pixel.reshape(pooled[0] * pooled[1], -1)
+    return pixel // share * LANES + pixel % share * outputs
+
+
+def _rows(
+    kernel: I16, share: int, stride: tuple[int, int], width: int, positions: tuple[int, int]
+) -> Rows:
+    outputs, channels, lines, pixels = kernel.shape
+    wide = np.zeros((share, outputs, channels, lines, pixels + (share - 1) * stride[1]), np.int16)
+    for pixel in range(share):
+        first = pixel * stride[1]
+        wide[pixel, ..., first : first + pixels] = kernel
+    channel, line, pixel = np.indices(wide.shape[2:])
+    offsets = (line * width + pixel) * channels + channel
+    line, pixel = np.indices((positions[0], positions[1] // share))
+    starts = (line * stride[0] * width + pixel * share * stride[1]) * channels
+    return Rows(wide.reshape(share * outputs, -1), offsets.ravel(), starts.ravel(), share)
+
+
+def _spread(weight: I16, groups: int, dilation: tuple[int, int]) -> I16:
+    """Put zeros where a dilated kernel skips pixels, and where a group's outputs skip channels."""
+    outputs, depth, kh, kw = weight.shape
+    (dh, dw), made = dilation, outputs // groups
+    size = (outputs, depth * groups, dh * (kh - 1) + 1, dw * (kw - 1) + 1)
+    kernel = np.zeros(size, np.int16)
+    for group in range(groups):
+        out, channels = group * made, group * depth
+        kernel[out : out + made, channels : channels + depth, ::dh, ::dw] = weight[out : out + made]
+    return kernel
+
+
+def _columns(weight: I16) -> list[I16]:
+    return [weight[first : first + LANES] for first in range(0, len(weight), LANES)]
+
+
+def _used(column: I16) -> I64:
+    return np.flatnonzero(column.any(axis=0))
+
+
+def _alone(ks: I64, none: int) -> Segment:
+    return np.stack([ks, np.full_like(ks, none)], axis=1)
+
+
+def _pair(offsets: I64, ks: I64) -> Segment:
+    """Join each k with the k behind it in memory, if that one is not taken yet."""
+    ks = ks[np.argsort(offsets[ks])]
+    order = np.arange(len(ks))
+    begins = np.diff(offsets[ks], prepend=-2) != 1  # a run of neighbours
+    leads = (order - np.maximum.accumulate(np.where(begins, order, 0))) % 2 == 0
+    pairs = _alone(ks, len(offsets))
+    pairs[:-1, 1] = np.where(leads[1:], len(offsets), ks[1:])
+    return pairs[leads]
+
+
+def _chunks(column: I16, offsets: I64, largest: I64) -> list[Segment]:
+    """Cut a column's pairs wherever the next might take a lane's sum beyond 32 bits."""
+    none = len(offsets)
+    reach = np.pad(np.abs(column.astype(np.int64)) * largest, ((0, 0), (0, 1)))
+    pairs = _pair(offsets, _used(column))
+    heavy = (reach[:, pairs].sum(axis=2) > LIMIT).any(axis=0)  # 2**31: -32768 by -32768, twice
+    halves = pairs[heavy].ravel()
+    pairs = np.concatenate([pairs[~heavy], _alone(halves[halves < none], none)])
+    total = reach[:, pairs].sum(axis=2).cumsum(axis=1)
+    segments, first, before = [], 0, np.zeros(len(column), np.int64)
+    while first < len(pairs):
+        fits = (total <= before[:, None] + LIMIT).all(axis=0)
+        last = len(pairs) if fits.all() else int(fits.argmin())
+        segments.append(pairs[first:last])
+        first, before = last, total[:, last - 1]
+    return segments
+
+
+def _join(weight: I16, offsets: I64, columns: Sequence[Sequence[Segment]]) -> Packed:
+    lanes = np.pad(weight, ((0, -len(weight) % LANES), (0, 1)))  # a lane and a k of zeros
+    segments = max(1, *(len(column) for column in columns), 1)
+    cuts = np.zeros((len(columns), segments + 1), np.int64)
+    first, weights, places = 0, [], []
+    for c, column in enumerate(columns):
+        ends = first + np.cumsum([0, *(len(segment) for segment in column)])
+        cuts[c] = np.append(ends, np.full(segments + 1 - len(ends), ends[-1]))
+        first = ends[-1]
+        for segment in column:
+            mine = lanes[c * LANES : (c + 1) * LANES]
+            weights.append(mine[:, segment].transpose(1, 0, 2).ravel())
+            places.append(offsets[segment[:, 0]])
+    return Packed(np.concatenate(weights), np.concatenate(places), cuts)

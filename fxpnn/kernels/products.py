@@ -1,0 +1,294 @@
+"""Own the loops around the vector code: layers of products, in strips that stay in cache.
+
+A call takes a layer as plain tuples, which Numba takes for a quarter of the price of named ones:
+
+- ``tables``: ``(weights, offsets, cuts, starts, bias, shifts, windows)``. The first three are a
+  ``Packed``. ``starts`` is int64 ``(rows,)``: an image's rows. ``bias`` and ``shifts`` (int64,
+  ``Fx + Fw - Fy``) have a value per lane; sums have the type of the bias, int32 or int64.
+  ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty.
+- ``frame``: ``(images, words, outputs, lines, length, pitch, origin, total)``. Each image has
+  ``words`` in ``x`` and makes ``outputs`` words in each row or pooled pixel. Where ``total`` is not
+  0, its ``lines`` of ``length`` words are first copied into a frame of ``total`` zeros, the first
+  to ``origin``, the next ``pitch`` behind.
+- ``word``: ``(low, high)``: the limits of the accumulator.
+- ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
+  is a ReLU.
+
+Nothing is checked. ``x`` has one word more than the images; ``out`` is as long as what they make.
+A row may write beyond its last output into the next row, so columns go from last to first.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from fxpnn.kernels.arithmetic import I16, I64, Target, cast
+from fxpnn.kernels.packing import LANES
+from fxpnn.kernels.vector import ROWS, dot, narrow, step, within
+
+STRIP = 240
+"""Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
+
+Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+Tables: TypeAlias = tuple[I16, I64, I64, I64, Sums, I64, I64]
+Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
+Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+Word: TypeAlias = tuple[int, int]
+Modes: TypeAlias = tuple[int, int, int, int, int]
+Counts: TypeAlias = tuple[int, int]
+
+
+@njit(cache=True, nogil=True)
+def exact(
+    x: I16, out: I16, tables: Tables, frame: Frame, word: Word, wraps: bool, to: Modes
+) -> Counts:
+    """Run a dense layer or a convolution whose sums are exact.
+
+    The caller has proved that each segment's products fit 32 bits, and every sum its type.
+
+    Returns:
+        How many totals did not fit the word, if it ``wraps``, and how many outputs were out of
+        range.
+    """
+    cuts, starts = tables[2], tables[3]
+    framed, made, acc = _scratch(tables, frame)
+    overflows, saturations = 0, 0
+    for image in range(frame[0]):
+        source = _enter(x[image * frame[1] :], framed, frame)
+        target = out[image * (out.size // frame[0]) :]
+        for behind in range(1, len(cuts) + 1):
+            column = len(cuts) - behind
+            for row in range(0, starts.size, STRIP):
+                rows = starts[row : row + STRIP]
+                _sum(source, rows, tables, column, acc)
+                if wraps:
+                    overflows += _wrap(acc, rows.size, word)
+                saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
+            _pool(made, tables[6], target[column * LANES :], frame[2])
+    return overflows, saturations
+
+
+@njit(cache=True, nogil=True)
+def clamped(
+    x: I16, out: I16, tables: Tables, steps: Steps, frame: Frame, word: Word, to: Modes
+) -> Counts:
+    """Run a dense layer or a convolution whose sums are clamped to the word after each product.
+
+    A segment that provably needs no clamp, for words as the block has them and the sums that the
+    rows have reached, is summed at once.
+
+    Args:
+        x: as the module has it.
+        out: as the module has it.
+        tables: as the module has it; the bias lies inside the word.
+        steps: ``(weights, offsets, cuts, matrix, edges, kinds, features)``, a ``packing.Steps``.
+        frame: as the module has it.
+        word: as the module has it.
+        to: as the module has it.
+
+    Returns:
+        How many adds were clamped, and how many outputs were out of range.
+    """
+    cuts, starts = tables[2], tables[3]
+    framed, made, acc = _scratch(tables, frame)
+    rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
+    overflows, saturations = 0, 0
+    for image in range(frame[0]):
+        source = _enter(x[image * frame[1] :], framed, frame)
+        target = out[image * (out.size // frame[0]) :]
+        for behind in range(1, len(cuts) + 1):
+            column = len(cuts) - behind
+            for row in range(0, starts.size, STRIP):
+                rows = starts[row : row + STRIP]
+                overflows += _clamp(source, rows, tables, steps, column, rooms, word, acc)
+                saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
+            _pool(made, tables[6], target[column * LANES :], frame[2])
+    return overflows, saturations
+
+
+@njit(cache=True, nogil=True)
+def _scratch(tables: Tables, frame: Frame) -> tuple[I16, I16, Sums]:
+    """Allocate an image's frame, what it makes before a pool, and a strip's sums."""
+    starts, bias, windows = tables[3], tables[4], tables[6]
+    framed = np.zeros(frame[7], np.int16)
+    made = np.empty(starts.size * LANES if windows.size else 0, np.int16)
+    return framed, made, np.empty(min(starts.size, STRIP) * LANES, bias.dtype)
+
+
+@njit(cache=True, nogil=True)
+def _enter(x: I16, framed: I16, frame: Frame) -> I16:
+    """Return where an image's rows read: in place, or in a copy with a frame of zeros."""
+    lines, length, pitch, origin, total = frame[3:]
+    if total == 0:
+        return x
+    for line in range(lines):
+        source, target = x[line * length :], framed[origin + line * pitch :]
+        for i in range(length):
+            target[i] = source[i]
+    return framed
+
+
+@njit(cache=True, nogil=True)
+def _sum(x: I16, starts: I64, tables: Tables, column: int, acc: Sums) -> None:
+    """Sum each row's products of one column, segment by segment; sums begin with the bias."""
+    weights, offsets, cuts, _, bias = tables[:5]
+    whole = starts.size - starts.size % ROWS
+    for segment in range(cuts.shape[1] - 1):
+        pairs = weights, offsets, cuts[column, segment], cuts[column, segment + 1]
+        init, first, pitch = (acc, 0, LANES) if segment else (bias, column * LANES, 0)
+        for row in range(0, whole, ROWS):
+            begin = init, first + row * pitch, pitch
+            dot(ROWS, (x, starts, row), pairs, begin, (acc, row * LANES))
+        for row in range(whole, starts.size):
+            begin = init, first + row * pitch, pitch
+            dot(1, (x, starts, row), pairs, begin, (acc, row * LANES))
+
+
+@njit(cache=True, nogil=True)
+def _clamp(
+    x: I16,
+    starts: I64,
+    tables: Tables,
+    steps: Steps,
+    column: int,
+    rooms: tuple[Sums, Sums],
+    word: Word,
+    acc: Sums,
+) -> int:
+    """Sum each row's products of one column, with a clamp after each where it may be needed."""
+    weights, offsets, cuts, _, bias = tables[:5]
+    finer_weights, finer_offsets, finer_cuts = steps[:3]
+    segments = cuts.shape[1] - 1
+    overflows = 0
+    row = 0
+    while row < starts.size:
+        tile = ROWS if starts.size - row >= ROWS else 1
+        words, end = (x, starts, row), (acc, row * LANES)
+        for segment in range(segments):
+            begin = (acc, row * LANES, LANES) if segment else (bias, column * LANES, 0)
+            pairs = weights, offsets, cuts[column, segment], cuts[column, segment + 1]
+            first, last = finer_cuts[column, segment], finer_cuts[column, segment + 1]
+            products = finer_weights, finer_offsets, first, last
+            room = rooms[0], rooms[1], (column * segments + segment) * LANES
+            if tile == ROWS:
+                if within(ROWS, begin, room):
+                    dot(ROWS, words, pairs, begin, end)
+                else:
+                    overflows += step(ROWS, words, products, begin, end, word)
+            elif within(1, begin, room):
+                dot(1, words, pairs, begin, end)
+            else:
+                overflows += step(1, words, products, begin, end, word)
+        row += tile
+    return overflows
+
+
+@njit(cache=True, nogil=True)
+def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> tuple[Sums, Sums]:
+    """Return the floor and ceiling between which sums need no clamp in each segment.
+
+    On its way through a segment a sum rises at most by all positive products, each with the word
+    of largest effect in the block, and falls at most by all negative ones. There is no room where
+    the segment's own sum might not fit 32 bits. Both are of the sums' type, 16 per segment of each
+    column.
+    """
+    matrix, edges, kinds, features = steps[3:]
+    segments = edges.size - 1
+    smallest, largest = _extremes(x, kinds, features)
+    floor = np.empty(matrix.shape[0] * segments, acc.dtype)
+    ceiling = np.empty_like(floor)
+    for lane in range(matrix.shape[0]):
+        for segment in range(segments):
+            rise, fall = np.int64(0), np.int64(0)
+            for i in range(edges[segment + 1] - edges[segment]):
+                k = np.uintp(edges[segment] + i)  # an index that may be negative is no vector's
+                weight = np.int64(matrix[lane, k])
+                one, other = weight * np.int64(smallest[k]), weight * np.int64(largest[k])
+                rise += max(one, other)
+                fall += min(one, other)
+            fits = rise < 2**31 and fall >= -(2**31)
+            at = (lane // LANES * segments + segment) * LANES + lane % LANES
+            floor[at] = word[0] - fall if fits else word[1]
+            ceiling[at] = word[1] - rise if fits else word[0]
+    return floor, ceiling
+
+
+@njit(cache=True, nogil=True)
+def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
+    """Return the smallest and largest word, or 0, that the block has for each k's feature."""
+    width = features * (1 + 63 // features)  # a vector's worth at a time
+    low, high = np.zeros(width, np.int16), np.zeros(width, np.int16)
+    for first in range(0, x.size, width):
+        words = x[first : first + width]
+        for i in range(words.size):
+            low[i] = min(low[i], words[i])
+            high[i] = max(high[i], words[i])
+    smallest, largest = np.zeros(kinds.size, np.int16), np.zeros(kinds.size, np.int16)
+    for k in range(kinds.size):
+        for i in range(kinds[k], width, features):
+            smallest[k] = min(smallest[k], low[i])
+            largest[k] = max(largest[k], high[i])
+    return smallest, largest
+
+
+@njit(cache=True, nogil=True)
+def _wrap(acc: Sums, rows: int, word: Word) -> int:
+    """Keep the low bits of exact totals; return how many did not fit."""
+    low, high = word
+    overflows, span = 0, high - low  # 2**word - 1
+    for i in range(rows * LANES):
+        total = np.int64(acc[i])
+        overflows += (total < low) | (total > high)
+        acc[i] = ((total - low) & span) + low
+    return overflows
+
+
+@njit(cache=True, nogil=True)
+def _leave(
+    acc: Sums,
+    rows: int,
+    tables: Tables,
+    column: int,
+    row: int,
+    frame: Frame,
+    to: Modes,
+    made: I16,
+    target: I16,
+) -> int:
+    """Cast a strip's sums to the output, or to what is pooled; return how many were out of range."""
+    lane = column * LANES
+    if made.size:
+        return _cast(acc, rows, tables[5], lane, to, made[row * LANES :], LANES)
+    return _cast(acc, rows, tables[5], lane, to, target[row * frame[2] + lane :], frame[2])
+
+
+@njit(cache=True, nogil=True)
+def _cast(acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pitch: int) -> int:
+    """Cast rows of sums, ``pitch`` apart in ``out``; return how many were out of range."""
+    whole = min(rows, max(0, (out.size - LANES) // pitch + 1))  # rows that may write all lanes
+    for lane in range(LANES):
+        if not 0 <= shifts[first + lane] <= 8 * acc.itemsize - 2:
+            whole = 0
+    saturations = narrow(whole, (acc, 0), (shifts, first), to, (out, 0, pitch))
+    target = Target(to[0], to[1], to[2], to[3])
+    for row in range(whole, rows):
+        for lane in range(min(LANES, out.size - row * pitch)):
+            total = np.int64(acc[row * LANES + lane])
+            raw, over = cast(total, shifts[first + lane], target)
+            out[row * pitch + lane] = max(raw, to[4])
+            saturations += over
+    return saturations
+
+
+@njit(cache=True, nogil=True)
+def _pool(made: I16, windows: I64, out: I16, pitch: int) -> None:
+    """Keep the largest of each window's words, lane by lane."""
+    for pixel in range(windows.shape[0]):
+        place = pixel * pitch
+        for lane in range(min(LANES, out.size - place)):
+            best = made[windows[pixel, 0] + lane]
+            for tap in range(1, windows.shape[1]):
+                best = max(best, made[windows[pixel, tap] + lane])
+            out[place + lane] = best
