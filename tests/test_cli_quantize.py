@@ -202,7 +202,7 @@ def test_values_that_cannot_be(args: list[str], line: str, models: Path, tmp_pat
             "settings must name layers of tiny, not hiden; it has "
             "input, flatten, hidden, hidden_relu, output, softmax",
         ),
-        ("[defaults]\nwrd = 8\n", "{path}: Object contains unknown field `wrd` - at `$.defaults`"),
+        ("[defaults]\nwrd = 8\n", "{path}: defaults: Object contains unknown field `wrd`"),
         (
             '[defaults]\noutput = "Q9.9"\n',
             "{path}: defaults: Q9.9 takes 19 bits with its sign, not 16; did you mean Q6.9?",
