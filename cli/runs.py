@@ -13,9 +13,7 @@ from fxpnn.comparison import (
 from fxpnn.datasets import Data
 from fxpnn.engine import Run
 from fxpnn.fixed import FixedNetwork
-from fxpnn.layers import HardSigmoid, Sigmoid, Tanh
 from fxpnn.network import Network
-from fxpnn.qformat import QFormat
 
 from .progress import progress
 from .sources import DataSource, ModelSource
@@ -70,21 +68,12 @@ def perform(
 
 
 def first_overflow(run: RunReport) -> str | None:
-    """Name the first layer that overflowed, how often, and what would have fitted.
-
-    What rounds to 1 and is stored as the word next to it is counted, but loses one LSB at most: a
-    sigmoid or tanh that saturates so is passed over.
-    """
+    """Name the first layer that overflowed, how often, and what would have fitted."""
     for layer in run.layers:
-        if layer.accumulator_overflows or (layer.saturations and not _rounds_to_one(layer)):
+        if layer.accumulator_overflows or layer.saturations:
             where = f"{printable(layer.name)} ({layer.op}) is the first layer to overflow"
             return f"{where}: {_causes(layer)} in {run.data.images:,} images; {_remedy(layer)}"
     return None
-
-
-def _rounds_to_one(layer: LayerReport) -> bool:
-    bounded = layer.op in (Sigmoid.__name__, Tanh.__name__, HardSigmoid.__name__)
-    return bounded and QFormat.parse(layer.output_format).integer == 0
 
 
 def _causes(layer: LayerReport) -> str:

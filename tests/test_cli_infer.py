@@ -256,14 +256,6 @@ def test_remedies() -> None:
     assert "its 48-bit accumulator 1,234 times and its Q2.5 output 3 times in 5 images" in both
 
 
-def test_rounding_to_one_is_no_overflow() -> None:
-    """A tanh that saturates at 1 by an LSB is passed over, but not one of a coarser format."""
-    one = {"op": "Tanh", "accumulator": None}
-    assert runs.first_overflow(overflowing(**one, output_format="Q0.15")) is None
-    assert runs.first_overflow(overflowing(**one, output_format="UQ0.8")) is None
-    assert runs.first_overflow(overflowing(**one, output_format="Q-1.16")) is not None
-
-
 def test_gate_on_loss(models: Path) -> None:
     """A loss over --max-loss ends with 1 after the results; a loss that equals it passes."""
     done = compared(models, "wrap.fxp", "--json", "-q")
