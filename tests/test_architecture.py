@@ -125,7 +125,8 @@ def test_the_library_stands_alone(module: str) -> None:
     """It imports no command, no test, and nothing that is not declared."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     declared = {re.split(r"\W", text)[0] for text in project["dependencies"]}
-    declared |= {"llvmlite", "google", "PIL"}  # of numba, of onnx, of the extra for images
+    declared |= {"llvmlite", "google"}  # of numba, of onnx
+    declared |= {"PIL", "matplotlib"}  # of the extras for images and plots
     assert roots(module) <= declared | {"fxpnn"} | set(sys.stdlib_module_names)
     assert not [name for name in imports(module) if name.startswith("fxpnn.cli")]
 
