@@ -1,5 +1,6 @@
 """Own ``fxpnn infer``: run a quantized model on data, compare it, judge it against limits."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,8 @@ def infer(
     fixed, source = sources.load_fixed(model, pixels)
     network = None
     if reference is not None:
-        network, original = sources.load_float(reference, pixels)
+        network, original = sources.load_float(reference)
+        network = replace(network, scaling=fixed.scaling)  # the same numbers for both
         if fixed.provenance.model not in ("", original.sha256):
             note(f"{model} was quantized from another file than {reference}", quiet)
     images, images_source = sources.load_images(data, fixed.input_shape, limit, pixels)

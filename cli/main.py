@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -104,4 +105,6 @@ def main(ctx: click.Context) -> None:
 
 def run() -> NoReturn:
     """Run the command line of this process."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they speak to who writes code, not to who runs it
     main.main()

@@ -78,8 +78,10 @@ def observe(network: Network, x: Array, names: Iterable[str]) -> dict[str, Array
     share = max(1, len(x) // BLOCK)
     seen: dict[str, list[Array]] = {name: [] for name in wanted}
     for start in range(0, len(x), BLOCK):
-        block = scale(x[start : start + BLOCK], network.scaling)
-        for name, values in forward(network, block, keep=wanted).items():
+        with np.errstate(over="ignore", invalid="ignore"):  # judged below
+            block = scale(x[start : start + BLOCK], network.scaling)
+            taken = forward(network, block, keep=wanted)
+        for name, values in taken.items():
             if not np.isfinite(values).all():
                 raise DataError(f"{name} must be finite for every calibration image, not overflow")
             seen[name].append(_sample(values.reshape(-1), SAMPLE // share))

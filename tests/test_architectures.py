@@ -1,15 +1,18 @@
 """The known architectures are what the literature says, and train as their recipes say."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fxpnn import files
 from fxpnn.architectures import ARCHITECTURES, architecture, train
 from fxpnn.datasets import Data, load_data
 from fxpnn.errors import DataError, ModelError
 from fxpnn.layers import Conv2D, Softmax
 from fxpnn.network import Network
+from fxpnn.onnx import load
 from fxpnn.reference import classify
 from fxpnn.training import Step, parameters
 
@@ -17,6 +20,14 @@ PAPER = {"c1": 156, "c3": 1516, "c5": 48120, "f6": 10164}
 """The trainable parameters that LeCun et al. 1998 count per layer of LeNet-5, section II.B."""
 
 NAMES = list(ARCHITECTURES)
+
+MODELS = Path(__file__).parent.parent / "models"
+
+ROW = re.compile(r"^\| `(\S+)` \| (0\.\d{4}) \| ([\d,]+) \| `([0-9a-f]{64})` \|$", re.MULTILINE)
+"""A shipped model in their README: name, accuracy, parameters, sha256."""
+
+DEMANDED = {"mlp-784-100-10": 0.978, "lenet5": 0.986, "lenet5-relu": 0.990}
+"""The test accuracy that each shipped model must have."""
 
 
 def connected(network: Network) -> np.typing.NDArray[np.bool_]:
@@ -122,3 +133,33 @@ def test_images_without_labels_are_refused(calibration: Data) -> None:
     """Training needs labels."""
     with pytest.raises(DataError, match=r"^labels must be known to train on, not missing$"):
         train("lenet5", Data(calibration.x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_shipped_model_is_as_its_readme_says(name: str) -> None:
+    """File, size, accuracy and fixed zeros are those of the table, and good enough."""
+    table = {row[1]: row.groups()[1:] for row in ROW.finditer((MODELS / "README.md").read_text())}
+    assert set(table) == set(NAMES)
+    accuracy, size, digest = table[name]
+    path = MODELS / f"{name}.onnx"
+    assert files.sha256(path.read_bytes()) == digest
+    network = load(path)
+    assert f"{network.parameters:,}" == size
+    x, y = load_data("mnist")
+    measured = float((classify(network, x) == y).mean())
+    assert measured >= DEMANDED[name]
+    assert measured == pytest.approx(float(accuracy), abs=0.0002)  # BLAS adds in its own order
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_shipped_model_has_its_architecture(name: str) -> None:
+    """Its layers and shapes are the known ones, and what the masks hold is zero."""
+    known, network = architecture(name), load(MODELS / f"{name}.onnx")
+    start = known.network(1)
+    assert [(node.name, node.op) for node in network.nodes] == [
+        (node.name, node.op) for node in start.nodes
+    ]
+    assert dict(network.shapes) == dict(start.shapes)
+    assert network.scaling == start.scaling
+    for field, value in parameters(network).items():
+        assert not value[np.broadcast_to(known.masks.get(field, 1), value.shape) == 0].any()

@@ -23,7 +23,7 @@ from fxpnn.casting import (
 from fxpnn.errors import DataError
 from fxpnn.network import Scaling
 from fxpnn.qformat import Overflow, QFormat, Rounding
-from tests.oracles import cast_rational, exact
+from tests.oracles import ROUNDED, cast_rational, exact
 from tests.strategies import Cast, casts, formats, overflows, roundings
 
 SIGNS = [*product([True, False], repeat=2)]
@@ -45,6 +45,18 @@ def test_every_small_cast_is_rational(
         wanted = [cast_rational(exact(v, 2), target, rounding, overflow)[0] for v in raw]
         if source != target:
             assert cast(raw, source, target, rounding, overflow).tolist() == wanted
+
+
+@pytest.mark.parametrize("overflow", Overflow)
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("word", [1, 2, 31, 32])
+def test_every_shift_is_rational(overflow: Overflow, signed: bool, word: int) -> None:
+    """Few counts, shifted by up to more bits than int64 has either way."""
+    source, raw = QFormat(4, 0), [*range(-3, 4)]
+    for frac in range(-70, 71):
+        target = QFormat(word, frac, signed)
+        wanted = [cast_rational(exact(v, 0), target, Rounding.ZERO, overflow)[0] for v in raw]
+        assert cast(raw, source, target, Rounding.ZERO, overflow).tolist() == wanted
 
 
 @st.composite
@@ -185,6 +197,15 @@ def test_from_float_is_rational(
     wanted = cast_rational(Fraction(value), target, rounding, overflow)
     assert (raw.item(), flags.item()) == wanted
     assert from_float(value, target, rounding, overflow) == raw
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+def test_every_small_float_is_rational(rounding: Rounding) -> None:
+    """Quarters of counts, the ties among them, of either sign."""
+    quarters = [quarter / 4 for quarter in range(-20, 21)]
+    assert from_float(quarters, QFormat(8, 0), rounding).tolist() == [
+        ROUNDED[rounding](Fraction(value)) for value in quarters
+    ]
 
 
 def test_from_float_does_not_add_a_half() -> None:

@@ -26,6 +26,7 @@ def test_bundled_networks_are_known() -> None:
     assert {path.stem for path in bundled()[0].parent.glob("*.onnx")} == set(names)
 
 
+@pytest.mark.slow  # compiles the loops of every layer, where no other test did
 def test_every_bundled_network_keeps_its_accuracy() -> None:
     """At 16 bits every bundled network is proved, and predicts as its float reference does."""
     done = fxp("demo", "--json", "--limit", "100", "-q")

@@ -458,6 +458,15 @@ def test_pixels_are_scaled_as_asked(models: Path, tmp_path: Path) -> None:
     assert target[0].read_bytes() == target[1].read_bytes()
 
 
+def test_reference_is_scaled_as_the_model(models: Path, tmp_path: Path) -> None:
+    """The scaling that a model was quantized with holds for its reference too."""
+    path = tmp_path / "scaled.fxp"
+    done = fxp("quantize", models / "tiny.onnx", "-o", path, "--scale", "1/100", "--mean", "0.5")
+    assert done.status == 0
+    layers = infer(tmp_path, "scaled.fxp", "--reference", models / "tiny.onnx", "--json").json
+    assert min(layer["sqnr_db"] for layer in layers["layers"]) > 60
+
+
 def test_hostile_names_are_harmless(models: Path, tmp_path: Path) -> None:
     """Names of layers that hold control characters are printed without them."""
     fixed = fxpnn.load(models / "tiny.fxp")

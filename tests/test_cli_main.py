@@ -14,6 +14,7 @@ import pytest
 import fxpnn
 from cli import params
 from cli.main import COMMANDS, Commands, main
+from cli.progress import progress
 from cli.terminal import GateError, path_text, printable
 from fxpnn.architectures import ARCHITECTURES
 from tests.cli_runner import Outcome, fxp, installed
@@ -203,6 +204,31 @@ def test_reader_that_goes_away() -> None:
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(("no_color", "colours"), [("", True), ("1", False)])
+def test_colours_on_a_terminal(no_color: str, colours: bool) -> None:
+    """A terminal gets colours, unless NO_COLOR asks for none."""
+    terminal, stdout = os.openpty()
+    command = Path(sys.executable).with_name("fxpnn")
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": no_color}
+    subprocess.run([command, "data", "verify"], stdout=stdout, env=environment, check=True)
+    os.close(stdout)
+    assert (b"\x1b[32mok" in _rest(terminal)) is colours
+
+
+def test_progress_is_for_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bar is drawn on stderr where that is a terminal, but not with -q."""
+    for is_terminal, quiet in ((False, False), (True, True), (True, False)):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda shown=is_terminal: shown)
+        with progress("working", 2, quiet) as advance:
+            advance(1)
+            advance(1, "done")
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert ("done" in captured.err) is (is_terminal and not quiet)
 
 
 def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:

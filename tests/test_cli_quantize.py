@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -200,7 +202,7 @@ def test_values_that_cannot_be(args: list[str], line: str, models: Path, tmp_pat
             "settings must name layers of tiny, not hiden; it has "
             "input, flatten, hidden, hidden_relu, output, softmax",
         ),
-        ("[defaults]\nwrd = 8\n", "{path}: Object contains unknown field `wrd` - at `$.defaults`"),
+        ("[defaults]\nwrd = 8\n", "{path}: defaults: Object contains unknown field `wrd`"),
         (
             '[defaults]\noutput = "Q9.9"\n',
             "{path}: defaults: Q9.9 takes 19 bits with its sign, not 16; did you mean Q6.9?",
@@ -289,6 +291,22 @@ def test_old_file_stays(models: Path, tmp_path: Path) -> None:
     done = fxp("quantize", models / "tiny.onnx", "-o", target, "--calibration", "nowhere")
     assert done.status == 3
     assert target.read_bytes() == b"old"
+
+
+def test_full_disk(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills ends in one line; the old file stays, and nothing beside it."""
+    target = tmp_path / "out.fxp"
+    target.write_bytes(b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = fxp("quantize", models / "tiny.onnx", "-o", target)
+    line = f"{target}: cannot be written: No space left on device"
+    assert done == (3, "", f"fxpnn: error: {line}\n")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_equal_runs_write_equal_bytes(models: Path, tmp_path: Path) -> None:

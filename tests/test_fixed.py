@@ -48,7 +48,7 @@ from fxpnn.layers import (
     Window,
 )
 from fxpnn.network import INPUT, Scaling
-from fxpnn.qformat import Accumulator, QFormat
+from fxpnn.qformat import Accumulator, Overflow, QFormat
 from fxpnn.response import response
 from fxpnn.tables import table_for
 
@@ -197,17 +197,12 @@ def test_limits_are_words_of_the_input(source: QFormat) -> None:
             one(layer, source=source)
 
 
+Q9_9 = QFormat(19, 9)
+REMEDY = "Q9.9 takes 19 bits with its sign, not 16; did you mean Q6.9?"
+FRACTION_ONLY = "weight formats must differ in their fraction only"
 ODD_FIELDS: list[tuple[Layer, dict[str, Any], str]] = [
-    (
-        Sigmoid(),
-        {"output_format": QFormat(17, 12)},
-        "Q4.12 takes 17 bits with its sign, not 16; did you mean Q3.12?",
-    ),
-    (
-        dense(),
-        {"weight_formats": (QFormat(19, 9),)},
-        "Q9.9 takes 19 bits with its sign, not 16; did you mean Q6.9?",
-    ),
+    (Sigmoid(), {"output_format": Q9_9}, REMEDY),
+    (dense(), {"weight_formats": (Q9_9,)}, REMEDY),
     (
         dense(),
         {"weight_formats": (Q3_12, Q3_12, QFormat(1, 1))},
@@ -215,21 +210,9 @@ ODD_FIELDS: list[tuple[Layer, dict[str, Any], str]] = [
     ),
     (dense(), {"weight_formats": ()}, "weight formats must be 1 or 3, not 0"),
     (dense(), {"weight_formats": (Q3_12, Q3_12)}, "weight formats must be 1 or 3, not 2"),
-    (
-        dense(),
-        {"weight_formats": (Q3_12, Q3_12, QFormat(15, 12))},
-        "weight formats must differ in their fraction only",
-    ),
-    (
-        dense(),
-        {"weight_formats": (QFormat(8, 8), UQ0_8, UQ0_8)},
-        "weight formats must differ in their fraction only",
-    ),
-    (
-        dense(128),
-        {"weight_formats": (QFormat(8, 4),)},
-        "weight must fit Q3.4, not reach 128..128",
-    ),
+    (dense(), {"weight_formats": (Q3_12, Q3_12, QFormat(15, 12))}, FRACTION_ONLY),
+    (dense(), {"weight_formats": (QFormat(8, 8), UQ0_8, UQ0_8)}, FRACTION_ONLY),
+    (dense(128), {"weight_formats": (QFormat(8, 4),)}, "weight must fit Q3.4, not reach 128..128"),
     (dense(-1), {"weight_formats": (UQ0_8,)}, "weight must fit UQ0.8, not reach -1..-1"),
     (dense(40000, dtype=np.int64), {}, "weight must fit Q3.12, not reach 40000..40000"),
     (LeakyRelu(32768), {}, "weight must fit Q3.12, not reach 32768..32768"),
@@ -362,10 +345,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"outputs": ("rely",)}, "outputs must be names of layers, not 'rely'"),
     ({"input_shape": ()}, "the input must hold 1 to 2**31 values on its axes, not ()"),
     ({"scaling": Scaling(1.0, (0.0,) * 3)}, "mean must hold 1 or 2 values, not 3"),
-    (
-        {"input_format": QFormat(19, 9)},
-        "input: Q9.9 takes 19 bits with its sign, not 16; did you mean Q6.9?",
-    ),
+    ({"input_format": Q9_9}, f"input: {REMEDY}"),
     (
         {"input_format": QFormat(16, 0, signed=False)},
         "input: UQ16.0 takes 17 bits with the zero sign of int16, not 16; did you mean UQ15.0?",
@@ -387,6 +367,27 @@ def test_weight_formats_serve_one_or_all_channels() -> None:
     assert one(dense(), weight_formats=formats)["y"].fracs(3).tolist() == [12, 8, -3]
     assert one(dense())["y"].fracs(3).tolist() == [12, 12, 12]
     assert one(dense())["y"].fracs(3).dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("layer", "fmt", "overflow", "clips"),
+    [
+        (Sigmoid(), QFormat(16, 15), Overflow.SATURATE, True),
+        (Tanh(), QFormat(8, 7), Overflow.SATURATE_SYMMETRIC, True),
+        (HardSigmoid(1, 0), UQ0_8, Overflow.SATURATE, True),
+        (Tanh(), UQ0_8, Overflow.SATURATE, False),
+        (Sigmoid(), QFormat(16, 14), Overflow.SATURATE, False),
+        (Sigmoid(), QFormat(16, 16), Overflow.SATURATE, False),
+        (Sigmoid(), QFormat(16, 15), Overflow.WRAP, False),
+        (Sigmoid(), QFormat(16, 15), Overflow.SATURATE_ZERO, False),
+        (HardSwish(), QFormat(16, 15), Overflow.SATURATE, False),
+    ],
+)
+def test_the_last_word_spells_one(
+    layer: Layer, fmt: QFormat, overflow: Overflow, clips: bool
+) -> None:
+    """Where a clamped function of no more than 1 has no integer bit, and only there."""
+    assert one(layer, output_format=fmt, overflow=overflow)["y"].clips_one is clips
 
 
 def test_counts_add_up() -> None:

@@ -245,10 +245,11 @@ def test_positions_equal_a_count(side: Side, size: int) -> None:
 
 def test_arrays_are_frozen_copies() -> None:
     """A layer keeps what it was given, in C order, though its maker changes it afterwards."""
-    weight = np.asfortranarray(np.arange(6.0).reshape(2, 3))
-    layer = Dense(weight, np.zeros(2))
-    weight[:] = 7
+    weight, bias = np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.zeros(2)
+    layer = Dense(weight, bias)
+    weight[:] = bias[:] = 7
     assert layer.weight.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert layer.bias.tolist() == [0, 0]
     assert layer.weight.flags.c_contiguous
     with pytest.raises(ValueError, match=r"^assignment destination is read-only$"):
         layer.weight[0, 0] = 1

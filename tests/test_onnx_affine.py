@@ -218,6 +218,17 @@ REFUSED = {
         ),
         f"Add (node pixels, opset 17): {BESIDE}",
     ),
+    "a value for each of too many elements": (
+        model(
+            op("Sub", "x m", "a"),
+            op("Flatten", "a", "b"),
+            op("Relu", "b", "y"),
+            weights={"m": 0.5},
+            shape=("N", 4097, 4097),
+        ),
+        "Flatten (node b, opset 17): "
+        "a map per element must have at most 2**24 elements, not (4097, 4097)",
+    ),
     "a constant for each image": (
         model(op("Add", "x c", "y"), weights={"c": floats(2, 4)}, shape=(2, 4)),
         "Add (node y, opset 17): its constant must fit one image's (4,), not be (2, 4)",

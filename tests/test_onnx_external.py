@@ -105,6 +105,23 @@ def test_weights_that_are_not_all_there_are_refused(
         load(path)
 
 
+def test_weights_that_cannot_be_read_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system says of a file is said in one line."""
+    path = folder(tmp_path, {"location": "w.bin"})
+    made = external({"location": "w.bin"})
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    weights = path.parent / "w.bin"
+    message = f"tensor w: {weights} cannot be read: Permission denied"
+    with pytest.raises(ModelError, match=rf"^{re.escape(message)}$"):
+        from_model(made, path.parent)
+
+
 def test_external_weights_have_a_limit_in_all(tmp_path: Path) -> None:
     """A thousand tensors that name the same large file do not take its size a thousand times."""
     made = external({"location": "w.bin"}, (1 << 14, 1 << 14))

@@ -48,6 +48,17 @@ FORMS = {
     "reshape that copies": form(
         "Reshape", op("Reshape", "x s", "y"), weights={"s": [0, 0, -1]}, shape=MAPS
     ),
+    "reshape to a Constant": form(
+        "Reshape Reshape",
+        op("Constant", "", "s", value_ints=[0, 30, 2]),
+        op("Constant", "", "n", value_int=60),
+        op("Constant", "", "zero", value_ints=[0]),
+        op("Unsqueeze", "n zero", "m"),
+        op("Concat", "zero m", "t", axis=0),
+        op("Reshape", "x s", "a"),
+        op("Reshape", "a t", "y"),
+        shape=MAPS,
+    ),
     "flatten from behind": form("Flatten", op("Flatten", "x", "y", axis=-3), shape=MAPS),
     "axes as attributes": form(
         "Reshape Reshape Relu",
@@ -190,6 +201,10 @@ REFUSED = {
     "concat of images": (
         model(op("Concat", "x x", "y", axis=-2)),
         "Concat (node y, opset 17): must join along another axis than the images'",
+    ),
+    "concat with a hole": (
+        model(op("Concat", "x -", "y", axis=1)),
+        "Concat (node y, opset 17): must have an input 2",
     ),
     "concat of a constant": (
         model(op("Concat", "x c", "y", axis=1), weights={"c": floats(1, 4)}),

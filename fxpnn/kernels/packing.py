@@ -228,11 +228,10 @@ def _pair(offsets: I64, ks: I64) -> Segment:
     ks = ks[np.argsort(offsets[ks])]
     order = np.arange(len(ks))
     begins = np.diff(offsets[ks], prepend=-2) != 1  # a run of neighbours
-    place = order - np.maximum.accumulate(np.where(begins, order, 0))
-    leads = place % 2 == 0
-    taken = ~np.append(leads[1:], True)  # the one behind is no run's lead, so it follows
-    behind = np.where(taken, np.append(ks[1:], 0), len(offsets))
-    return np.stack([ks, behind], axis=1)[leads]
+    leads = (order - np.maximum.accumulate(np.where(begins, order, 0))) % 2 == 0
+    pairs = _alone(ks, len(offsets))
+    pairs[:-1, 1] = np.where(leads[1:], len(offsets), ks[1:])
+    return pairs[leads]
 
 
 def _chunks(column: I16, offsets: I64, largest: I64) -> list[Segment]:
