@@ -14,6 +14,9 @@ I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
+inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""Compile a loop that only other loops call: without an entry from Python, a third sooner."""
+
 NEAREST_EVEN, NEAREST_UP, NEAREST_DOWN, NEAREST_ZERO, NEAREST_AWAY, FLOOR, ZERO = range(7)
 SATURATE, SATURATE_SYMMETRIC, SATURATE_ZERO, WRAP = range(4)
 _ROUNDINGS = tuple(Rounding)
@@ -35,7 +38,7 @@ def target(fmt: QFormat, rounding: Rounding, overflow: Overflow) -> Target:
     return Target(_ROUNDINGS.index(rounding), _OVERFLOWS.index(overflow), low, high)
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def round_shift(value: int, shift: int, rounding: int) -> int:
     """Divide ``value`` by ``2**shift`` and round; ``0 < shift <= 63``, ``|value| <= 2**62``."""
     quotient = value >> shift  # floor, also for a negative value
@@ -56,7 +59,7 @@ def round_shift(value: int, shift: int, rounding: int) -> int:
     return quotient + ((value < 0) == (rounding == NEAREST_ZERO))
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def cast(value: int, shift: int, to: Target) -> tuple[int, bool]:
     """Cast ``value`` to a format with ``shift`` fewer fraction bits; also say if it overflowed.
 
@@ -79,19 +82,3 @@ def cast(value: int, shift: int, to: Target) -> tuple[int, bool]:
     if to.overflow == SATURATE_ZERO:
         return 0, True
     return (to.high if value > high else to.low), True
-
-
-@njit(cache=True, nogil=True)
-def requantize(acc: I64, shifts: I64, to: Target, out: I16) -> int:
-    """Cast accumulators to the output's format; return how many overflowed.
-
-    ``acc`` and ``out`` are ``(positions, channels)`` and ``(channels, positions)``; ``shifts`` is
-    ``(channels,)``, ``Fx + Fw - Fy``.
-    """
-    saturations = 0
-    for position in range(acc.shape[0]):
-        for channel in range(acc.shape[1]):
-            raw, over = cast(acc[position, channel], shifts[channel], to)
-            out[channel, position] = raw
-            saturations += over
-    return saturations

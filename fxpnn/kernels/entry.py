@@ -7,7 +7,7 @@ from numba import njit
 from fxpnn.kernels.arithmetic import I16, I64, Bools
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def pixels(
     x: npt.NDArray[np.uint8], raws: I16, over: Bools, places: I64, words: int, out: I16
 ) -> int:
@@ -29,7 +29,7 @@ def pixels(
     return saturations
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def floats(
     x: npt.NDArray[np.floating],
     scale: float,

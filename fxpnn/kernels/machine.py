@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from fxpnn.kernels import lookup, plain, pool, products, softmax
-from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, Target
+from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, Target, inner
 
 (
     SUM_32,
@@ -52,7 +52,7 @@ FIELDS = (
 INSTRUCTION = np.dtype([(name, np.int64) for name in FIELDS])
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def run(
     code: npt.NDArray[np.void],
     words: I16,
@@ -79,7 +79,7 @@ def run(
         counts[do.node, 1] += saturations
 
 
-@njit(nogil=True)
+@inner
 def _sum(
     do: np.void, words: I16, doubles: I32, quads: I64, x: I16, y: I16, images: int
 ) -> tuple[int, int]:
@@ -131,7 +131,7 @@ def _sum(
     return overflows + do.bias_overflows * images, saturations
 
 
-@njit(nogil=True)
+@inner
 def _map(
     do: np.void,
     words: I16,
@@ -171,7 +171,7 @@ def _map(
     return 0
 
 
-@njit(nogil=True)
+@inner
 def _pool(do: np.void, x: I16, y: I16, images: int) -> int:
     window = (
         do.kernel_h,
@@ -184,7 +184,6 @@ def _pool(do: np.void, x: I16, y: I16, images: int) -> int:
         do.dilation_w,
     )
     rim = (do.rim_t, do.rim_l, do.rim_b, do.rim_r)
-    shape = (do.height, do.width, do.channels)
-    pooled = (do.pooled_h, do.pooled_w, do.channels)
+    shape = (do.height, do.width, do.channels, do.pooled_h, do.pooled_w)
     limit = do.low if do.kind == pool.MAX else do.high
-    return pool.pool_all(do.kind, x, shape, window, rim, limit, pooled, y, images)
+    return pool.pool(do.kind, x, shape, window, rim, limit, y, images)

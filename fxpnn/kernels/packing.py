@@ -265,4 +265,5 @@ def _join(weight: I16, offsets: I64, columns: Sequence[Sequence[Segment]]) -> Pa
             mine = lanes[c * LANES : (c + 1) * LANES]
             weights.append(mine[:, segment].transpose(1, 0, 2).ravel())
             places.append(offsets[segment[:, 0]])
-    return Packed(np.concatenate(weights), np.concatenate(places), cuts)
+    empty = np.zeros(0, np.int16), np.zeros(0, np.int64)  # where every weight is 0
+    return Packed(np.concatenate([empty[0], *weights]), np.concatenate([empty[1], *places]), cuts)

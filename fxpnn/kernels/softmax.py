@@ -16,7 +16,7 @@ EXP_LIMIT = 32767
 """Where the exponential of the constant-shift softmax saturates: a Q7.8 word."""
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def binary_exponent(distance: int, shift: int) -> int:
     """Return ``distance * log2(e)`` at 16 fraction bits, rounded half up.
 
@@ -30,19 +30,21 @@ def binary_exponent(distance: int, shift: int) -> int:
     return (product + (1 << (shift - 1))) >> shift
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def mantissa(table: I32, exponent: int) -> int:
     """Return ``2**-fraction`` of an exponent with 16 fraction bits, as a 21-bit count of 2**-20."""
     k, f = (exponent >> 8) & 255, exponent & 255
     return table[k] - (((np.int64(table[k]) - table[k + 1]) * f + 128) >> 8)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def softmax(x: I16, table: I32, shift: int, out: I16) -> None:
     """Run softmax on the rows of ``x``, ``(N, classes)``; it cannot overflow."""
     powers = np.empty(x.shape[1], np.int64)
     for row in range(x.shape[0]):
-        highest = np.int64(x[row].max())
+        highest = np.int64(-32768)
+        for i in range(x.shape[1]):
+            highest = max(highest, x[row, i])
         total = np.int64(0)  # 2**30 <= total <= classes * 2**30 <= 2**42
         for i in range(x.shape[1]):
             exponent = binary_exponent(highest - x[row, i], shift)
@@ -60,7 +62,7 @@ def softmax(x: I16, table: I32, shift: int, out: I16) -> None:
             out[row, i] = min((powers[i] * reciprocal + half) >> (bits + 3), ONE)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def shifted_softmax(x: I16, table: I32, shift: int, constant: int, out: I16) -> int:
     """Run softmax with a constant subtracted; return how many exponentials saturated."""
     powers = np.empty(x.shape[1], np.int64)
