@@ -74,6 +74,10 @@ REFUSED = {
         model(op("PRelu", "x s", "y"), weights={"s": floats(3)}),
         "PRelu (node y, opset 17): its constant must fit one image's (4,), not be (3,)",
     ),
+    "slopes for each of too many values": (
+        model(op("PRelu", "x s", "y"), weights={"s": floats(8193)}, shape=("N", 8193, 8193)),
+        "PRelu (node y, opset 17): must make at most 67108864 constant values in all",
+    ),
     "swish of another slope": (
         model(op("Swish", "x", "y", alpha=2.0), opset=24),
         "Swish (node y, opset 24): alpha must be 1, not 2.0",

@@ -84,6 +84,11 @@ REFUSED = {
         op("Concat", "a -", "c", axis=0), {"a": INT},
         "Concat (node c, opset 17): must have an input 2",
     ),
+    "a type of text": (
+        op("Cast", "a", "c", to=onnx.TensorProto.STRING),
+        {"a": INT},
+        "Cast (node c, opset 17): type must be 8 to 64-bit numbers, not STRING",
+    ),
     "a shape of text": (
         op("ConstantOfShape", "a", "c"), {"a": FLOAT},
         "ConstantOfShape (node c, opset 17): axes must be at most 32 integers, not 4 float32",

@@ -143,6 +143,8 @@ def lying(dims: list[int], raw: bytes, kind: int = onnx.TensorProto.FLOAT) -> on
         ([1 << 40, 1 << 20], 48, "tensor w: must hold the [1099511627776, 1048576] values of its "
          "dimensions, not 12"),
         ([-4, -3], 48, "tensor w: must have at most 32 dimensions, not [-4, -3]"),
+        ([0, 1 << 62, 1 << 62], 0, "tensor w: array is too big; `arr.size * arr.dtype.itemsize` is "
+         "larger than the maximum possible size."),
         ([1] * 33, 4, f"tensor w: must have at most 32 dimensions, not {[1] * 32}"),
     ],
 )  # fmt: skip
@@ -264,6 +266,10 @@ def sparse() -> onnx.ModelProto:
         (
             model(op("Relu", "x", "y"), shape=("N", 3, "H", None)),
             "input x leaves sizes open; a shape must be given for (3, ?, ?)",
+        ),
+        (
+            model(op("Relu", "x", "y"), shape=("N", 1 << 62, 1 << 62)),
+            f"input x must hold 1 to 2**31 values, not ({1 << 62}, {1 << 62})",
         ),
         (
             model(op("Relu", "x", "y"), kind=onnx.TensorProto.INT64),

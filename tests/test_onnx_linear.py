@@ -161,6 +161,14 @@ REFUSED = {
         model(op("Transpose", "x", "t"), op("Relu", "t", "y")),
         "Relu (node y, opset 17): must have the images as the first axis, not the last",
     ),
+    "weights that are none": (
+        model(op("Gemm", "x w", "y"), weights={"w": np.ones((0, 1 << 40), np.float32)}),
+        "Gemm (node y, opset 17): its weights must be some, not (0, 1099511627776)",
+    ),
+    "weights of one axis": (
+        model(op("Conv", "x k", "y"), weights={"k": floats()}, shape=MAPS),
+        "Conv (node y, opset 17): its kernel must have two axes on maps, not 0 on (2, 6, 5)",
+    ),
     "weights of integers": (
         model(op("Conv", "x k", "y"), weights={"k": np.ones((1, 2, 3, 3), np.int8)}, shape=MAPS),
         "Conv (node y, opset 17): its weights must be floats, not int8",

@@ -49,8 +49,10 @@ def _prelu(trace: Trace, op: Op) -> Value:
     """Emit slopes per channel; slopes that vary otherwise need the tensor as one long vector."""
     x, slope = trace.value(op), trace.constant(op, 1)
     slopes = image_array(slope, x.shape)
+    trace.spend(x.shape[0])
     if (channels := per_channel(slopes, x.shape)) is not None:
         return trace.emit(op, PRelu(channels.astype(slope.dtype)), x)
+    trace.spend(math.prod(x.shape))
     flat = trace.emit(op, Reshape((math.prod(x.shape),)), x, part=".flat")
     every = np.broadcast_to(slopes, x.shape).astype(slope.dtype).reshape(-1)
     y = trace.emit(op, PRelu(every), flat)

@@ -5,12 +5,8 @@ from typing import Self
 
 import numpy as np
 
-from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Conv2D, Dense, Layer, Shape, Window
 from fxpnn.onnx.graph import Op
-
-FOLD_LIMIT = 1 << 24
-"""The most values that a map per element may be spelled out to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +19,11 @@ class Affine:
     gain: Array
     offset: Array
     op: Op
+
+    @property
+    def uniform(self) -> bool:
+        """Tell whether the map is one for all elements."""
+        return bool(self.gain.size == 1 and self.offset.size == 1)
 
     @property
     def changes(self) -> bool:
@@ -90,14 +91,6 @@ def per_channel(array: Array, shape: Shape) -> Array | None:
     if (rows != rows[:, :1]).any():
         return None
     return np.broadcast_to(rows[:, 0], shape[:1])
-
-
-def spread(affine: Affine, shape: Shape) -> Affine:
-    """Return the map with a value per element of ``shape``, so that it can be relabelled."""
-    if np.prod(shape, dtype=float) > FOLD_LIMIT:
-        raise ModelError(f"a map per element must have at most 2**24 elements, not {shape}")
-    gain, offset = (np.broadcast_to(array, shape) for array in (affine.gain, affine.offset))
-    return replace(affine, gain=gain, offset=offset)
 
 
 def narrow(array: Array) -> Array:

@@ -56,7 +56,7 @@ def _matmul(trace: Trace, op: Op) -> Value:
 
 def _conv(trace: Trace, op: Op) -> Value:
     x, weight = trace.pending(op, 0), _floats(trace.constant(op, 1))
-    bias = _floats(trace.constant(op, 2)) if op.has(2) else np.zeros(len(weight), np.float32)
+    bias = _floats(trace.constant(op, 2)) if op.has(2) else np.zeros(weight.shape[:1], np.float32)
     kernel = tuple(op.get("kernel_shape", weight.shape[2:]))
     layer = Conv2D(weight, bias, window(op, kernel, x.shape), op.get("group", 1))
     return _weighted(trace, op, x, layer)
@@ -165,6 +165,8 @@ def _value_and_array(a: Result, b: Result) -> tuple[Value, Array]:
 def _floats(array: Array) -> Array:
     if array.dtype not in (np.float32, np.float64):
         raise ModelError(f"its weights must be floats, not {array.dtype}")
+    if not array.size:
+        raise ModelError(f"its weights must be some, not {array.shape}")
     return array
 
 

@@ -1,6 +1,7 @@
 """Own the bytes of an ONNX file: a parsed and checked message, and its tensors as arrays."""
 
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -8,6 +9,8 @@ from google.protobuf.message import DecodeError, Message
 
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array
+
+DType: TypeAlias = np.dtype[Any]
 
 MAX_BYTES = 2**31 - 1
 """The most bytes that a protobuf message, and so an ONNX file, can have."""
@@ -21,21 +24,6 @@ MAX_RANK = 32
 OLDEST_OPSET = 7
 """The opset that broadcasts as numpy does; older ones are refused."""
 
-_BYTES: dict[int, int] = {
-    onnx.TensorProto.FLOAT: 4,
-    onnx.TensorProto.DOUBLE: 8,
-    onnx.TensorProto.FLOAT16: 2,
-    onnx.TensorProto.BFLOAT16: 2,
-    onnx.TensorProto.INT8: 1,
-    onnx.TensorProto.INT16: 2,
-    onnx.TensorProto.INT32: 4,
-    onnx.TensorProto.INT64: 8,
-    onnx.TensorProto.UINT8: 1,
-    onnx.TensorProto.UINT16: 2,
-    onnx.TensorProto.UINT32: 4,
-    onnx.TensorProto.UINT64: 8,
-    onnx.TensorProto.BOOL: 1,
-}
 FLOATS = (
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.DOUBLE,
@@ -44,6 +32,18 @@ FLOATS = (
 )
 """The types of tensors that a network computes with."""
 
+_NUMBERS = (
+    *FLOATS,
+    onnx.TensorProto.INT8,
+    onnx.TensorProto.INT16,
+    onnx.TensorProto.INT32,
+    onnx.TensorProto.INT64,
+    onnx.TensorProto.UINT8,
+    onnx.TensorProto.UINT16,
+    onnx.TensorProto.UINT32,
+    onnx.TensorProto.UINT64,
+    onnx.TensorProto.BOOL,
+)
 _HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
@@ -111,7 +111,10 @@ def to_array(tensor: onnx.TensorProto) -> Array:
             f"tensor {tensor.name}: must hold the {list(tensor.dims)} values of its dimensions, "
             f"not {_held(tensor, size):g}"
         )
-    array: Array = onnx.numpy_helper.to_array(tensor)
+    try:
+        array: Array = onnx.numpy_helper.to_array(tensor)
+    except ValueError as error:  # no values, along axes beyond what NumPy counts
+        raise ModelError(f"tensor {tensor.name}: {one_line(str(error), 200)}") from None
     return array.astype(np.float32) if tensor.data_type in _HALVES else array
 
 
@@ -129,18 +132,28 @@ def count(tensor: onnx.TensorProto) -> int:
     return math.prod(tensor.dims)
 
 
+def number_type(code: int) -> DType:
+    """Return NumPy's type for a type of ONNX.
+
+    Raises:
+        ModelError: it is none of numbers.
+    """
+    if code not in _NUMBERS:
+        kinds = {code: name for name, code in onnx.TensorProto.DataType.items()}
+        raise ModelError(f"type must be 8 to 64-bit numbers, not {kinds.get(code, code)}")
+    return onnx.helper.tensor_dtype_to_np_dtype(code)
+
+
 def item_bytes(tensor: onnx.TensorProto) -> int:
     """Return the bytes that one value of a tensor takes.
 
     Raises:
         ModelError: its type is none of numbers.
     """
-    size = _BYTES.get(tensor.data_type)
-    if size is None:
-        kinds = {code: name for name, code in onnx.TensorProto.DataType.items()}
-        kind = kinds.get(tensor.data_type, tensor.data_type)
-        raise ModelError(f"tensor {tensor.name}: type must be 8 to 64-bit numbers, not {kind}")
-    return size
+    try:
+        return number_type(tensor.data_type).itemsize
+    except ModelError as error:
+        raise ModelError(f"tensor {tensor.name}: {error}") from None
 
 
 def _held(tensor: onnx.TensorProto, size: int) -> float:

@@ -10,7 +10,7 @@ import onnx
 from fxpnn import files
 from fxpnn.errors import ModelError
 from fxpnn.layers import Shape
-from fxpnn.network import INPUT, Network, Node, Scaling
+from fxpnn.network import INPUT, MAX_VALUES, Network, Node, Scaling
 from fxpnn.onnx import activation, linear, proto, relabel, window
 from fxpnn.onnx.external import embed
 from fxpnn.onnx.graph import Graph, Op, normalise
@@ -78,6 +78,8 @@ def _input(graph: Graph, given: Shape | None) -> tuple[Value, int]:
     shape = tuple(fixed) if given is None else given
     if len(shape) != len(fixed) or any(f not in (0, s) for f, s in zip(fixed, shape, strict=True)):
         raise ModelError(f"{where} must be {_open(fixed)}, not {_open(shape)}")
+    if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
+        raise ModelError(f"{where} must hold 1 to 2**31 values, not {_open(shape)}")
     return Value(INPUT, shape, turned=turned), max(batch, 1)
 
 

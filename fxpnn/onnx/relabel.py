@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Concat, Flatten, Layer, Pad, Reshape, Shape, Transpose
-from fxpnn.onnx.affine import spread
 from fxpnn.onnx.fold import section, sizes
 from fxpnn.onnx.graph import Op
 from fxpnn.onnx.proto import FLOATS, MAX_RANK
@@ -18,8 +19,15 @@ def _moved(trace: Trace, op: Op, x: Value, layer: Layer, move: Callable[[Array],
     y = trace.emit(op, layer, x)
     if x.affine is None:
         return y
-    affine = spread(x.affine, x.shape)
-    return replace(y, affine=replace(affine, gain=move(affine.gain), offset=move(affine.offset)))
+    if x.affine.uniform:
+        shape = (1,) * len(y.shape)
+        gain, offset = x.affine.gain.reshape(shape), x.affine.offset.reshape(shape)
+    else:
+        trace.spend(2 * math.prod(x.shape))
+        gain, offset = (
+            move(np.broadcast_to(array, x.shape)) for array in (x.affine.gain, x.affine.offset)
+        )
+    return replace(y, affine=replace(x.affine, gain=gain, offset=offset))
 
 
 def _reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:

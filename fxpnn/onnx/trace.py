@@ -11,8 +11,11 @@ from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Layer, Shape
 from fxpnn.network import INPUT, MAX_VALUES, Node
 from fxpnn.onnx.affine import Affine, as_layer, fold_back
-from fxpnn.onnx.fold import BUDGET, FOLDERS, fold, size, sizes
+from fxpnn.onnx.fold import FOLDERS, fold, size, sizes
 from fxpnn.onnx.graph import Graph, Names, Op
+
+BUDGET = 1 << 26
+"""The most constant values that reading a model may make, beyond those that are in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,15 +75,20 @@ class Trace:
         known = [self.tensors[name] if name else None for name in op.inputs]
         constants = tuple(tensor for tensor in known if not isinstance(tensor, Value))
         if op.kind in FOLDERS and len(constants) == len(known):
-            folded = fold(op, constants, self._budget)
-            self._budget -= size(op, constants)
-            return folded
+            self.spend(size(op, constants))
+            return fold(op, constants)
         if op.kind not in handlers:
             raise ModelError("is not supported")
         for name in op.outputs[1:]:
             if self._uses[name]:
                 raise ModelError(f"its further output {name} must not be used")
         return handlers[op.kind](self, op)
+
+    def spend(self, count: int) -> None:
+        """Take ``count`` constant values off the budget, before they are made."""
+        self._budget -= count
+        if self._budget < 0:
+            raise ModelError(f"must make at most {BUDGET} constant values in all")
 
     def operand(self, op: Op, index: int, *, turned: bool = False) -> Result:
         """Return an input, whatever it is; a value may still have an affine map to fold."""
@@ -163,6 +171,7 @@ class Trace:
             return value
         op = value.affine.op
         own = value.source == INPUT and op.kind != "BatchNormalization"
+        self.spend(2 * value.shape[0])
         layer = as_layer(value.affine, value.shape) if own else None
         if layer is None:
             reason = "must stand beside a convolution or dense layer that it can be folded into"

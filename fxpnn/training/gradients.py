@@ -40,18 +40,14 @@ from fxpnn.layers import (
     Window,
 )
 from fxpnn.network import INPUT, Network
-from fxpnn.reference import (
+from fxpnn.reference.formulas import (
     batch_axis,
-    columns,
-    counts,
     kernel_matrix,
     multiply,
     per_channel,
-    positions,
-    reach,
     sigmoid,
-    slide,
 )
+from fxpnn.reference.windows import columns, counts, positions, reach, slide
 from fxpnn.training.parameters import parameter
 
 

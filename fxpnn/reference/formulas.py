@@ -1,0 +1,198 @@
+"""Own what each layer computes from a batch of floats, in the dtype of its inputs."""
+
+import math
+from functools import reduce, singledispatch
+
+import numpy as np
+import numpy.typing as npt
+
+from fxpnn.layers import (
+    Add,
+    Array,
+    AvgPool2D,
+    Clip,
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    HardSigmoid,
+    HardSwish,
+    L2Pool2D,
+    Layer,
+    LeakyRelu,
+    MaxPool2D,
+    Pad,
+    PRelu,
+    Relu,
+    Reshape,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Step,
+    Tanh,
+    Transpose,
+)
+from fxpnn.reference.windows import columns, counts, positions
+
+
+@singledispatch
+def compute(layer: Layer, *inputs: Array) -> Array:
+    """Compute one layer's output for a batch, in the dtype of its inputs."""
+    raise NotImplementedError(type(layer).__name__)
+
+
+@compute.register
+def _dense(layer: Dense, x: Array) -> Array:
+    y: Array = x @ layer.weight.T.astype(x.dtype, copy=False)
+    y += layer.bias
+    return y
+
+
+@compute.register
+def _conv(layer: Conv2D, x: Array) -> Array:
+    rows, width = layer.window.output(*x.shape[2:])
+    patches = columns(x, layer.window, layer.groups)
+    y = multiply(kernel_matrix(layer, x.dtype), patches)
+    y = y.reshape(len(x), len(layer.bias), rows, width)
+    y += per_channel(layer.bias, y)
+    return y
+
+
+@compute.register
+def _max_pool(layer: MaxPool2D, x: Array) -> Array:
+    return reduce(np.maximum, positions(x, layer.window, -math.inf))
+
+
+@compute.register
+def _avg_pool(layer: AvgPool2D, x: Array) -> Array:
+    return reduce(np.add, positions(x, layer.window)) / counts(layer, x)
+
+
+@compute.register
+def _l2_pool(layer: L2Pool2D, x: Array) -> Array:
+    return np.sqrt(reduce(np.add, positions(np.square(x), layer.window)))
+
+
+@compute.register
+def _relu(layer: Relu, x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+@compute.register
+def _leaky_relu(layer: LeakyRelu, x: Array) -> Array:
+    return np.where(x >= 0, x, x * layer.slope)
+
+
+@compute.register
+def _prelu(layer: PRelu, x: Array) -> Array:
+    return np.where(x >= 0, x, x * per_channel(layer.slope, x))
+
+
+@compute.register
+def _clip(layer: Clip, x: Array) -> Array:
+    return np.clip(x, layer.low, layer.high)
+
+
+@compute.register
+def _sigmoid(layer: Sigmoid, x: Array) -> Array:
+    return sigmoid(x)
+
+
+@compute.register
+def _tanh(layer: Tanh, x: Array) -> Array:
+    return np.tanh(x)
+
+
+@compute.register
+def _silu(layer: Silu, x: Array) -> Array:
+    return x * sigmoid(x)
+
+
+@compute.register
+def _hard_sigmoid(layer: HardSigmoid, x: Array) -> Array:
+    return np.clip(layer.alpha * x + layer.beta, 0, 1)
+
+
+@compute.register
+def _hard_swish(layer: HardSwish, x: Array) -> Array:
+    gate: Array = np.clip(x + 3, 0, 6) / 6
+    return x * gate
+
+
+@compute.register
+def _step(layer: Step, x: Array) -> Array:
+    return (x >= layer.threshold).astype(x.dtype)
+
+
+@compute.register
+def _softmax(layer: Softmax, x: Array) -> Array:
+    axis = batch_axis(layer.axis)
+    powers: Array = np.exp(x - x.max(axis=axis, keepdims=True))
+    powers /= powers.sum(axis=axis, keepdims=True)
+    return powers
+
+
+@compute.register
+def _add(layer: Add, x: Array, y: Array) -> Array:
+    return x + y
+
+
+@compute.register
+def _concat(layer: Concat, *inputs: Array) -> Array:
+    return np.concatenate(inputs, axis=batch_axis(layer.axis))
+
+
+@compute.register
+def _pad(layer: Pad, x: Array) -> Array:
+    return np.pad(x, [(0, 0), *layer.pads], constant_values=layer.value)
+
+
+@compute.register
+def _flatten(layer: Flatten, x: Array) -> Array:
+    return x.reshape(len(x), -1)
+
+
+@compute.register
+def _reshape(layer: Reshape, x: Array) -> Array:
+    return x.reshape(len(x), *layer.target)
+
+
+@compute.register
+def _transpose(layer: Transpose, x: Array) -> Array:
+    return x.transpose(0, *(axis + 1 for axis in layer.order))
+
+
+def sigmoid(x: Array) -> Array:
+    """Compute ``1 / (1 + exp(-x))`` without overflow, to full relative precision."""
+    power = np.exp(-np.abs(x))
+    share: Array = np.where(x >= 0, 1, power) / (1 + power)
+    return share
+
+
+def batch_axis(axis: int) -> int:
+    """Turn an axis of the shape without the batch into one of the array with it."""
+    return axis + 1 if axis >= 0 else axis
+
+
+def per_channel(values: Array, x: Array) -> Array:
+    """Shape one value per channel, or one for all, to broadcast over ``(N, channels, ...)``."""
+    return values.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 2))
+
+
+def kernel_matrix(layer: Conv2D, dtype: npt.DTypeLike) -> Array:
+    """Lay kernels out as ``(groups, out / groups, in / groups * height * width)``."""
+    matrix = layer.weight.reshape(layer.groups, len(layer.weight) // layer.groups, -1)
+    return matrix.astype(dtype, copy=False)
+
+
+def multiply(kernels: Array, patches: Array) -> Array:
+    """Multiply ``(groups, out, in)`` by each image's ``(N, groups, in, P)``: one matrix per image.
+
+    Where that would be a thin one (a kernel as large as its map has P = 1), all images make one.
+    """
+    images, groups, inputs, places = patches.shape
+    if places >= kernels.shape[1]:
+        return kernels @ patches
+    rows = patches.transpose(1, 0, 3, 2).reshape(groups, images * places, inputs)
+    product: Array = rows @ kernels.swapaxes(1, 2)
+    return product.reshape(groups, images, places, -1).transpose(1, 0, 3, 2)

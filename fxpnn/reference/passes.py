@@ -1,0 +1,101 @@
+"""Own the pass of a batch through a float network: scaling, freeing, blocks, classes."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from fxpnn.errors import DataError
+from fxpnn.layers import Array, Softmax
+from fxpnn.network import INPUT, Network, Scaling
+from fxpnn.reference.formulas import compute, per_channel
+
+BLOCK = 256
+"""How many images ``predict`` runs at once: LeNet's largest temporary is then 20 MB."""
+
+
+def scale(x: Array, scaling: Scaling, dtype: npt.DTypeLike = np.float32) -> Array:
+    """Turn uint8 pixels into floats of ``dtype``; floats are scaled already and pass.
+
+    Raises:
+        DataError: the array holds neither.
+    """
+    if x.dtype.kind == "f":
+        return x.astype(dtype, copy=False)
+    if x.dtype != np.uint8:
+        raise DataError(f"images must be uint8 pixels or scaled floats, not {x.dtype}")
+    scaled = np.multiply(x, scaling.scale, dtype=dtype)
+    if any(scaling.mean):
+        scaled -= per_channel(np.array(scaling.mean), scaled)
+    if any(std != 1 for std in scaling.std):
+        scaled /= per_channel(np.array(scaling.std), scaled)
+    return scaled
+
+
+def predict(
+    network: Network,
+    x: Array,
+    *,
+    keep: Iterable[str] | None = None,
+    dtype: npt.DTypeLike = np.float32,
+    block: int = BLOCK,
+) -> dict[str, Array]:
+    """Scale images and run them in blocks, so that only the kept results grow with their number.
+
+    ``x``, ``(N, *input_shape)``, is as ``scale`` takes it. Give the nodes in ``keep``, by default
+    the outputs.
+
+    Raises:
+        DataError: the images are none, or not of the network's shape or of a known dtype.
+    """
+    names = tuple(network.outputs if keep is None else keep)
+    check_images(network, x)
+    starts = range(0, len(x), block)
+    parts = [
+        forward(network, scale(x[i : i + block], network.scaling, dtype), dtype, names)
+        for i in starts
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def classify(network: Network, x: Array, *, block: int = BLOCK) -> npt.NDArray[np.int64]:
+    """Predict the class of each image: the first maximum of its logits, ``(N,)``."""
+    name = logits(network)
+    classes: npt.NDArray[np.int64] = predict(network, x, keep=[name], block=block)[name].argmax(-1)
+    return classes
+
+
+def logits(network: Network) -> str:
+    """Name the node whose maximum is the class: the softmax's input, else the output itself."""
+    node = network[network.outputs[0]]
+    return node.inputs[0] if isinstance(node.layer, Softmax) else node.name
+
+
+def check_images(network: Network, x: Array) -> None:
+    """Raise ``DataError`` unless ``x`` holds one or more inputs of the network."""
+    if x.shape[1:] != network.input_shape or not len(x):
+        wanted = ", ".join(map(str, ("N", *network.input_shape)))
+        raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
+
+
+def forward(
+    network: Network,
+    x: Array,
+    dtype: npt.DTypeLike = np.float32,
+    keep: Iterable[str] | None = None,
+) -> dict[str, Array]:
+    """Run a batch of scaled floats, ``(N, *input_shape)``, and give the nodes in ``keep``.
+
+    By default these are the outputs; ``network.shapes`` keeps every node and the input. A value is
+    freed after the last node that reads it.
+    """
+    wanted = set(network.outputs if keep is None else keep)
+    last_reader = {name: node.name for node in network.nodes for name in node.inputs}
+    values = {INPUT: np.asarray(x, dtype)}
+    for node in network.nodes:
+        output = compute(node.layer, *(values[name] for name in node.inputs))
+        values[node.name] = output.astype(dtype, copy=False)
+        for name in {node.name, *node.inputs} - wanted:
+            if last_reader.get(name, name) == node.name:
+                del values[name]
+    return {name: values[name] for name in values if name in wanted}
