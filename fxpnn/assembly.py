@@ -47,7 +47,7 @@ from fxpnn.program import (
 )
 from fxpnn.qformat import QFormat
 from fxpnn.response import response
-from fxpnn.sums import Known, arithmetic, conv_rows, dense_rows
+from fxpnn.sums import Known, arithmetic, conv_rows, covers, dense_rows
 
 NO_FLOOR = -(1 << 15)
 
@@ -91,7 +91,7 @@ class _Assembler:
         for node in self.fixed.nodes:
             if node.name not in self.tensors:
                 self._node(node)
-        code = np.zeros(len(self.code), INSTRUCTION)
+        code = np.zeros(len(self.code), INSTRUCTION).view(np.recarray)
         for row, fields in zip(code, self.code, strict=True):
             for name, value in fields.items():
                 row[name] = value
@@ -139,15 +139,15 @@ class _Assembler:
 
     def _sum(self, node: FixedNode, layer: Dense | Conv2D, x: Tensor, fmt: QFormat) -> Tensor:
         known = self.sums[node.name]
-        if isinstance(layer, Conv2D):
+        if isinstance(layer, Dense) or covers(layer, x):
+            rows = dense_rows(layer, x, known.largest, self.images)
+        else:
             x = self._standard(node, x)
             rows = conv_rows(layer, x, known.largest)
-        else:
-            rows = dense_rows(layer, x, known.largest, self.images)
         fields, self.methods[node.name] = arithmetic(
             node, rows, known, fmt.frac, self.constants, self.plainly
         )
-        last, least, window = self._followers(node, isinstance(layer, Conv2D))
+        last, least, window = self._followers(node, not covers(layer, x))
         shape = self.fixed.shapes[last.name]
         if window is not None:
             made = self.fixed.shapes[node.name]

@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fxpnn.kernels import machine
+from fxpnn.kernels.machine import Code
 from fxpnn.layers import Array, Shape
 
 Places: TypeAlias = npt.NDArray[np.int64]
@@ -85,11 +87,12 @@ class Program:
     """A program for blocks of up to ``images`` images, in a workspace of ``size`` words.
 
     ``tensors`` says where the input and the kept tensors lie; ``orders`` holds their places, flat,
-    or nothing where values lie in the order of their shape. ``nodes`` names the rows of the
+    or nothing where values lie in the order of their shape. ``parts`` is the code in runs of
+    common and of rare instructions, and says which are rare. ``nodes`` names the rows of the
     counts. ``methods`` says in words how each layer's sums are computed.
     """
 
-    code: npt.NDArray[np.void]
+    code: Code
     pools: Pools
     images: int
     size: int
@@ -97,6 +100,7 @@ class Program:
     nodes: tuple[str, ...]
     methods: Mapping[str, str]
     orders: Mapping[str, Places] = field(init=False, repr=False)
+    parts: tuple[tuple[bool, Code], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         orders = {
@@ -104,3 +108,7 @@ class Program:
             for name, tensor in self.tensors.items()
         }
         object.__setattr__(self, "orders", MappingProxyType(orders))
+        rare = self.code["op"] >= machine.RARE
+        cuts = np.flatnonzero(np.diff(rare)) + 1
+        parts = zip(np.split(rare, cuts), np.split(self.code, cuts), strict=True)
+        object.__setattr__(self, "parts", tuple((bool(r[0]), code) for r, code in parts if r.size))

@@ -32,7 +32,9 @@ def enter(program: Program, raw: Words, space: Words) -> None:
 def execute(program: Program, space: Words, images: int) -> npt.NDArray[np.int64]:
     """Run the program on what stands in the workspace; return the counts, ``(nodes, 2)``."""
     totals = np.zeros((len(program.nodes), 2), np.int64)
-    machine.run(program.code, *program.pools, space, images, totals)
+    for rare, code in program.parts:
+        run = machine.run_rare if rare else machine.run
+        run(code, *program.pools, space, images, totals)
     return totals
 
 

@@ -49,14 +49,25 @@ class Rows(NamedTuple):
     frame: Fields
 
 
-def dense_rows(layer: Dense, x: Tensor, largest: Places, images: int) -> Rows:
-    """Lay out a dense layer: an image is a row, its words wherever they lie."""
+def dense_rows(layer: Dense | Conv2D, x: Tensor, largest: Places, images: int) -> Rows:
+    """Lay out a dense layer: an image is a row, its words wherever they lie.
+
+    A convolution whose one position covers the whole map is one too.
+    """
     by_word = np.zeros(x.words, np.int64)
     by_word[x.places.reshape(-1)] = largest.reshape(-1)
     starts = np.arange(images) * x.words
-    weight = np.asarray(layer.weight, np.int16)
+    weight = np.asarray(layer.weight, np.int16).reshape(len(layer.weight), -1)
     frame = {"dense": 1}
     return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, by_word, frame)
+
+
+def covers(layer: Dense | Conv2D, x: Tensor) -> bool:
+    """Say whether the layer multiplies each value of its input once for each output."""
+    if isinstance(layer, Dense):
+        return True
+    whole = layer.weight.shape[1:] == x.places.shape
+    return whole and not any(layer.window.padding) and layer.window.dilation == (1, 1)
 
 
 def conv_rows(layer: Conv2D, x: Tensor, largest: Places) -> Rows:

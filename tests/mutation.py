@@ -43,22 +43,22 @@ MUTATIONS = (
     Mutation(
         "the clamp of the first add, the bias",
         "fxpnn/kernels/plain.py",
-        "total = min(max(bias[out], low), high)",
-        "total = bias[out]",
+        "total = min(max(bias, low), high)",
+        "total = bias",
         "tests/test_kernels.py tests/test_engine.py",
     ),
     Mutation(
         "the order of the bias: first, not last",
         "fxpnn/kernels/plain.py",
-        "total = min(max(bias[out], low), high)\n            overflows += total != bias[out]\n",
+        "total = min(max(bias, low), high)\n        overflows += total != bias\n",
         "total = 0\n",
         "tests/test_kernels.py tests/test_engine.py",
     ),
     Mutation(
         "the sign of a shift",
-        "fxpnn/execute.py",
-        "shifts = fmt.frac + node.fracs(channels) - node.output_format.frac",
-        "shifts = node.output_format.frac - fmt.frac - node.fracs(channels)",
+        "fxpnn/sums.py",
+        "shifts = frac + node.fracs(len(layer.bias)) - node.output_format.frac",
+        "shifts = node.output_format.frac - frac - node.fracs(len(layer.bias))",
         "tests/test_engine.py",
     ),
     Mutation(

@@ -11,9 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fxpnn.exact import cast_raw, wrap
-from fxpnn.kernels import arithmetic, lookup, plain, pool
+from fxpnn.kernels import arithmetic, entry, lookup, plain, pool
 from fxpnn.kernels.arithmetic import target
-from fxpnn.kernels.plain import Geometry, Sum
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
 from tests.strategies import Accumulation, Cast, accumulations, casts, near_ties
 
@@ -45,17 +44,7 @@ def test_cast_is_the_exact_cast(kernel: Kernel, case: Cast) -> None:
     assert kernel(case.value, shift, to) == expected
 
 
-@both(arithmetic.requantize)
-def test_requantize_has_a_shift_per_channel(kernel: Kernel) -> None:
-    """Channels become rows, each by its own shift; overflows are counted."""
-    acc = np.array([[10, 3000], [-6, -5], [7, 1 << 40]])
-    out = np.empty((2, 3), np.int16)
-    to = target(QFormat(8, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE)
-    assert kernel(acc, np.array([2, 4]), to, out) == 2
-    assert out.tolist() == [[2, -2, 2], [127, 0, 127]]
-
-
-SUMS = {Overflow.SATURATE: plain.STEPWISE, Overflow.WRAP: plain.WRAPPED}
+METHODS = {Overflow.SATURATE: plain.CLAMPED, Overflow.WRAP: plain.WRAPPED}
 
 
 @both(plain.accumulate)
@@ -63,10 +52,9 @@ SUMS = {Overflow.SATURATE: plain.STEPWISE, Overflow.WRAP: plain.WRAPPED}
 def test_accumulate_clamps_every_add(kernel: Kernel, case: Accumulation) -> None:
     """The bias first, then each product; a wrapping word keeps the low bits of the total."""
     word = case.accumulator
-    how = Sum(SUMS[word.overflow], word.min, word.max)
-    acc = np.empty((1, 1), np.int64)
-    overflows = kernel(case.x[None], case.weight[None], np.array([case.bias]), how, acc)
-    assert (acc.item(), overflows) == summed(case)
+    how = (METHODS[word.overflow], word.min, word.max)
+    offsets = np.arange(len(case.x))
+    assert kernel(case.x, case.weight, offsets, case.bias, how) == summed(case)
 
 
 def summed(case: Accumulation) -> tuple[int, int]:
@@ -83,31 +71,20 @@ def summed(case: Accumulation) -> tuple[int, int]:
     return total, overflows
 
 
-@both(plain.accumulate)
-@pytest.mark.parametrize("method", [plain.SUM_32, plain.SUM_64])
-def test_plain_sums_at_their_bound(kernel: Kernel, method: int) -> None:
-    """The plain loops are exact where the proof allows them: 2**31 - 1 and -2**31."""
-    x = np.array([[-32768, -32768, 32767]], np.int16)
-    weight = np.array([[-32767, -32767, 2], [32767, 32767, 2], [32767, 32767, -1]], np.int16)
-    bias = np.array([1 << 45, 0, -7])
-    acc = np.empty((1, 3), np.int64)
-    assert kernel(x, weight, bias, Sum(method, 0, 0), acc) == 0
-    exact = weight.astype(object) @ x[0].astype(object) + bias.astype(object)
-    assert acc[0].tolist() == exact.tolist()
-
-
-@both(plain.gather)
-def test_gather_reads_zero_outside(kernel: Kernel) -> None:
-    """Patches run over channel, row, column; what lies in the padding is 0."""
-    image = np.arange(1, 9, dtype=np.int16).reshape(2, 2, 2)
-    patches = np.full((4, 8), 99, np.int16)
-    kernel(image, Geometry((2, 2), (2, 2), (1, 1), (1, 1)), 2, patches)
-    assert patches.tolist() == [
-        [0, 0, 0, 1, 0, 0, 0, 5],
-        [0, 0, 2, 0, 0, 0, 6, 0],
-        [0, 3, 0, 0, 0, 7, 0, 0],
-        [4, 0, 0, 0, 8, 0, 0, 0],
-    ]
+def test_plain_rows_of_two_outputs() -> None:
+    """Each row reads its words at their offsets; a ReLU is a floor; counts add up."""
+    x = np.array([1, 2, 3, 4, 0], np.int16)
+    weights = np.array([10, 1, -10, -1], np.int16)
+    out = np.empty(4, np.int16)
+    to = (*target(QFormat(5, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE), 0)
+    starts, offsets, bias, shifts = (np.array(v) for v in ([0, 2], [1, 0], [4, 0], [1, 0]))
+    frame = (1, 4, 2, 0, 0, 0, 0, 0)
+    counts = plain.run(
+        x, out, weights, offsets, starts, bias, shifts, frame, (plain.CLAMPED, -40, 44), to
+    )
+    # 4+20+1 halved, -20-1; 4+40 and 3 more, halved; -40, -3 more
+    assert out.tolist() == [12, 0, 15, 0]
+    assert counts == (2, 3)
 
 
 @both(pool.divide)
@@ -130,12 +107,12 @@ def test_root_is_nearest(kernel: Kernel, base: int, offset: int) -> None:
 
 @both(lookup.slope)
 def test_slope_takes_negative_values_only(kernel: Kernel) -> None:
-    """Each channel has its slope and shift; the overflow of -8 * -2 is counted."""
-    x = np.array([[[5, -8], [7, -8]]], np.int16)
+    """Each word of an image has its slope and shift; the overflow of -8 * -2 is counted."""
+    x = np.array([5, 7, -8, -8], np.int16)
     out = np.empty_like(x)
     to = target(QFormat(5, 0), Rounding.FLOOR, Overflow.SATURATE)
     assert kernel(x, np.array([3, -4]), np.array([2, 1]), to, out) == 1
-    assert out.tolist() == [[[5, -6], [7, 15]]]
+    assert out.tolist() == [5, 7, -6, 15]
 
 
 @both(lookup.add)
@@ -148,6 +125,62 @@ def test_add_of_formats_20_bits_apart(kernel: Kernel) -> None:
     assert out.tolist() == [32767, -32768]
     assert kernel(a, b, 20, 0, 21, to, out) == 0
     assert out.tolist() == [1, -16384]
+
+
+@both(lookup.move)
+def test_move_leaves_what_has_no_source(kernel: Kernel) -> None:
+    """Each image's words go to new places; a source of -1 leaves its place."""
+    x, out = np.arange(6, dtype=np.int16), np.full(8, 9, np.int16)
+    kernel(x, 3, np.array([2, -1, 0, 0]), out)
+    assert out.tolist() == [2, 9, 0, 0, 5, 9, 3, 3]
+
+
+WINDOW = (2, 2, 1, 1, 1, 0, 1, 1)  # 2 x 2, stride 1, one line of padding above
+MAP = (2, 2, 1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "rim", "expected", "saturations"),
+    [
+        (pool.MAX, -9, (0, 0, 0, 0), [-1, -1], 0),
+        (pool.AVERAGE, 0, (0, 0, 0, 0), [-2, -4], 0),  # -3/2, -16/4
+        (pool.AVERAGE, 0, (1, 0, 0, 0), [-1, -4], 0),  # -3/4
+        (pool.L2, 9, (0, 0, 0, 0), [2, 9], 1),  # sqrt(5), sqrt(110) = 10.49
+    ],
+)
+def test_pools(
+    kind: int,
+    limit: int,
+    rim: tuple[int, int, int, int],
+    expected: list[int],
+    saturations: int,
+) -> None:
+    """Windows of negative values with padding above: largest, averages, root of squares."""
+    x, out = np.array([-1, -2, -4, -9], np.int16), np.empty(2, np.int16)
+    assert pool.pool(kind, x, MAP, WINDOW, rim, limit, out, 1) == saturations
+    assert out.tolist() == expected
+
+
+@both(entry.floats)
+def test_floats_enter_by_one_cast(kernel: Kernel) -> None:
+    """To nearest even, saturated and counted; NaN is told apart; places are followed."""
+    x = np.array([[0.5, 1.5, np.inf], [-9.0, np.nan, 2.5]], np.float32)
+    out = np.zeros(6, np.int16)
+    counts = kernel(np.nan_to_num(x, posinf=np.inf), 1.0, -8.0, 7.0, np.array([2, 0, 1]), 3, out)
+    assert counts == (2, 0)
+    assert out.tolist() == [2, 7, 0, 0, 2, -8]
+    assert kernel(x[1:], 1.0, -8.0, 7.0, np.zeros(0, np.int64), 3, out)[1] == 1
+
+
+@both(entry.pixels)
+def test_pixels_enter_by_their_channels_table(kernel: Kernel) -> None:
+    """Each channel has a table; flagged pixels are counted."""
+    raws = np.stack([np.arange(256), -np.arange(256)]).astype(np.int16)
+    over = np.zeros((2, 256), bool)
+    over[1, 7] = True
+    x, out = np.array([[1, 2, 3, 7]], np.uint8), np.empty(4, np.int16)
+    assert kernel(x, raws, over, np.array([0, 2, 1, 3]), 4, out) == 1
+    assert out.tolist() == [1, -3, 2, -7]
 
 
 @both(lookup.look_up)

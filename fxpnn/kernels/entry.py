@@ -33,8 +33,8 @@ def pixels(
 def floats(
     x: npt.NDArray[np.floating],
     scale: float,
-    low: int,
-    high: int,
+    low: float,
+    high: float,
     places: I64,
     words: int,
     out: I16,
@@ -49,7 +49,7 @@ def floats(
         here = out[image * words : (image + 1) * words]
         for value in range(x.shape[1]):
             rounded = np.rint(np.float64(x[image, value]) * scale)
-            kept = min(max(rounded, low), high)
+            kept = min(max(rounded, low), high) if rounded == rounded else 0.0
             saturations += kept != rounded
             strange += rounded != rounded  # NaN alone is not itself
             here[places[value] if places.size else value] = np.int16(kept)

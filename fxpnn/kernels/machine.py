@@ -5,6 +5,8 @@ one workspace, image by image. One call for all layers costs one image no more t
 a block in cache from its pixels to its classes, and lets go of Python's lock once.
 """
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -12,22 +14,12 @@ from numba import njit
 from fxpnn.kernels import lookup, plain, pool, products, softmax
 from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, Target, inner
 
-(
-    SUM_32,
-    SUM_64,
-    CLAMP_32,
-    CLAMP_64,
-    PLAIN,
-    LOOK_UP,
-    SLOPE,
-    POOL,
-    ADD,
-    FILL,
-    MOVE,
-    SOFTMAX,
-    SHIFTED,
-) = range(13)
-"""What an instruction does with a block; the first five are sums."""
+SUM_32, SUM_64, LOOK_UP, POOL, FILL, MOVE, SOFTMAX = range(7)
+"""What an instruction does with a block; these are the common ones."""
+CLAMP_32, CLAMP_64, PLAIN, SLOPE, ADD, SHIFTED = range(7, 13)
+"""The rarer ones, that only networks compile which have them."""
+RARE = CLAMP_32
+"""The first of the rarer ones."""
 
 FIELDS = (
     # every instruction: what, whose counts, the tensors in the workspace and their words per image
@@ -52,41 +44,87 @@ FIELDS = (
 INSTRUCTION = np.dtype([(name, np.int64) for name in FIELDS])
 
 
+Pools: TypeAlias = tuple[I16, I32, I64, Bools]
+"""The constants that instructions point into, by their width, and flags of words."""
+Code: TypeAlias = npt.NDArray[np.void]
+
+
 @njit(cache=True, nogil=True)
 def run(
-    code: npt.NDArray[np.void],
-    words: I16,
-    doubles: I32,
-    quads: I64,
-    flags: Bools,
-    space: I16,
-    images: int,
-    counts: I64,
+    code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, n: int, counts: I64
 ) -> None:
-    """Run a program on the images whose words stand in the workspace; add up what overflowed.
+    """Run instructions on the ``n`` images whose words stand in the workspace.
 
-    ``counts`` is ``(nodes, 2)``: the accumulator's overflows and the output's. Nothing is checked.
+    ``counts`` is ``(nodes, 2)``: the accumulator's overflows and the output's are added to it.
+    Nothing is checked.
     """
     for i in range(code.size):
         do = code[i]
-        x = space[do.x : do.x + images * do.x_words + 1]
-        y = space[do.y : do.y + images * do.y_words]
-        if do.op <= PLAIN:
-            overflows, saturations = _sum(do, words, doubles, quads, x, y, images)
+        x, y = _ends(do, space, n)
+        if do.op <= SUM_64:
+            frame, word, to, wraps = _modes(do, n)
+            short, long = _tables(do, words, doubles, quads, n)
+            if do.op == SUM_32:
+                overflows, saturations = products.exact(x, y, short, frame, word, wraps, to)
+            else:
+                overflows, saturations = products.exact(x, y, long, frame, word, wraps, to)
             counts[do.node, 0] += overflows
+            counts[do.node, 1] += saturations
+        elif do.op == LOOK_UP:
+            lookup.look_up(x[:-1], words[do.weights : do.weights + 65536], y)
+            if do.flags >= 0:
+                flagged = flags[do.flags : do.flags + 65536]
+                counts[do.node, 1] += lookup.count(x[:-1], flagged)
+        elif do.op == POOL:
+            counts[do.node, 1] += _pool(do, x, y, n)
+        elif do.op == FILL:
+            y[:] = do.low
+        elif do.op == MOVE:
+            lookup.move(x, do.x_words, quads[do.offsets : do.offsets + do.y_words], y)
         else:
-            saturations = _map(do, words, doubles, quads, flags, space, x[:-1], y, images)
+            table = doubles[do.weights : do.weights + do.weights_size]
+            shape = (y.size // do.classes, do.classes)
+            softmax.softmax(x[:-1].reshape(shape), table, do.shift, y.reshape(shape))
+
+
+@njit(cache=True, nogil=True)
+def run_rare(
+    code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, n: int, counts: I64
+) -> None:
+    """Run the rarer instructions, as ``run`` does the others."""
+    for i in range(code.size):
+        do = code[i]
+        x, y = _ends(do, space, n)
+        to = Target(do.rounding, do.overflow, do.low, do.high)
+        if do.op <= PLAIN:
+            overflows, saturations = _stepwise(do, words, doubles, quads, x, y, n)
+            counts[do.node, 0] += overflows
+        elif do.op == SLOPE:
+            slopes = quads[do.weights : do.weights + do.x_words]
+            shifts = quads[do.shifts : do.shifts + do.x_words]
+            saturations = lookup.slope(x[:-1], slopes, shifts, to, y)
+        elif do.op == ADD:
+            other = space[do.other : do.other + n * do.x_words]
+            saturations = lookup.add(x[:-1], other, do.lift, do.other_lift, do.shift, to, y)
+        else:
+            table = doubles[do.weights : do.weights + do.weights_size]
+            shape = (y.size // do.classes, do.classes)
+            rows, shares = x[:-1].reshape(shape), y.reshape(shape)
+            saturations = softmax.shifted_softmax(rows, table, do.shift, do.low, shares)
         counts[do.node, 1] += saturations
 
 
 @inner
-def _sum(
-    do: np.void, words: I16, doubles: I32, quads: I64, x: I16, y: I16, images: int
-) -> tuple[int, int]:
-    rows = images if do.dense else do.starts_size
-    frames = 1 if do.dense else images
+def _ends(do: np.void, space: I16, n: int) -> tuple[I16, I16]:
+    """Return what an instruction reads, with one word more, and where it writes."""
+    return space[do.x : do.x + n * do.x_words + 1], space[do.y : do.y + n * do.y_words]
+
+
+@inner
+def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products.Modes, bool]:
+    """Return a sum's frame, word and cast, and whether its totals wrap."""
     frame = (
-        frames,
+        1 if do.dense else n,
         do.x_words,
         do.outputs,
         do.lines,
@@ -95,26 +133,41 @@ def _sum(
         do.origin,
         do.total,
     )
-    word = (do.word_low, do.word_high)
     to = (do.rounding, do.overflow, do.low, do.high, do.least)
+    return frame, (do.word_low, do.word_high), to, do.method == plain.WRAPPED
+
+
+@inner
+def _tables(
+    do: np.void, words: I16, doubles: I32, quads: I64, n: int
+) -> tuple[products.Tables, products.Tables]:
+    """Return a sum's constants with 32-bit and with 64-bit sums; one of them is meant."""
+    rows = n if do.dense else do.starts_size
     weights = words[do.weights : do.weights + do.weights_size]
     offsets = quads[do.offsets : do.offsets + do.offsets_size]
-    starts = quads[do.starts : do.starts + rows]
-    shifts = quads[do.shifts : do.shifts + do.lanes]
-    narrow = doubles[do.bias : do.bias + do.lanes]
-    wide = quads[do.bias : do.bias + do.lanes]
-    if do.op == PLAIN:
-        plain_word = (do.method, do.word_low, do.word_high)
-        return plain.run(x, y, weights, offsets, starts, wide, shifts, frame, plain_word, to)
     ends = do.columns * (do.segments + 1)
     cuts = quads[do.cuts : do.cuts + ends].reshape((do.columns, do.segments + 1))
+    starts = quads[do.starts : do.starts + rows]
+    shifts = quads[do.shifts : do.shifts + do.lanes]
     windows = quads[do.windows : do.windows + do.pooled * do.taps].reshape((do.pooled, do.taps))
-    short = (weights, offsets, cuts, starts, narrow, shifts, windows)
-    long = (weights, offsets, cuts, starts, wide, shifts, windows)
-    if do.op == SUM_32:
-        return products.exact(x, y, short, frame, word, do.method == plain.WRAPPED, to)
-    if do.op == SUM_64:
-        return products.exact(x, y, long, frame, word, do.method == plain.WRAPPED, to)
+    short, long = doubles[do.bias : do.bias + do.lanes], quads[do.bias : do.bias + do.lanes]
+    return (
+        (weights, offsets, cuts, starts, short, shifts, windows),
+        (weights, offsets, cuts, starts, long, shifts, windows),
+    )
+
+
+@inner
+def _stepwise(
+    do: np.void, words: I16, doubles: I32, quads: I64, x: I16, y: I16, n: int
+) -> products.Counts:
+    frame, word, to, _ = _modes(do, n)
+    short, long = _tables(do, words, doubles, quads, n)
+    if do.op == PLAIN:
+        weights, offsets, starts, bias, shifts = long[0], long[1], long[3], long[4], long[5]
+        how = (do.method, do.word_low, do.word_high)
+        return plain.run(x, y, weights, offsets, starts, bias, shifts, frame, how, to)
+    ends = do.columns * (do.segments + 1)
     steps = (
         words[do.fine_weights : do.fine_weights + do.fine_weights_size],
         quads[do.fine_offsets : do.fine_offsets + do.fine_offsets_size],
@@ -128,51 +181,11 @@ def _sum(
         overflows, saturations = products.clamped(x, y, short, steps, frame, word, to)
     else:
         overflows, saturations = products.clamped(x, y, long, steps, frame, word, to)
-    return overflows + do.bias_overflows * images, saturations
+    return overflows + do.bias_overflows * n, saturations
 
 
 @inner
-def _map(
-    do: np.void,
-    words: I16,
-    doubles: I32,
-    quads: I64,
-    flags: Bools,
-    space: I16,
-    x: I16,
-    y: I16,
-    images: int,
-) -> int:
-    to = Target(do.rounding, do.overflow, do.low, do.high)
-    if do.op == LOOK_UP:
-        lookup.look_up(x, words[do.weights : do.weights + 65536], y)
-        return lookup.count(x, flags[do.flags : do.flags + 65536]) if do.flags >= 0 else 0
-    if do.op == SLOPE:
-        slopes = quads[do.weights : do.weights + do.x_words]
-        shifts = quads[do.shifts : do.shifts + do.x_words]
-        return lookup.slope(x, slopes, shifts, to, y)
-    if do.op == POOL:
-        return _pool(do, x, y, images)
-    if do.op == ADD:
-        other = space[do.other : do.other + images * do.x_words]
-        return lookup.add(x, other, do.lift, do.other_lift, do.shift, to, y)
-    if do.op == FILL:
-        y[:] = do.low
-        return 0
-    if do.op == MOVE:
-        lookup.move(x, do.x_words, quads[do.offsets : do.offsets + do.y_words], y)
-        return 0
-    table = doubles[do.weights : do.weights + do.weights_size]
-    rows = x.size // do.classes
-    vectors, shares = x.reshape((rows, do.classes)), y.reshape((rows, do.classes))
-    if do.op == SHIFTED:
-        return softmax.shifted_softmax(vectors, table, do.shift, do.low, shares)
-    softmax.softmax(vectors, table, do.shift, shares)
-    return 0
-
-
-@inner
-def _pool(do: np.void, x: I16, y: I16, images: int) -> int:
+def _pool(do: np.void, x: I16, y: I16, n: int) -> int:
     window = (
         do.kernel_h,
         do.kernel_w,
@@ -186,4 +199,4 @@ def _pool(do: np.void, x: I16, y: I16, images: int) -> int:
     rim = (do.rim_t, do.rim_l, do.rim_b, do.rim_r)
     shape = (do.height, do.width, do.channels, do.pooled_h, do.pooled_w)
     limit = do.low if do.kind == pool.MAX else do.high
-    return pool.pool(do.kind, x, shape, window, rim, limit, y, images)
+    return pool.pool(do.kind, x, shape, window, rim, limit, y, n)
