@@ -11,12 +11,14 @@ from fxpnn.errors import ModelError
 
 from . import options, params
 from .terminal import note, on_terminal, print_json
+from .textbook import or_textbook
 
 if TYPE_CHECKING:
     from .runs import RunReport
 
 
-@click.command(epilog=options.example("fxpnn demo", "fxpnn demo --word 8"))
+@click.command(epilog=options.example("fxpnn demo", "fxpnn demo --word 8", "fxpnn demo --textbook"))
+@or_textbook
 @options.with_settings
 @click.option("--limit", type=params.COUNT, metavar="N", help="Run the first N images only.")
 @options.threads
@@ -28,7 +30,8 @@ def demo(
     """Quantize the bundled networks and run them on MNIST.
 
     Formats are calibrated on 1,000 training images, accuracy is measured on the 10,000 test images.
-    Nothing is read but the package itself.
+    Nothing is read but the package itself. With --textbook the networks of the lectures run
+    instead.
     """
     from . import report, runs  # compiles loops
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import click
+from click.core import ParameterSource
 
 import fxpnn
 from fxpnn.qformat import Accumulator, NumberType, Overflow, Rounding
@@ -28,6 +29,16 @@ threads = click.option(
     metavar="N",
     help="Threads of the integer engine; results do not depend on it.  [default: one per core]",
 )
+
+
+def given() -> dict[str, str]:
+    """Return the parameters that stand on the command line, and how each is spelled."""
+    ctx = click.get_current_context()
+    return {
+        str(param.name): param.opts[0]
+        for param in ctx.command.params
+        if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
+    }
 
 
 @dataclass(frozen=True, slots=True)

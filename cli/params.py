@@ -15,6 +15,9 @@ from fxpnn.qformat import Accumulator, NumberType, Overflow, Rounding, parse_num
 ARCHITECTURES = ("mlp-784-100-10", "lenet5", "lenet5-relu")
 """The known architectures in the order in which they are shown, here so that help imports none."""
 
+EXAMPLES = ("2-3-1", "2-4-1-2")
+"""The textbook's networks whose training can be traced."""
+
 _Kind = TypeVar("_Kind", bound=Enum)
 
 
@@ -30,6 +33,17 @@ def parsed(parse: Callable[[str], object]) -> Callable[[object], object]:
             raise click.BadParameter(str(error)) from None
 
     return convert
+
+
+def one_of(names: tuple[str, ...]) -> Callable[[str], str]:
+    """Make a reader of one of the names."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise FormatError(f"must be one of {', '.join(names)}, not {text!r}")
+        return text
+
+    return read
 
 
 def _named(kind: type[_Kind], text: str) -> _Kind:
@@ -66,12 +80,6 @@ def _rate(text: str) -> float:
     if rate <= 0:
         raise FormatError(f"must be more than 0, not {text}")
     return rate
-
-
-def _architecture(text: str) -> str:
-    if text not in ARCHITECTURES:
-        raise FormatError(f"must be one of {', '.join(ARCHITECTURES)}, not {text!r}")
-    return text
 
 
 def _word(text: str) -> int:
@@ -112,7 +120,8 @@ def _factors(text: str) -> tuple[float, ...]:
     return tuple(map(_factor, text.split(",")))
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def numbers(text: str) -> tuple[float, ...]:
+    """Read numbers with commas between them."""
     return tuple(map(_number, text.split(",")))
 
 
@@ -136,7 +145,6 @@ FILE = click.Path(path_type=Path)
 COUNT = parsed(_count)
 SEED = parsed(_seed)
 RATE = parsed(_rate)
-ARCHITECTURE = parsed(_architecture)
 FORMAT = parsed(_format)
 WORD = parsed(_word)
 ACCUMULATOR = parsed(Accumulator.parse)
@@ -146,6 +154,6 @@ METHOD = parsed(lambda text: _named(fxpnn.Method, text))
 SOFTMAX = parsed(_softmax)
 FACTOR = parsed(_factor)
 FACTORS = parsed(_factors)
-NUMBERS = parsed(_numbers)
+NUMBERS = parsed(numbers)
 SHARE = parsed(_share)
 RESULTS = parsed(_results_path)

@@ -8,18 +8,36 @@ import click
 from . import options, params
 from .terminal import print_json
 
+TRACED = ("name", "trace", "rate", "as_json", "quiet")
+"""What may stand with --trace."""
+
+
+def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
+    """Judge NAME by --trace, which is read before it."""
+    names = params.EXAMPLES if ctx.params["trace"] else params.ARCHITECTURES
+    if name not in names:
+        raise click.BadParameter(f"must be one of {', '.join(names)}, not {name!r}")
+    return name
+
 
 @click.command(
     epilog=options.example(
         "fxpnn train lenet5 --data mnist -o lenet5.onnx",
         "fxpnn train mlp-784-100-10 --data mnist -o mlp.onnx --epochs 5 --seed 7",
+        "fxpnn train 2-3-1 --trace",
     )
 )
-@click.argument("name", metavar="NAME", type=params.ARCHITECTURE)
+@click.argument("name", metavar="NAME", callback=_known)
+@click.option(
+    "--trace",
+    is_flag=True,
+    is_eager=True,
+    help="Print one step of training of a textbook network instead: every z, a, delta, gradient "
+    "and new weight. NAME is then 2-3-1 or 2-4-1-2.",
+)
 @click.option(
     "--data",
     metavar="DIR",
-    required=True,
     help="Folder of MNIST's IDX files (train-*, and t10k-* to test on), or mnist: what fxpnn data "
     "fetch brought.",
 )
@@ -28,7 +46,6 @@ from .terminal import print_json
     "--output",
     type=params.FILE,
     metavar="MODEL.onnx",
-    required=True,
     help="Float model to write.",
 )
 @click.option("--epochs", type=params.COUNT, metavar="N", help="Passes over the images.")
@@ -41,8 +58,9 @@ from .terminal import print_json
 @options.quiet
 def train(
     name: str,
-    data: str,
-    output: Path,
+    trace: bool,
+    data: str | None,
+    output: Path | None,
     epochs: int | None,
     batch: int | None,
     rate: float | None,
@@ -59,6 +77,11 @@ def train(
     # Before numpy loads: a batch's products are too small to share, and threads of BLAS that wait
     # for a busy core cost ten times the work; how many there are would also show in the bits.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if trace:
+        _trace(name, rate, as_json)
+        return
+    if data is None or output is None:
+        raise click.UsageError(f"{'--data' if data is None else '--output'} must be given")
     from . import lessons, sources
 
     sources.check_target(output)
@@ -68,3 +91,12 @@ def train(
         print_json(result)
     else:
         lessons.print_result(result)
+
+
+def _trace(name: str, rate: float | None, as_json: bool) -> None:
+    for option, spelled in options.given().items():
+        if option not in TRACED:
+            raise click.UsageError(f"{spelled} must stand without --trace")
+    from . import trace  # compiles loops
+
+    trace.show(name, rate, as_json)

@@ -8,7 +8,7 @@ import numpy as np
 from fxpnn.layers import Dense, Layer
 from fxpnn.network import Network, Node, chain
 from fxpnn.textbook import xor
-from fxpnn.textbook.lesson import Row, both, check, formats, rounded
+from fxpnn.textbook.lesson import Row, Sides, both, check, formats, rounded
 from fxpnn.training import Recipe, Step, descend, parameters
 from fxpnn.training.losses import SQUARES
 
@@ -75,6 +75,11 @@ def quadratic_descent(rate: float) -> Network:
     return chain(f"descent-{rate:g}", (2,), {f"step{n}": step for n in range(1, STEPS + 1)})
 
 
+def quadratic(rate: float) -> Sides:
+    """Descend from (1, 1) on both sides, the fixed one in Q7.8."""
+    return both(quadratic_descent(rate), [(1, 1)], formats("Q7.8"))
+
+
 def rows() -> Iterator[Row]:
     """Learn a line in batches of three sizes, drop the biases, descend with two rates."""
     for name, batch in BATCHES.items():
@@ -112,7 +117,7 @@ def _bias_as_weight() -> Row:
 
 
 def _quadratic(name: str, rate: float, ends: tuple[float, float], saturations: int) -> Row:
-    sides = both(quadratic_descent(rate), [(1, 1)], formats("Q7.8"))
+    sides = quadratic(rate)
     expected = (
         check(f"u and v after {STEPS} steps from (1, 1)", ends, sides.y),
         check("saturations", saturations, sides.saturations),

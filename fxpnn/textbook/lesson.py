@@ -178,7 +178,7 @@ def both(
         network,
         fixed,
         forward(network, inputs, np.float64, keep=network.shapes),
-        dict(run.tensors),
+        {name: run.tensors[name] for name in fixed.shapes},
         reduce(add, run.layers.values()),
         sum(int((run.tensors[name][some] != raw).sum()) for name, raw in expected.items()),
     )

@@ -40,6 +40,11 @@ def descend(x: Array, y: Array, stops: Iterable[int]) -> Iterator[tuple[Array, f
         yield w, b
 
 
+def loss(w: Array, b: float, x: Array, y: Array) -> float:
+    """Compute ``-sum(log(sigmoid(y * (w . x + b))))``."""
+    return float(np.logaddexp(0, -y * (x @ w + b)).sum())
+
+
 def classifier(w: Array, b: float) -> Network:
     """Build the neuron of learned weights; its sigmoid is the probability of label 1."""
     dense = Dense(on_grid(w[None], 10), on_grid([b], 10))

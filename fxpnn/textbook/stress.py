@@ -10,9 +10,9 @@ import numpy as np
 from fxpnn.layers import Array, Softmax
 from fxpnn.network import Network, chain
 from fxpnn.settings import Plan
-from fxpnn.textbook.lesson import Check, Row, Sides, both, check, formats
+from fxpnn.textbook.lesson import Check, Row, Sides, both, check, formats, numbers
 
-DIRECTION = np.array([1.0, 0.75, 0.5, -1.0])
+DIRECTION = np.array([1.0, 0.75, 0.5, 0.25])
 """The logits are multiples of these."""
 
 SIZES = np.concatenate([np.arange(1, 32) / 4, np.arange(8.0, 32.0)])
@@ -21,8 +21,11 @@ SIZES = np.concatenate([np.arange(1, 32) / 4, np.arange(8.0, 32.0)])
 SHOWN = 16.0
 """The size whose probabilities the rows show."""
 
+GROWING = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""The sizes for which the rows show how far off all three are."""
+
 SHIFTS: Mapping[str, float | None] = MappingProxyType(
-    {"naive": 0.0, "constant shift 8": 8.0, "maximum shift": None}
+    {"naive": 0.0, "shift 8": 8.0, "maximum": None}
 )
 """What each softmax subtracts from the logits; ``None`` is their maximum."""
 
@@ -69,20 +72,36 @@ def rows() -> Iterator[Row]:
         check("first overflow is at log 128", LIMIT, first_overflow(0), digits=2),
     )
     yield _row(
-        "constant shift 8",
+        "shift 8",
         constant,
         check("first overflow is 8 later", 8 + LIMIT, first_overflow(8), digits=2),
         check("of small logits nothing is left", 0, constant.y_fixed[0].sum()),
     )
     yield _row(
-        "maximum shift",
+        "maximum",
         maximum,
         check("error is at most 2**-15", 1, errors(maximum).max() <= 2.0**-15),
         check("saturations", 0, maximum.saturations),
     )
+    for size in GROWING:
+        yield _errors_row(size)
 
 
 def _row(name: str, sides: Sides, *expected: Check) -> Row:
     logits = " ".join(f"{value:g}" for value in SHOWN * DIRECTION)
     (place,) = np.flatnonzero(SIZES == SHOWN)
     return sides.row(f"{name}: {logits}", expected, sides.y[place], sides.y_fixed[place])
+
+
+def _errors_row(size: float) -> Row:
+    """Show the largest error of each softmax for one size, and how often they overflow."""
+    all_sides = [run(shift, np.array([size])) for shift in SHIFTS.values()]
+    found = numbers([errors(sides) for sides in all_sides])
+    return Row(
+        f"errors at s = {size:g}: {', '.join(SHIFTS)}",
+        (0.0,) * len(found),
+        found,
+        max(sides.lsb for sides in all_sides),
+        sum(sides.saturations for sides in all_sides),
+        (check("maximum shift is right to 2**-15", 1, found[-1] <= 2.0**-15),),
+    )

@@ -6,8 +6,11 @@ what its activation makes of it.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from fxpnn.layers import Array
 from fxpnn.network import Network
+from fxpnn.reference import forward
 from fxpnn.settings import Plan
 from fxpnn.textbook.lesson import Sides, both
 from fxpnn.training import Gradients, backpropagate, parameters, with_parameters
@@ -35,7 +38,7 @@ class Trace:
     """One step: the forward pass on both sides, its cost and derivatives, the network after it.
 
     ``gradients.deltas`` holds the cost's derivative by every node's output; the lecture's delta is
-    that by a z. All arrays are float64.
+    that by a z. ``cost_after`` is the cost of the network after the step. All is float64.
     """
 
     example: Example
@@ -43,6 +46,7 @@ class Trace:
     cost: float
     gradients: Gradients
     after: Network
+    cost_after: float
 
 
 def step(example: Example) -> Trace:
@@ -53,4 +57,7 @@ def step(example: Example) -> Trace:
     moved = parameters(example.network)
     for name in example.learns:
         moved[name] = moved[name] - example.rate * gradients.parameters[name]
-    return Trace(example, sides, found.value, gradients, with_parameters(example.network, moved))
+    after = with_parameters(example.network, moved)
+    values = forward(after, example.x[None], np.float64)
+    lower = cost(example.loss, after, values, example.y[None]).value
+    return Trace(example, sides, found.value, gradients, after, lower)
