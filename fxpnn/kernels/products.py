@@ -31,9 +31,6 @@ from fxpnn.kernels.vector import ROWS, dot, narrow, step, within
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
 
-_inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Compile a function that only kernels call: without an entry from Python, a third sooner."""
-
 Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 Tables: TypeAlias = tuple[I16, I64, I64, I64, Sums, I64, I64]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
@@ -59,7 +56,7 @@ def exact(
     framed, made, acc = _scratch(tables, frame)
     overflows, saturations = 0, 0
     for image in range(frame[0]):
-        source = enter(x[image * frame[1] :], framed, frame)
+        source = _enter(x[image * frame[1] :], framed, frame)
         target = out[image * (out.size // frame[0]) :]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
@@ -99,7 +96,7 @@ def clamped(
     rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
     overflows, saturations = 0, 0
     for image in range(frame[0]):
-        source = enter(x[image * frame[1] :], framed, frame)
+        source = _enter(x[image * frame[1] :], framed, frame)
         target = out[image * (out.size // frame[0]) :]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
@@ -111,7 +108,7 @@ def clamped(
     return overflows, saturations
 
 
-@_inner
+@njit(cache=True, nogil=True)
 def _scratch(tables: Tables, frame: Frame) -> tuple[I16, I16, Sums]:
     """Allocate an image's frame, what it makes before a pool, and a strip's sums."""
     starts, bias, windows = tables[3], tables[4], tables[6]
@@ -120,8 +117,8 @@ def _scratch(tables: Tables, frame: Frame) -> tuple[I16, I16, Sums]:
     return framed, made, np.empty(min(starts.size, STRIP) * LANES, bias.dtype)
 
 
-@_inner
-def enter(x: I16, framed: I16, frame: Frame) -> I16:
+@njit(cache=True, nogil=True)
+def _enter(x: I16, framed: I16, frame: Frame) -> I16:
     """Return where an image's rows read: in place, or in a copy with a frame of zeros."""
     lines, length, pitch, origin, total = frame[3:]
     if total == 0:
@@ -133,7 +130,7 @@ def enter(x: I16, framed: I16, frame: Frame) -> I16:
     return framed
 
 
-@_inner
+@njit(cache=True, nogil=True)
 def _sum(x: I16, starts: I64, tables: Tables, column: int, acc: Sums) -> None:
     """Sum each row's products of one column, segment by segment; sums begin with the bias."""
     weights, offsets, cuts, _, bias = tables[:5]
@@ -149,7 +146,7 @@ def _sum(x: I16, starts: I64, tables: Tables, column: int, acc: Sums) -> None:
             dot(1, (x, starts, row), pairs, begin, (acc, row * LANES))
 
 
-@_inner
+@njit(cache=True, nogil=True)
 def _clamp(
     x: I16,
     starts: I64,
@@ -188,7 +185,7 @@ def _clamp(
     return overflows
 
 
-@_inner
+@njit(cache=True, nogil=True)
 def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> tuple[Sums, Sums]:
     """Return the floor and ceiling between which sums need no clamp in each segment.
 
@@ -218,7 +215,7 @@ def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> tuple[Sums, Sums]:
     return floor, ceiling
 
 
-@_inner
+@njit(cache=True, nogil=True)
 def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
     """Return the smallest and largest word, or 0, that the block has for each k's feature."""
     width = features * (1 + 63 // features)  # a vector's worth at a time
@@ -236,7 +233,7 @@ def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
     return smallest, largest
 
 
-@_inner
+@njit(cache=True, nogil=True)
 def _wrap(acc: Sums, rows: int, word: Word) -> int:
     """Keep the low bits of exact totals; return how many did not fit."""
     low, high = word
@@ -248,7 +245,7 @@ def _wrap(acc: Sums, rows: int, word: Word) -> int:
     return overflows
 
 
-@_inner
+@njit(cache=True, nogil=True)
 def _leave(
     acc: Sums,
     rows: int,
@@ -260,16 +257,14 @@ def _leave(
     made: I16,
     target: I16,
 ) -> int:
-    """Cast a strip's sums to the output or to what is pooled; return how many were out of range."""
+    """Cast a strip's sums to the output, or to what is pooled; return how many were out of range."""
     lane = column * LANES
     if made.size:
-        end, pitch = made[row * LANES :], LANES
-    else:
-        end, pitch = target[row * frame[2] + lane :], frame[2]
-    return _cast(acc, rows, tables[5], lane, to, end, pitch)
+        return _cast(acc, rows, tables[5], lane, to, made[row * LANES :], LANES)
+    return _cast(acc, rows, tables[5], lane, to, target[row * frame[2] + lane :], frame[2])
 
 
-@_inner
+@njit(cache=True, nogil=True)
 def _cast(acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pitch: int) -> int:
     """Cast rows of sums, ``pitch`` apart in ``out``; return how many were out of range."""
     whole = min(rows, max(0, (out.size - LANES) // pitch + 1))  # rows that may write all lanes
@@ -287,7 +282,7 @@ def _cast(acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pi
     return saturations
 
 
-@_inner
+@njit(cache=True, nogil=True)
 def _pool(made: I16, windows: I64, out: I16, pitch: int) -> None:
     """Keep the largest of each window's words, lane by lane."""
     for pixel in range(windows.shape[0]):

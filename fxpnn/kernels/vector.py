@@ -155,10 +155,11 @@ def within(_: Any, rows: Any, init: Any, rooms: Any) -> Emitted:
     def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
         _, first, (floor, ceiling, at) = _open(context, b, signature, values)
         low, high = _load(b, floor, at, element), _load(b, ceiling, at, element)
-        sums = _load_rows(b, first, rows.literal_value, bits)
-        under = b.icmp_signed("<", functools.reduce(functools.partial(_call, b, "smin"), sums), low)
-        over = b.icmp_signed(">", functools.reduce(functools.partial(_call, b, "smax"), sums), high)
-        return b.icmp_unsigned("==", b.bitcast(b.or_(under, over), I16), I16(0))
+        outside = _constant([0] * LANES, 1)
+        for total in _load_rows(b, first, rows.literal_value, bits):
+            outside = b.or_(outside, b.icmp_signed("<", total, low))
+            outside = b.or_(outside, b.icmp_signed(">", total, high))
+        return b.icmp_unsigned("==", b.bitcast(outside, I16), I16(0))
 
     return types.boolean(rows, init, rooms), emit
 
