@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pytest
 from numba import njit
 
-from fxpnn.casting import limits
 from fxpnn.kernels import packing, products, vector
 from fxpnn.kernels.arithmetic import target
 from fxpnn.kernels.packing import LANES
@@ -23,6 +22,7 @@ from tests.oracles import cast_rational, saturated_sum, wrapped_sum
 
 Ints = npt.NDArray[np.int64]
 WORD16 = QFormat(16, 0)
+WIDE = Accumulator(62)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Case:
     x: Ints
     weight: Ints
     bias: Ints
-    accumulator: Accumulator = Accumulator(62)
+    accumulator: Accumulator = WIDE
     shift: int = 8
     rounding: Rounding = Rounding.NEAREST_EVEN
     overflow: Overflow = Overflow.SATURATE
@@ -177,15 +177,261 @@ def test_clamped_sums_equal_a_walk_through_integers(word: int, shape: tuple[int,
 
 
 @pytest.mark.parametrize("word", [16, 32, 40])
-@pytest.mark.parametrize("step", [0, 1, 150, 299])
-@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(("step", "sign"), [(0, -1), (1, 1), (150, -1), (259, 1)])
 def test_a_single_overflow_is_found_wherever_it_stands(word: int, step: int, sign: int) -> None:
     """One add clamps, in the first, a middle or the last step, in one row and one lane."""
-    x, weight = np.zeros((10, 300), np.int64), np.zeros((18, 300), np.int64)
+    x, weight = np.zeros((9, 260), np.int64), np.zeros((17, 260), np.int64)
     x[4, step], weight[16, step] = 32767, sign * 32767
     x[:, step - 1], weight[:, step - 1] = 1, -sign  # a clamped sum leaves its limit again
-    bias = np.zeros(18, np.int64)
+    bias = np.zeros(17, np.int64)
     bias[16] = sign * (2 ** (word - 1) - 10)
     case = Case(x, weight, bias, Accumulator(word), shift=word - 16)
     assert case.expected()[1] == 1
     assert_equal(run_clamped(case), case)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A convolution over maps ``(N, channels, height, width)``, and the pool behind it."""
+
+    x: Ints
+    weight: Ints
+    bias: Ints
+    window: Window
+    groups: int = 1
+    pool: Window | None = None
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Give the lines and pixels of the output, before a pool."""
+        return self.window.output(*self.x.shape[2:])
+
+    def patches(self, group: int) -> Ints:
+        """Gather what each position of each image sees, in the order of summing."""
+        top, left, bottom, right = self.window.padding
+        padded = np.pad(self.x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        depth = self.weight.shape[1]
+        (kh, kw), (sh, sw), (dh, dw) = self.window.kernel, self.window.stride, self.window.dilation
+        seen = [
+            image[
+                group * depth : (group + 1) * depth,
+                line * sh : line * sh + dh * kh : dh,
+                pixel * sw : pixel * sw + dw * kw : dw,
+            ].ravel()
+            for image in padded
+            for line, pixel in np.ndindex(self.positions)
+        ]
+        return np.array(seen)
+
+    def expected(self, case: Case) -> tuple[Ints, int, int]:
+        """Compute each group as a dense layer, then the pool; outputs pixel by pixel."""
+        made = len(self.weight) // self.groups
+        parts = []
+        for group in range(self.groups):
+            mine = slice(group * made, (group + 1) * made)
+            weight = self.weight[mine].reshape(made, -1)
+            dense = replace(case, x=self.patches(group), weight=weight, bias=self.bias[mine])
+            parts.append(dense.expected())
+        out = np.concatenate([part[0] for part in parts], axis=1)
+        maps = out.reshape(len(self.x), *self.positions, -1)
+        overflows, saturations = (sum(part[i] for part in parts) for i in (1, 2))
+        return maps if self.pool is None else pooled(maps, self.pool), overflows, saturations
+
+
+def pooled(maps: Ints, window: Window) -> Ints:
+    """Keep the largest value of each window of ``(N, lines, pixels, channels)``."""
+    top, left, bottom, right = window.padding
+    lines, pixels = window.output(*maps.shape[1:3])
+    (sh, sw), (dh, dw), (kh, kw) = window.stride, window.dilation, window.kernel
+    around = ((0, 0), (top, bottom + kh), (left, right + kw), (0, 0))
+    padded = np.pad(maps, around, constant_values=-32768)
+    out = np.empty((len(maps), lines, pixels, maps.shape[3]), np.int64)
+    for line, pixel in np.ndindex(lines, pixels):
+        y, z = line * sh, pixel * sw
+        out[:, line, pixel] = padded[:, y : y + dh * kh : dh, z : z + dw * kw : dw].max((1, 2))
+    return out
+
+
+def run_maps(maps: Maps, case: Case) -> Any:
+    """Run a convolution, clamped if the accumulator is narrow, and its pool."""
+    n, channels, height, width = maps.x.shape
+    (top, left, bottom, right), window = maps.window.padding, maps.window
+    pitch = (width + left + right) * channels
+    rows = packing.convolution(
+        maps.weight.astype(np.int16),
+        maps.groups,
+        window.stride,
+        window.dilation,
+        width + left + right,
+        maps.positions,
+    )
+    outputs = len(maps.weight)
+    windows = NO_WINDOWS
+    final = maps.positions
+    if maps.pool is not None:
+        final = maps.pool.output(*maps.positions)
+        pool = maps.pool
+        geometry = pool.kernel, pool.stride, pool.padding[:2], pool.dilation
+        windows = packing.pool_windows(geometry, maps.positions, final, rows.share, outputs)
+    total = (height + top + bottom) * pitch + 1 if any(window.padding) else 0
+    made = outputs if maps.pool else outputs * rows.share
+    frame = (n, channels * height * width, made, height, width * channels, pitch)
+    frame = (*frame, top * pitch + left * channels, total)
+    word, modes = (case.accumulator.min, case.accumulator.max), case.modes()
+    x = block(maps.x.transpose(0, 2, 3, 1))
+    out = np.empty(n * final[0] * final[1] * outputs, np.int16)
+    narrow = case.accumulator.word <= 32
+    bias = np.tile(np.clip(maps.bias, *word), rows.share).astype(np.int32 if narrow else np.int64)
+    if narrow:
+        taps = 2 * window.kernel[0] * window.kernel[1]
+        pairs, steps = packing.pack_steps(rows.weight, rows.offsets, channels, taps)
+        layer = tables(pairs, rows.starts, bias, case.shift, windows)
+        counts = products.clamped(x, out, layer, tuple(steps), frame, word, modes)
+    else:
+        reach = np.full(len(rows.offsets), 32768)
+        packed = packing.pack_chunks(rows.weight, rows.offsets, reach)
+        layer = tables(packed, rows.starts, bias, case.shift, windows)
+        counts = products.exact(x, out, layer, frame, word, False, modes)
+    return out.reshape(n, *final, outputs), *counts
+
+
+GEOMETRIES = {
+    "one channel, pixels share lanes": (1, 6, Window((5, 5)), 1, 12),
+    "one pixel": (3, 2, Window((4, 4)), 1, 4),
+    "one by one": (5, 17, Window((1, 1)), 1, 4),
+    "padded": (3, 5, Window((3, 3), padding=(1, 2, 0, 1)), 1, 6),
+    "strided, wider than high": (2, 3, Window((1, 4), stride=(2, 3)), 1, 10),
+    "dilated": (3, 4, Window((2, 3), dilation=(3, 2), padding=(1, 1, 1, 1)), 1, 9),
+    "grouped": (6, 8, Window((3, 3), padding=(1, 1, 1, 1)), 2, 5),
+    "depthwise": (18, 18, Window((3, 3)), 18, 5),
+    "even lines share with stride": (2, 4, Window((3, 3), stride=(2, 2)), 1, 9),
+}
+
+
+@pytest.mark.parametrize("word", [24, 62])
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_convolutions_equal_dense_layers_of_patches(name: str, word: int) -> None:
+    """Any stride, padding, dilation and groups, exact or clamped, with every count."""
+    channels, outputs, window, groups, size = GEOMETRIES[name]
+    rng = np.random.default_rng(len(name))
+    weight = rng.integers(-32768, 32768, (outputs, channels // groups, *window.kernel))
+    x = rng.integers(-2000, 2000, (2, channels, size, size))
+    maps = Maps(x, weight, rng.integers(-(10**6), 10**6, outputs), window, groups)
+    case = Case(x, weight, maps.bias, Accumulator(word), shift=10)
+    found, expected = run_maps(maps, case), maps.expected(case)
+    np.testing.assert_array_equal(found[0], expected[0])
+    assert found[1:] == expected[1:]
+
+
+POOLS = [
+    Window((2, 2), (2, 2)),
+    Window((3, 2), (1, 2)),
+    Window((3, 3), (2, 2), (1, 1, 1, 1)),
+    Window((2, 2), (3, 3), ceil_mode=True),
+    Window((2, 2), (1, 1), dilation=(2, 3)),
+]
+
+
+@pytest.mark.parametrize("overflow", list(Overflow), ids=lambda o: o.value)
+@pytest.mark.parametrize("pool", POOLS, ids=str)
+def test_a_pool_keeps_the_largest_cast_value(pool: Window, overflow: Overflow) -> None:
+    """A max pool behind the cast works on lanes and shared pixels; all casts are counted."""
+    rng = np.random.default_rng(1)
+    x, weight = rng.integers(-300, 300, (3, 1, 12, 12)), rng.integers(-300, 300, (6, 1, 5, 5))
+    maps = Maps(x, weight, rng.integers(-300, 300, 6), Window((5, 5)), pool=pool)
+    case = Case(x, weight, maps.bias, shift=4, overflow=overflow, relu=overflow.value == "wrap")
+    found, expected = run_maps(maps, case), maps.expected(case)
+    np.testing.assert_array_equal(found[0], expected[0])
+    assert found[1:] == expected[1:]
+    assert found[2] > 0
+
+
+def near_ties(shift: int, bits: int) -> Ints:
+    """Return sums on and beside ties and limits, 33 of them, that fit a word of ``bits``."""
+    quotients = [-32769, -32768, -32767, -3, -2, -1, 0, 1, 2, 32767, 32766]
+    half = 2**shift // 2
+    sums = [q * 2**shift + half + beside for q in quotients for beside in (-1, 0, 1)]
+    return np.array([sorted((-(2 ** (bits - 1)), s, 2 ** (bits - 1) - 1))[1] for s in sums])
+
+
+@pytest.mark.parametrize("rounding", list(Rounding), ids=lambda r: r.value)
+@pytest.mark.parametrize("overflow", list(Overflow), ids=lambda o: o.value)
+@pytest.mark.parametrize("sums", [np.int32, np.int64], ids=["32", "64"])
+def test_casts_round_and_overflow_as_rationals_do(
+    rounding: Rounding, overflow: Overflow, sums: type
+) -> None:
+    """Sums on and beside a tie or a limit are cast and counted exactly, in vectors and alone."""
+    bits = 31 if sums is np.int32 else 60
+    for shift in (-70, -3, 0, 1, 2, 13, 14, 30, 31, 44, 62, 63, 80):
+        bias = near_ties(min(max(shift, 0), 45), bits)
+        x, weight = np.zeros((4, 1), np.int64), np.zeros((len(bias), 1), np.int64)
+        for output in (WORD16, QFormat(7, 0), QFormat(15, 0, signed=False)):
+            case = Case(x, weight, bias, Accumulator(62), shift, rounding, overflow, output)
+            assert_equal(run_exact(case, sums), case)
+
+
+@pytest.mark.parametrize("word", [8, 24, 32, 48])
+def test_totals_wrap_and_are_counted(word: int) -> None:
+    """A wrapping accumulator keeps the total's low bits and counts what did not fit."""
+    case = random_case(word, 9, 40, 5, x=32768, weight=32768)
+    case = replace(case, accumulator=Accumulator(word, Overflow.WRAP), shift=max(0, word - 16))
+    assert_equal(run_chunked(case), case)
+
+
+def test_a_relu_comes_behind_the_count() -> None:
+    """A negative value out of range is counted, and then raised to 0."""
+    case = replace(random_case(3, 9, 20, 5, 32767, 32767), relu=True)
+    assert_equal(run_chunked(case), case)
+
+
+@pytest.mark.parametrize("height", [1, 2, 5, 8])
+def test_tiles_of_every_machine_sum_alike(height: int) -> None:
+    """The tile that another machine's registers hold gives the same sums and counts here."""
+
+    @njit
+    def tile(x: Any, pairs: Any, products: Any, bias: Any, acc: Any, word: Any) -> Any:
+        starts = np.arange(height) * 37
+        exact, clamped = acc
+        vector.dot(height, (x, starts, *pairs, bias, exact), (0, 0, pairs[1].size, 0, 0))
+        for i in range(height * LANES):
+            clamped[i] = bias[i % LANES]
+        arrays = x, starts, *products, clamped
+        overflows = vector.step(height, arrays, (0, 0, products[1].size), word)
+        floor, ceiling = np.full_like(bias, word[0]), np.full_like(bias, word[1] - 1)
+        return overflows, vector.within(height, (clamped, floor, ceiling), (0, 0))
+
+    rng = np.random.default_rng(height)
+    x, weight = rng.integers(-9999, 9999, (height, 37)), rng.integers(-9999, 9999, (LANES, 37))
+    bias, word = np.arange(LANES, dtype=np.int32), Accumulator(28)
+    pairs, steps = packing.pack_steps(weight.astype(np.int16), np.arange(37), 37)
+    acc = np.empty(height * LANES, np.int32), np.empty(height * LANES, np.int32)
+    counts = tile(block(x), pairs[:2], steps[:2], bias, acc, (word.min, word.max))
+    exact, clamped = (sums.reshape(height, LANES).astype(np.int64) for sums in acc)
+    np.testing.assert_array_equal(exact, x @ weight.T + bias)
+    walks = [
+        [saturated_sum(word, [int(bias[o]), *map(int, x[r] * weight[o])]) for o in range(LANES)]
+        for r in range(height)
+    ]
+    np.testing.assert_array_equal(clamped, np.array(walks)[..., 0])
+    assert counts == (np.array(walks)[..., 1].sum(), bool(clamped.max() < word.max))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("machine", "rows"), [("haswell", 5), ("x86-64", 2)])
+def test_other_machines_compute_the_same_bits(machine: str, rows: int) -> None:
+    """All of this holds where registers hold 8 or 4 lanes: AVX2 and SSE2."""
+    environment = {"NUMBA_CPU_NAME": machine, "NUMBA_CPU_FEATURES": ""}
+    program = (
+        "import sys, pytest; from fxpnn.kernels import vector; "
+        f"assert vector.ROWS == {rows}; sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    chosen = [__file__, "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *chosen],
+        env=os.environ | environment,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

@@ -11,8 +11,7 @@ import numpy as np
 from numba import njit
 
 from fxpnn.kernels.arithmetic import I16, I64, Target, cast
-from fxpnn.kernels.products import Frame, Modes
-from fxpnn.kernels.products import _enter as enter
+from fxpnn.kernels.products import Frame, Modes, enter
 
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""

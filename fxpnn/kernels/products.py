@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from fxpnn.kernels.arithmetic import I16, I64, Target, cast
+from fxpnn.kernels.arithmetic import I16, I64, Target, cast, inner
 from fxpnn.kernels.packing import LANES
-from fxpnn.kernels.vector import ROWS, dot, narrow, step, within
+from fxpnn.kernels.vector import ROWS, dot, largest, narrow, step, within
 
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
@@ -56,7 +56,7 @@ def exact(
     framed, made, acc = _scratch(tables, frame)
     overflows, saturations = 0, 0
     for image in range(frame[0]):
-        source = _enter(x[image * frame[1] :], framed, frame)
+        source = enter(x[image * frame[1] :], framed, frame)
         target = out[image * (out.size // frame[0]) :]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
@@ -96,7 +96,7 @@ def clamped(
     rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
     overflows, saturations = 0, 0
     for image in range(frame[0]):
-        source = _enter(x[image * frame[1] :], framed, frame)
+        source = enter(x[image * frame[1] :], framed, frame)
         target = out[image * (out.size // frame[0]) :]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
@@ -108,7 +108,7 @@ def clamped(
     return overflows, saturations
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _scratch(tables: Tables, frame: Frame) -> tuple[I16, I16, Sums]:
     """Allocate an image's frame, what it makes before a pool, and a strip's sums."""
     starts, bias, windows = tables[3], tables[4], tables[6]
@@ -117,8 +117,8 @@ def _scratch(tables: Tables, frame: Frame) -> tuple[I16, I16, Sums]:
     return framed, made, np.empty(min(starts.size, STRIP) * LANES, bias.dtype)
 
 
-@njit(cache=True, nogil=True)
-def _enter(x: I16, framed: I16, frame: Frame) -> I16:
+@inner
+def enter(x: I16, framed: I16, frame: Frame) -> I16:
     """Return where an image's rows read: in place, or in a copy with a frame of zeros."""
     lines, length, pitch, origin, total = frame[3:]
     if total == 0:
@@ -130,23 +130,22 @@ def _enter(x: I16, framed: I16, frame: Frame) -> I16:
     return framed
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _sum(x: I16, starts: I64, tables: Tables, column: int, acc: Sums) -> None:
     """Sum each row's products of one column, segment by segment; sums begin with the bias."""
     weights, offsets, cuts, _, bias = tables[:5]
     whole = starts.size - starts.size % ROWS
     for segment in range(cuts.shape[1] - 1):
-        pairs = weights, offsets, cuts[column, segment], cuts[column, segment + 1]
-        init, first, pitch = (acc, 0, LANES) if segment else (bias, column * LANES, 0)
+        first, last = cuts[column, segment], cuts[column, segment + 1]
+        init, lane, pitch = (acc, 0, LANES) if segment else (bias, column * LANES, 0)
+        arrays = x, starts, weights, offsets, init, acc
         for row in range(0, whole, ROWS):
-            begin = init, first + row * pitch, pitch
-            dot(ROWS, (x, starts, row), pairs, begin, (acc, row * LANES))
+            dot(ROWS, arrays, (row, first, last, lane + row * pitch, pitch))
         for row in range(whole, starts.size):
-            begin = init, first + row * pitch, pitch
-            dot(1, (x, starts, row), pairs, begin, (acc, row * LANES))
+            dot(1, arrays, (row, first, last, lane + row * pitch, pitch))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _clamp(
     x: I16,
     starts: I64,
@@ -160,32 +159,36 @@ def _clamp(
     """Sum each row's products of one column, with a clamp after each where it may be needed."""
     weights, offsets, cuts, _, bias = tables[:5]
     finer_weights, finer_offsets, finer_cuts = steps[:3]
+    pairs = x, starts, weights, offsets, acc, acc
+    products = x, starts, finer_weights, finer_offsets, acc
+    bounds = acc, rooms[0], rooms[1]
     segments = cuts.shape[1] - 1
+    for row in range(starts.size):
+        for lane in range(LANES):
+            acc[row * LANES + lane] = bias[column * LANES + lane]
     overflows = 0
     row = 0
     while row < starts.size:
         tile = ROWS if starts.size - row >= ROWS else 1
-        words, end = (x, starts, row), (acc, row * LANES)
         for segment in range(segments):
-            begin = (acc, row * LANES, LANES) if segment else (bias, column * LANES, 0)
-            pairs = weights, offsets, cuts[column, segment], cuts[column, segment + 1]
+            first, last = cuts[column, segment], cuts[column, segment + 1]
+            at = row, first, last, row * LANES, LANES
             first, last = finer_cuts[column, segment], finer_cuts[column, segment + 1]
-            products = finer_weights, finer_offsets, first, last
-            room = rooms[0], rooms[1], (column * segments + segment) * LANES
+            room = row, (column * segments + segment) * LANES
             if tile == ROWS:
-                if within(ROWS, begin, room):
-                    dot(ROWS, words, pairs, begin, end)
+                if within(ROWS, bounds, room):
+                    dot(ROWS, pairs, at)
                 else:
-                    overflows += step(ROWS, words, products, begin, end, word)
-            elif within(1, begin, room):
-                dot(1, words, pairs, begin, end)
+                    overflows += step(ROWS, products, (row, first, last), word)
+            elif within(1, bounds, room):
+                dot(1, pairs, at)
             else:
-                overflows += step(1, words, products, begin, end, word)
+                overflows += step(1, products, (row, first, last), word)
         row += tile
     return overflows
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> tuple[Sums, Sums]:
     """Return the floor and ceiling between which sums need no clamp in each segment.
 
@@ -215,7 +218,7 @@ def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> tuple[Sums, Sums]:
     return floor, ceiling
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
     """Return the smallest and largest word, or 0, that the block has for each k's feature."""
     width = features * (1 + 63 // features)  # a vector's worth at a time
@@ -233,7 +236,7 @@ def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
     return smallest, largest
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _wrap(acc: Sums, rows: int, word: Word) -> int:
     """Keep the low bits of exact totals; return how many did not fit."""
     low, high = word
@@ -245,7 +248,7 @@ def _wrap(acc: Sums, rows: int, word: Word) -> int:
     return overflows
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _leave(
     acc: Sums,
     rows: int,
@@ -257,21 +260,23 @@ def _leave(
     made: I16,
     target: I16,
 ) -> int:
-    """Cast a strip's sums to the output, or to what is pooled; return how many were out of range."""
+    """Cast a strip's sums to the output or to what is pooled; return how many were out of range."""
     lane = column * LANES
     if made.size:
-        return _cast(acc, rows, tables[5], lane, to, made[row * LANES :], LANES)
-    return _cast(acc, rows, tables[5], lane, to, target[row * frame[2] + lane :], frame[2])
+        end, pitch = made[row * LANES :], LANES
+    else:
+        end, pitch = target[row * frame[2] + lane :], frame[2]
+    return _cast(acc, rows, tables[5], lane, to, end, pitch)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _cast(acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pitch: int) -> int:
     """Cast rows of sums, ``pitch`` apart in ``out``; return how many were out of range."""
-    whole = min(rows, max(0, (out.size - LANES) // pitch + 1))  # rows that may write all lanes
+    whole = _writes_all(rows, out, pitch)
     for lane in range(LANES):
         if not 0 <= shifts[first + lane] <= 8 * acc.itemsize - 2:
             whole = 0
-    saturations = narrow(whole, (acc, 0), (shifts, first), to, (out, 0, pitch))
+    saturations = narrow(whole, (acc, shifts, out), (first, pitch), to)
     target = Target(to[0], to[1], to[2], to[3])
     for row in range(whole, rows):
         for lane in range(min(LANES, out.size - row * pitch)):
@@ -282,13 +287,21 @@ def _cast(acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pi
     return saturations
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _pool(made: I16, windows: I64, out: I16, pitch: int) -> None:
     """Keep the largest of each window's words, lane by lane."""
-    for pixel in range(windows.shape[0]):
-        place = pixel * pitch
-        for lane in range(min(LANES, out.size - place)):
+    pixels, taps = windows.shape
+    whole = _writes_all(pixels, out, pitch)
+    largest(whole, (made, windows, out), (taps, pitch))
+    for pixel in range(whole, pixels):
+        for lane in range(min(LANES, out.size - pixel * pitch)):
             best = made[windows[pixel, 0] + lane]
-            for tap in range(1, windows.shape[1]):
+            for tap in range(1, taps):
                 best = max(best, made[windows[pixel, tap] + lane])
-            out[place + lane] = best
+            out[pixel * pitch + lane] = best
+
+
+@inner
+def _writes_all(rows: int, out: I16, pitch: int) -> int:
+    """Count the rows, ``pitch`` apart in ``out``, that may write all 16 lanes."""
+    return min(rows, max(0, (out.size - LANES) // pitch + 1))

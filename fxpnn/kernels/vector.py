@@ -5,8 +5,8 @@ LLVM splits them to the width of the machine it compiles for (one register of AV
 four of SSE2 or NEON) and folds the products into the packed multiply-add that the machine has.
 
 ``packing`` explains rows, columns and pairs. Nothing is checked here: arrays are C-contiguous and
-every index lies inside them. Arguments are tuples, so that a call reads as "of these words, those
-pairs, from here, to there".
+every index lies inside them. Arrays come in tuples of their own, that loops can build outside:
+Numba counts the references of a tuple's arrays wherever it builds one.
 """
 
 import functools
@@ -28,7 +28,6 @@ Emitted: TypeAlias = tuple[Any, Callable[..., Value]]
 """An intrinsic's signature, and the function that writes its code."""
 
 I16, I32, I64 = (ir.IntType(bits) for bits in (16, 32, 64))
-PAIR, PAIRS = ir.VectorType(I16, 2), ir.VectorType(I16, 2 * LANES)
 PARTIAL_SUMS = 4
 """Independent sums of a lone row: as many as the cycles that a multiply-add takes."""
 
@@ -47,287 +46,379 @@ ROWS = rows_per_tile()
 
 
 @intrinsic(prefer_literal=True)
-def dot(_: Any, rows: Any, words: Any, pairs: Any, init: Any, acc: Any) -> Emitted:
+def dot(_: Any, rows: Any, arrays: Any, at: Any) -> Emitted:
     """Add the products of a range of pairs to the sums of a tile of rows.
 
     Products are summed modulo ``2**32``: exact where the final sum fits, whatever happens on the
-    way (two products of -32768 by -32768 make ``2**31``). Where sums are int32 the sum includes
-    what the row begins with; where they are int64 that is added last, in 64 bits.
+    way (two products of -32768 by -32768 make ``2**31``). Where sums are int32 that includes what
+    the row begins with; where they are int64 the row's beginning is added last, in 64 bits.
 
     Args:
         rows: how many, a literal.
-        words: ``(x, starts, row)``: int16, int64, the first row.
-        pairs: ``(weights, offsets, first, last)``: int16, int64, the first pair and the end.
-        init: ``(array, index, pitch)``: row ``r`` begins with the 16 at ``index + r * pitch``.
-        acc: ``(array, index)``: row ``r`` ends in the 16 at ``index + 16 * r``; int32 or int64, as
-            ``init`` is.
+        arrays: ``(x, starts, weights, offsets, init, acc)``: int16, int64, int16, int64, and two of
+            the sums' type, int32 or int64.
+        at: ``(row, first, last, begin, pitch)``: the first row; the first pair and the one behind
+            the last; row ``r`` begins with the 16 at ``init[begin + r * pitch]``. It ends in the
+            16 at ``acc[16 * (row + r)]``.
     """
-    bits = acc.types[0].dtype.bitwidth
+    bits = arrays.types[-1].dtype.bitwidth
+    many = rows.literal_value
 
     def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
-        count = rows.literal_value
-        _, x, table, first, end = _open(context, b, signature, values)
-        begin = _load_rows(b, first, count, bits)
-        sums = begin if bits == 32 else [_all(0, 32)] * count
-        points = _points(b, x, count)
-        if count == 1:
-            sums, table = _partial_sums(b, points, table, sums)
-        sums = _add_pairs(b, points, table, sums, b.add)
+        _, (x, starts, *table, init, acc), (row, first, last, begin, pitch) = _open(
+            context, b, signature, values
+        )
+        points = _points(b, x, starts, row, many)
+        places = [b.add(begin, b.mul(pitch, I64(r))) for r in range(many)]
+        begins = [_load(b, init, place, bits) for place in places]
+        sums = begins if bits == 32 else [_all(b, 0)] * many
+        if many == 1:  # a lone row: its pairs go to several sums in turn
+            whole = b.sub(last, b.and_(b.sub(last, first), I64(PARTIAL_SUMS - 1)))
+            zeros = [_all(b, 0)] * (PARTIAL_SUMS - 1)
+            parts = _add_pairs(b, points, [*table, first, whole], [*sums, *zeros], Lanes.__add__)
+            sums, first = [functools.reduce(Lanes.__add__, parts)], whole
+        sums = _add_pairs(b, points, [*table, first, last], sums, Lanes.__add__)
         if bits == 64:
-            sums = [b.add(i, b.sext(s, i.type)) for i, s in zip(begin, sums, strict=True)]
-        _store_rows(b, sums, end)
+            sums = [start + total.widen(64) for start, total in zip(begins, sums, strict=True)]
+        for total, place in zip(sums, _places(b, row, many), strict=True):
+            _store(b, total, acc, place)
         return context.get_dummy_value()
 
-    return types.void(rows, words, pairs, init, acc), emit
+    return types.void(rows, arrays, at), emit
 
 
 @intrinsic(prefer_literal=True)
-def step(_: Any, rows: Any, words: Any, pairs: Any, init: Any, acc: Any, word: Any) -> Emitted:
+def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Emitted:
     """Add products one by one, clamp after each, and count the adds that were clamped.
 
     The second weight of each pair is 0: a pair is one product. Sums are int32 for a word of 8 to 32
-    bits, int64 for one of 33 to 62. Before its clamp a sum is exact: ``2**30`` and one product of
-    ``2**30`` fit 32 bits, but for a word of 32, where signs tell which sum wrapped.
+    bits, int64 for one of 33 to 62. Before its clamp a sum is exact: a word of up to 31 bits and
+    one product of ``2**30`` fit 32, and for a word of 32 signs tell which sum wrapped.
 
     Args:
         rows: how many, a literal.
-        words: as ``dot`` has it.
-        pairs: as ``dot`` has it.
-        acc: as ``dot`` has it, int32 or int64; sums begin there, inside the word.
-        word: ``(low, high)``: int64, the limits of two's complement.
+        arrays: ``(x, starts, weights, offsets, acc)``, as ``dot`` has them.
+        at: ``(row, first, last)``, as ``dot`` has it; sums begin and end in ``acc``, inside the
+            word.
+        word: ``(low, high)``, the limits of two's complement.
 
     Returns:
         How many adds were clamped, in all rows and lanes.
     """
-    bits = acc.types[0].dtype.bitwidth
+    bits = arrays.types[-1].dtype.bitwidth
+    many = rows.literal_value
 
     def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
-        count = rows.literal_value
-        _, x, table, init_, end, limits = _open(context, b, signature, values)
-        points = _points(b, x, count)
-        clamped = cgutils.alloca_once_value(b, I64(0))
-        low, high = (_splat(b, _narrow(b, limit, bits)) for limit in limits)
+        _, (x, starts, *table, acc), (row, first, last), limits = _open(
+            context, b, signature, values
+        )
+        low, high = (_splat(b, limit, bits) for limit in limits)
+        points = _points(b, x, starts, row, many)
+        counter = _Counter(b)
 
-        def clamp(total: Value, product: Value) -> Value:
-            exact = b.add(total, product if bits == 32 else b.sext(product, low.type))
-            kept = _call(b, "smin", _call(b, "smax", exact, low), high)
-            _count(b, clamped, b.icmp_signed("!=", kept, exact))
+        def clamp(total: Lanes, product: Lanes) -> Lanes:
+            exact = total + product.widen(bits)
+            kept = exact.max(low).min(high)
+            counter.add(kept.differs(exact))
             return kept
 
-        def saturate(total: Value, product: Value) -> Value:
-            added = b.add(total, product)
-            signs = b.and_(b.xor(added, total), b.xor(added, product))
-            wrapped = b.icmp_signed("<", signs, _all(0, 32))
-            _count(b, clamped, wrapped)
-            limit = b.add(b.lshr(total, _all(31, 32)), high)  # wraps to low where it was negative
-            return b.select(wrapped, limit, added)
+        def saturate(total: Lanes, product: Lanes) -> Lanes:
+            added = total + product
+            wrapped = ((added ^ total) & (added ^ product)) < 0
+            counter.add(wrapped)
+            return wrapped.choose(total.logical_shift(31) + (2**31 - 1), added)
 
-        def run(update: Callable[[Value, Value], Value]) -> None:
-            sums = _load_rows(b, init_, count, bits)
-            _store_rows(b, _add_pairs(b, points, table, sums, update), end)
+        def run(update: Callable[[Lanes, Lanes], Lanes]) -> None:
+            places = _places(b, row, many)
+            sums = [_load(b, acc, place, bits) for place in places]
+            sums = _add_pairs(b, points, [*table, first, last], sums, update)
+            for total, place in zip(sums, places, strict=True):
+                _store(b, total, acc, place)
 
         if bits == 64:
             run(clamp)
         else:
-            full = b.icmp_signed("==", limits[0], I64(-(2**31)))
-            with b.if_else(full) as (then, otherwise):
-                with then:
+            with b.if_else(b.icmp_signed("==", limits[0], I64(-(2**31)))) as (full, narrower):
+                with full:
                     run(saturate)
-                with otherwise:
+                with narrower:
                     run(clamp)
-        return b.load(clamped)
+        return counter.value()
 
-    return types.int64(rows, words, pairs, init, acc, word), emit
+    return types.int64(rows, arrays, at, word), emit
 
 
 @intrinsic(prefer_literal=True)
-def within(_: Any, rows: Any, init: Any, rooms: Any) -> Emitted:
-    """Say whether all sums of a tile lie between a floor and a ceiling per lane.
+def within(_: Any, rows: Any, arrays: Any, at: Any) -> Emitted:
+    """Say whether all sums of a tile of rows lie between a floor and a ceiling per lane.
 
     Args:
         rows: how many, a literal.
-        acc: as ``dot`` has it.
-        rooms: ``(floor, ceiling, index)``: 16 of each at ``index``, of the sums' type.
+        arrays: ``(acc, floor, ceiling)``, of one type.
+        at: ``(row, room)``: the first row, and where 16 lanes' floors and ceilings lie.
     """
-    bits = init.types[0].dtype.bitwidth
-    element = ir.IntType(bits)
+    bits = arrays.types[0].dtype.bitwidth
 
     def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
-        _, first, (floor, ceiling, at) = _open(context, b, signature, values)
-        low, high = _load(b, floor, at, element), _load(b, ceiling, at, element)
-        outside = _constant([0] * LANES, 1)
-        for total in _load_rows(b, first, rows.literal_value, bits):
-            outside = b.or_(outside, b.icmp_signed("<", total, low))
-            outside = b.or_(outside, b.icmp_signed(">", total, high))
-        return b.icmp_unsigned("==", b.bitcast(outside, I16), I16(0))
+        _, (acc, floor, ceiling), (row, room) = _open(context, b, signature, values)
+        sums = [_load(b, acc, place, bits) for place in _places(b, row, rows.literal_value)]
+        under = functools.reduce(Lanes.min, sums) < _load(b, floor, room, bits)
+        over = functools.reduce(Lanes.max, sums) > _load(b, ceiling, room, bits)
+        return b.icmp_unsigned("==", b.bitcast((under | over).value, I16), I16(0))
 
-    return types.boolean(rows, init, rooms), emit
+    return types.boolean(rows, arrays, at), emit
 
 
 @intrinsic
-def narrow(_: Any, rows: Any, acc: Any, shifts: Any, to: Any, out: Any) -> Emitted:
+def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Emitted:
     """Cast rows of sums to 16-bit words; count the values out of range.
 
-    Every rounding is one rule with other constants: with ``s`` the shift, ``q = a >> s`` and the
-    remainder ``r = a & (2**s - 1)``, the result is ``q + (r + tie > threshold)``. A nearest one
-    has the threshold ``2**(s-1)`` and moves it by one where ties go up; ``zero`` rounds up what is
-    negative and has a remainder.
-
     Args:
-        rows: how many, int64.
-        acc: ``(array, index)``: int32 or int64, 16 of each row, one row behind the other.
-        shifts: ``(array, index)``: int64, 16 from 0 to 30, or 62 where sums are int64.
-        to: ``(rounding, overflow, low, high, least)``, int64: codes, the range, and a floor for
-            the result once the range is judged.
-        out: ``(array, index, pitch)``: int16; row ``r`` writes the 16 at ``index + r * pitch``,
-            in order, so that a row may overlap the next ones.
+        rows: how many.
+        arrays: ``(acc, shifts, out)``: int32 or int64, row ``r`` has the 16 at ``16 * r``; int64, 0
+            to 30, or to 62 where sums are int64; int16.
+        at: ``(lane, pitch)``: where the 16 shifts lie; row ``r`` writes the 16 words at ``out[r *
+            pitch]``, in order, so that it may overlap the next ones.
+        to: ``(rounding, overflow, low, high, least)``: the codes, the range, and what a word is
+            raised to once the range is judged.
 
     Returns:
         How many rounded values were out of range.
     """
-    bits = acc.types[0].dtype.bitwidth
-    element = ir.IntType(bits)
+    bits = arrays.types[0].dtype.bitwidth
 
     def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
-        (count, (array, index), (table, lane), modes, (target, place, pitch)) = _open(
+        count, (acc, shifts, out), (lane, pitch), (rounding, overflow, *limits) = _open(
             context, b, signature, values
         )
-        rounding, overflow, *limits = modes
-        shift = _narrow(b, _load(b, table, lane, I64), bits)
+        low, high, least = (_splat(b, limit, bits) for limit in limits)
+        shift = _load(b, shifts, lane, 64).narrow(bits)
         rule = _rounding_rule(b, rounding, shift)
-        low, high, least = (_splat(b, _narrow(b, limit, bits)) for limit in limits)
-        outside = cgutils.alloca_once_value(b, I64(0))
+        counter = _Counter(b)
 
-        def run(keep: Callable[[Value, Value], Value]) -> None:
+        def run(keep: Callable[[Lanes, Lanes, Lanes], Lanes]) -> None:
             with cgutils.for_range(b, count, intp=I64) as loop:
-                a = _load(b, array, b.add(index, b.mul(loop.index, I64(LANES))), element)
-                rounded = _round(b, a, shift, rule)
-                clamped = _call(b, "smin", _call(b, "smax", rounded, low), high)
-                over = b.icmp_signed("!=", clamped, rounded)
-                _count(b, outside, over)
-                kept = _call(b, "smax", keep(over, rounded, clamped), least)
-                at = b.add(place, b.mul(loop.index, pitch))
-                _store(b, b.trunc(kept, ir.VectorType(I16, LANES)), target, at)
+                total = _load(b, acc, b.mul(loop.index, I64(LANES)), bits)
+                rounded = _round(total, shift, rule)
+                clamped = rounded.max(low).min(high)
+                over = clamped.differs(rounded)
+                counter.add(over)
+                word = keep(over, rounded, clamped).max(least).narrow(16)
+                _store(b, word, out, b.mul(loop.index, pitch))
+
+        def otherwise(over: Lanes, rounded: Lanes, clamped: Lanes) -> Lanes:
+            return over.choose(((rounded - low) & span) + base, rounded)
 
         clamps = b.icmp_signed("<=", overflow, I64(arithmetic.SATURATE_SYMMETRIC))
-        with b.if_else(clamps) as (then, otherwise):
+        wraps = b.icmp_signed("==", overflow, I64(arithmetic.WRAP))
+        span, base = (_either(wraps, value, low - low) for value in (high - low, low))
+        with b.if_else(clamps) as (then, other):
             with then:
                 run(lambda over, rounded, clamped: clamped)
-            with otherwise:
-                wraps = b.icmp_signed("==", overflow, I64(arithmetic.WRAP))
-                nothing = _all(0, bits)
-                span, base = (b.select(wraps, v, nothing) for v in (b.sub(high, low), low))
-                run(
-                    lambda over, rounded, clamped: b.select(
-                        over, b.add(b.and_(b.sub(rounded, low), span), base), rounded
-                    )
-                )
-        return b.load(outside)
+            with other:
+                run(otherwise)
+        return counter.value()
 
-    return types.int64(rows, acc, shifts, to, out), emit
+    return types.int64(rows, arrays, at, to), emit
+
+
+@intrinsic
+def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Emitted:
+    """Keep the largest words of each window, lane by lane.
+
+    Args:
+        pixels: how many windows.
+        arrays: ``(made, windows, out)``: int16, int64, int16; the windows' taps, where each finds
+            16 words in ``made``, lie one behind the other.
+        at: ``(taps, pitch)``: a window's taps, at least 1; pixel ``p`` writes the 16 words at
+            ``out[p * pitch]``, in order.
+    """
+
+    def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
+        count, (made, windows, out), (taps, pitch) = _open(context, b, signature, values)
+        with cgutils.for_range(b, count, intp=I64) as pixel:
+            window = b.gep(windows, [b.mul(pixel.index, taps)])
+            best = cgutils.alloca_once_value(b, _load(b, made, b.load(window), 16).value)
+            with cgutils.for_range_slice(b, I64(1), taps, I64(1), I64) as (tap, _):
+                words = _load(b, made, b.load(b.gep(window, [tap])), 16)
+                b.store(Lanes(b, b.load(best)).max(words).value, best)
+            _store(b, Lanes(b, b.load(best)), out, b.mul(pixel.index, pitch))
+        return context.get_dummy_value()
+
+    return types.void(pixels, arrays, at), emit
+
+
+class Lanes:
+    """A vector of integers, or of flags; its operators write code, and wrap where the bits end."""
+
+    def __init__(self, b: Any, value: Value) -> None:
+        self.b, self.value = b, value
+
+    def _write(self, name: str, other: "Lanes | int", *comparison: str) -> "Lanes":
+        if isinstance(other, int):
+            other = _all(self.b, other, self.value.type.element.width)
+        return Lanes(self.b, getattr(self.b, name)(*comparison, self.value, other.value))
+
+    def _call(self, name: str, other: "Lanes") -> "Lanes":
+        kind = self.value.type
+        suffix = f"v{kind.count}i{kind.element.width}"
+        return Lanes(self.b, _call(self.b, f"{name}.{suffix}", kind, self.value, other.value))
+
+    def __add__(self, other: "Lanes | int") -> "Lanes":
+        return self._write("add", other)
+
+    def __sub__(self, other: "Lanes | int") -> "Lanes":
+        return self._write("sub", other)
+
+    def __mul__(self, other: "Lanes") -> "Lanes":
+        return self._write("mul", other)
+
+    def __and__(self, other: "Lanes") -> "Lanes":
+        return self._write("and_", other)
+
+    def __or__(self, other: "Lanes") -> "Lanes":
+        return self._write("or_", other)
+
+    def __xor__(self, other: "Lanes") -> "Lanes":
+        return self._write("xor", other)
+
+    def __lshift__(self, other: "Lanes") -> "Lanes":
+        return self._write("shl", other)
+
+    def __rshift__(self, other: "Lanes | int") -> "Lanes":
+        return self._write("ashr", other)
+
+    def __lt__(self, other: "Lanes | int") -> "Lanes":
+        return self._write("icmp_signed", other, "<")
+
+    def __gt__(self, other: "Lanes") -> "Lanes":
+        return self._write("icmp_signed", other, ">")
+
+    def logical_shift(self, places: int) -> "Lanes":
+        """Shift right and fill with zeros."""
+        return self._write("lshr", places)
+
+    def differs(self, other: "Lanes") -> "Lanes":
+        """Flag the lanes that are not equal."""
+        return self._write("icmp_signed", other, "!=")
+
+    def choose(self, one: "Lanes", other: "Lanes") -> "Lanes":
+        """Take ``one`` where the flag stands."""
+        return Lanes(self.b, self.b.select(self.value, one.value, other.value))
+
+    def min(self, other: "Lanes") -> "Lanes":
+        """Take the smaller of each lane."""
+        return self._call("llvm.smin", other)
+
+    def max(self, other: "Lanes") -> "Lanes":
+        """Take the larger of each lane."""
+        return self._call("llvm.smax", other)
+
+    def widen(self, bits: int) -> "Lanes":
+        """Extend the signs; a flag that stands becomes -1."""
+        kind = ir.VectorType(ir.IntType(bits), self.value.type.count)
+        return self if self.value.type == kind else Lanes(self.b, self.b.sext(self.value, kind))
+
+    def narrow(self, bits: int) -> "Lanes":
+        """Keep the low bits."""
+        kind = ir.VectorType(ir.IntType(bits), self.value.type.count)
+        return self if self.value.type == kind else Lanes(self.b, self.b.trunc(self.value, kind))
+
+    def shuffle(self, order: Sequence[int]) -> "Lanes":
+        """Take lanes in another order."""
+        mask = ir.Constant(ir.VectorType(I32, len(order)), list(order))
+        return Lanes(self.b, self.b.shuffle_vector(self.value, self.value, mask))
+
+
+class _Counter:
+    """Counts flags that stand."""
+
+    def __init__(self, b: Any) -> None:
+        self.b, self.cell = b, cgutils.alloca_once_value(b, I64(0))
+
+    def add(self, flags: Lanes) -> None:
+        """Count the lanes whose flag stands."""
+        bits = self.b.bitcast(flags.value, I16)
+        ones = self.b.zext(_call(self.b, "llvm.ctpop.i16", I16, bits), I64)
+        self.b.store(self.b.add(self.b.load(self.cell), ones), self.cell)
+
+    def value(self) -> Value:
+        """Return how many there were, int64."""
+        return self.b.load(self.cell)
 
 
 def _add_pairs(
-    b: Value,
+    b: Any,
     points: Sequence[Value],
     table: Sequence[Value],
-    sums: Sequence[Value],
-    update: Callable[[Value, Value], Value],
-) -> list[Value]:
-    """Loop over pairs; each sum takes its row's products, or a lone row's in turn."""
+    sums: Sequence[Lanes],
+    update: Callable[[Lanes, Lanes], Lanes],
+) -> list[Lanes]:
+    """Loop over pairs and update each row's sum, or a lone row's sums in turn."""
     weights, offsets, first, last = table
-    cells = [cgutils.alloca_once_value(b, total) for total in sums]
+    cells = [cgutils.alloca_once_value(b, total.value) for total in sums]
     stride = len(sums) // len(points)
     with cgutils.for_range_slice(b, first, last, I64(stride), I64) as (pair, _):
         for ahead in range(stride):
-            at = b.add(pair, I64(ahead))
-            offset = b.load(b.gep(offsets, [at]))
-            lanes = _load(b, weights, b.mul(at, I64(2 * LANES)), I16, 2 * LANES)
+            index = b.add(pair, I64(ahead))
+            offset = b.load(b.gep(offsets, [index]))
+            lanes = _load(b, weights, b.mul(index, I64(2 * LANES)), 16, 2 * LANES)
             for point, cell in zip(points, cells[ahead::stride], strict=True):
-                product = _multiply_add(b, lanes, b.gep(point, [offset]))
-                b.store(update(b.load(cell), product), cell)
-    return [b.load(cell) for cell in cells]
+                words = _load(b, point, offset, 16, 2)
+                total = update(Lanes(b, b.load(cell)), _multiply_add(lanes, words))
+                b.store(total.value, cell)
+    return [Lanes(b, b.load(cell)) for cell in cells]
 
 
-def _partial_sums(
-    b: Value, points: Sequence[Value], table: Sequence[Value], sums: Sequence[Value]
-) -> tuple[list[Value], list[Value]]:
-    """Add what a lone row's partial sums can share evenly; return the sum, and the pairs left."""
-    weights, offsets, first, last = table
-    rest = b.and_(b.sub(last, first), I64(PARTIAL_SUMS - 1))
-    whole = b.sub(last, rest)
-    begin = [*sums, *[_all(0, 32)] * (PARTIAL_SUMS - 1)]
-    parts = _add_pairs(b, points, [weights, offsets, first, whole], begin, b.add)
-    return [functools.reduce(b.add, parts)], [weights, offsets, whole, last]
-
-
-def _multiply_add(b: Value, lanes: Value, point: Value) -> Value:
-    """Multiply the two words at ``point`` by each lane's two weights; add both, modulo 2**32.
+def _multiply_add(lanes: Lanes, words: Lanes) -> Lanes:
+    """Multiply each lane's two weights with the two words, and add both products.
 
     LLVM knows this shape, whole vectors multiplied and neighbours added, as one instruction.
     """
-    pair = _load(b, point, I64(0), I16, 2)
-    pairs = b.shuffle_vector(pair, pair, _constant([0, 1] * LANES, 32))
-    wide = ir.VectorType(I32, 2 * LANES)
-    products = b.mul(b.sext(lanes, wide), b.sext(pairs, wide))
-    halves = [
-        b.shuffle_vector(products, products, _constant(range(odd, 2 * LANES, 2), 32))
-        for odd in (0, 1)
-    ]
-    return b.add(*halves)
+    products = lanes.widen(32) * words.shuffle([0, 1] * LANES).widen(32)
+    return products.shuffle(range(0, 2 * LANES, 2)) + products.shuffle(range(1, 2 * LANES, 2))
 
 
-def _rounding_rule(b: Value, rounding: Value, shift: Value) -> tuple[Value, ...]:
-    """Return the mask of the remainder, the threshold, and what ties add if odd or negative."""
-    bits = shift.type.element.width
-    one, nothing = _all(1, bits), _all(0, bits)
+def _rounding_rule(b: Any, rounding: Value, shift: Lanes) -> list[Lanes]:
+    """Return what ``_round`` needs: the remainder's mask, and three constants of the rounding.
 
-    def where(codes: Sequence[int], value: Value, other: Value) -> Value:
-        for code in codes:
-            other = b.select(b.icmp_signed("==", rounding, I64(code)), value, other)
-        return other
+    A nearest rounding goes up from half on, or beyond half; which, may depend on an odd quotient
+    or on the sign. ``zero`` goes up where a negative value has a remainder, ``floor`` never.
+    """
+    one, none = _all(b, 1, shift.value.type.element.width), shift - shift
+    mask = (one << shift) - 1
+    half = (one << shift).logical_shift(1).max(one)  # with no remainder, never reached
+    rules = {  # the threshold, and what an odd quotient and a negative sign add to the remainder
+        arithmetic.NEAREST_EVEN: (half, one, none),
+        arithmetic.NEAREST_UP: (half - 1, none, none),
+        arithmetic.NEAREST_DOWN: (half, none, none),
+        arithmetic.NEAREST_ZERO: (half, none, one),
+        arithmetic.NEAREST_AWAY: (half - 1, none, none - 1),
+        arithmetic.FLOOR: (mask, none, none),
+        arithmetic.ZERO: (mask, none, mask),
+    }
+    chosen = rules[arithmetic.FLOOR]
+    for code, rule in rules.items():
+        mine = b.icmp_signed("==", rounding, I64(code))
+        chosen = tuple(_either(mine, new, old) for new, old in zip(rule, chosen, strict=True))
+    return [mask, *chosen]
 
-    power = b.shl(one, shift)
-    mask = b.sub(power, one)
-    half = _call(b, "smax", b.lshr(power, one), one)  # with no remainder, never reached
-    upward = (arithmetic.NEAREST_UP, arithmetic.NEAREST_AWAY)
-    threshold = where(upward, b.sub(half, one), half)
-    threshold = where((arithmetic.FLOOR, arithmetic.ZERO), mask, threshold)
-    odd = where((arithmetic.NEAREST_EVEN,), one, nothing)
-    negative = where((arithmetic.NEAREST_ZERO,), one, nothing)
-    negative = where((arithmetic.NEAREST_AWAY,), _all(-1, bits), negative)
-    negative = where((arithmetic.ZERO,), mask, negative)
-    return mask, threshold, odd, negative
 
-
-def _round(b: Value, a: Value, shift: Value, rule: tuple[Value, ...]) -> Value:
-    """Divide by ``2**shift``; the remainder and the tie's share stay below ``2**(shift + 1)``."""
+def _round(total: Lanes, shift: Lanes, rule: Sequence[Lanes]) -> Lanes:
+    """Divide by ``2**shift``; the remainder and what is added stay below ``2**(shift + 1)``."""
     mask, threshold, odd, negative = rule
-    bits = a.type.element.width
-    quotient = b.ashr(a, shift)
-    sign = b.ashr(a, _all(bits - 1, bits))
-    tie = b.add(b.and_(quotient, odd), b.and_(sign, negative))
-    up = b.icmp_signed(">", b.add(b.and_(a, mask), tie), threshold)
-    return b.sub(quotient, b.sext(up, a.type))
+    quotient, sign = total >> shift, total >> total.value.type.element.width - 1
+    up = (total & mask) + (quotient & odd) + (sign & negative) > threshold
+    return quotient - up.widen(total.value.type.element.width)
 
 
-def _count(b: Value, cell: Value, flags: Value) -> None:
-    """Add the number of lanes whose flag stands."""
-    word = ir.IntType(LANES)
-    ones = cgutils.get_or_insert_function(
-        b.module, ir.FunctionType(word, [word]), f"llvm.ctpop.i{LANES}"
-    )
-    many = b.call(ones, [b.bitcast(flags, word)])
-    b.store(b.add(b.load(cell), b.zext(many, I64)), cell)
-
-
-def _open(context: Any, b: Value, signature: Any, values: Sequence[Value]) -> list[Any]:
+def _open(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> list[Any]:
     """Unpack tuples, turn arrays into pointers to their first element, leave integers."""
 
     def opened(kind: Any, value: Value) -> Any:
         if isinstance(kind, types.BaseTuple):
             parts = cgutils.unpack_tuple(b, value)
-            return [opened(k, v) for k, v in zip(kind.types, parts, strict=True)]
+            return [opened(k, v) for k, v in zip(kind, parts, strict=True)]
         if isinstance(kind, types.Array):
             return context.make_array(kind)(context, b, value).data
         return value
@@ -335,61 +426,43 @@ def _open(context: Any, b: Value, signature: Any, values: Sequence[Value]) -> li
     return [opened(k, v) for k, v in zip(signature.args, values, strict=True)]
 
 
-def _points(b: Value, words: Sequence[Value], rows: int) -> list[Value]:
+def _points(b: Any, x: Value, starts: Value, row: Value, many: int) -> list[Value]:
     """Return where each row's words start."""
-    x, starts, row = words
-    first = b.gep(starts, [row])
-    return [b.gep(x, [b.load(b.gep(first, [I64(r)]))]) for r in range(rows)]
+    return [b.gep(x, [b.load(b.gep(starts, [b.add(row, I64(r))]))]) for r in range(many)]
 
 
-def _load(b: Value, array: Value, index: Value, element: ir.IntType, lanes: int = LANES) -> Value:
-    pointer = b.bitcast(b.gep(array, [index]), ir.VectorType(element, lanes).as_pointer())
-    return b.load(pointer, align=element.width // 8)
+def _load(b: Any, array: Value, index: Value, bits: int, lanes: int = LANES) -> Lanes:
+    kind = ir.VectorType(ir.IntType(bits), lanes)
+    pointer = b.bitcast(b.gep(array, [index]), kind.as_pointer())
+    return Lanes(b, b.load(pointer, align=bits // 8))
 
 
-def _store(b: Value, value: Value, array: Value, index: Value) -> None:
-    pointer = b.bitcast(b.gep(array, [index]), value.type.as_pointer())
-    b.store(value, pointer, align=value.type.element.width // 8)
+def _store(b: Any, lanes: Lanes, array: Value, index: Value) -> None:
+    kind = lanes.value.type
+    pointer = b.bitcast(b.gep(array, [index]), kind.as_pointer())
+    b.store(lanes.value, pointer, align=kind.element.width // 8)
 
 
-def _load_rows(b: Value, init: Sequence[Value], rows: int, bits: int) -> list[Value]:
-    array, index, pitch = init
-    places = [b.add(index, b.mul(pitch, I64(r))) for r in range(rows)]
-    return [_load(b, array, place, ir.IntType(bits)) for place in places]
+def _places(b: Any, row: Value, many: int) -> list[Value]:
+    return [b.mul(b.add(row, I64(r)), I64(LANES)) for r in range(many)]
 
 
-def _store_rows(b: Value, sums: Sequence[Value], acc: Sequence[Value]) -> None:
-    for row, total in enumerate(sums):
-        _store(b, total, acc[0], b.add(acc[1], I64(row * LANES)))
+def _all(b: Any, value: int, bits: int = 32) -> Lanes:
+    return Lanes(b, ir.Constant(ir.VectorType(ir.IntType(bits), LANES), [value] * LANES))
 
 
-def _constant(values: Sequence[int], bits: int) -> Value:
-    return ir.Constant(ir.VectorType(ir.IntType(bits), len(values)), list(values))
+def _splat(b: Any, value: Value, bits: int) -> Lanes:
+    """Repeat an int64 in all lanes of fewer or equal bits."""
+    nothing = ir.Constant(ir.VectorType(I64, LANES), ir.Undefined)
+    one = Lanes(b, b.insert_element(nothing, value, I32(0)))
+    return one.shuffle([0] * LANES).narrow(bits)
 
 
-def _all(value: int, bits: int) -> Value:
-    return _constant([value] * LANES, bits)
+def _either(condition: Value, one: Lanes, other: Lanes) -> Lanes:
+    return Lanes(one.b, one.b.select(condition, one.value, other.value))
 
 
-def _splat(b: Value, value: Value) -> Value:
-    one = b.insert_element(ir.VectorType(value.type, LANES)(ir.Undefined), value, I32(0))
-    return b.shuffle_vector(one, one, _all(0, 32))
-
-
-def _narrow(b: Value, value: Value, bits: int) -> Value:
-    """Truncate int64, alone or in lanes, to the width of the sums."""
-    if bits == I64.width:
-        return value
-    kind = ir.IntType(bits)
-    return b.trunc(value, ir.VectorType(kind, LANES) if value.type != I64 else kind)
-
-
-def _call(b: Value, name: str, *values: Value) -> Value:
-    """Call an LLVM intrinsic on vectors."""
-    kind = values[0].type
-    function = cgutils.get_or_insert_function(
-        b.module,
-        ir.FunctionType(kind, [kind] * len(values)),
-        f"llvm.{name}.v{kind.count}i{kind.element.width}",
-    )
-    return b.call(function, values)
+def _call(b: Any, name: str, kind: Any, *values: Value) -> Value:
+    """Call one of LLVM's own functions, whose values and result are of one type."""
+    signature = ir.FunctionType(kind, [kind] * len(values))
+    return b.call(cgutils.get_or_insert_function(b.module, signature, name), values)
