@@ -1,6 +1,5 @@
 """Own ``fxpnn train``: a known architecture learns from images and becomes an ONNX model."""
 
-import os
 from pathlib import Path
 
 import click
@@ -74,9 +73,6 @@ def train(
     same seed gives the same bits on the same machine. The model is written when training is done:
     Ctrl-C leaves nothing behind.
     """
-    # Before numpy loads: a batch's products are too small to share, and threads of BLAS that wait
-    # for a busy core cost ten times the work; how many there are would also show in the bits.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if trace:
         _trace(name, rate, as_json)
         return

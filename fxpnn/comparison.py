@@ -4,7 +4,8 @@ import math
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from fxpnn.casting import to_float
 from fxpnn.engine import Engine, Progress, Run, logits_of
 from fxpnn.errors import DataError, ModelError
 from fxpnn.fixed import Counts, FixedNetwork
+from fxpnn.kernels.error import measure
 from fxpnn.layers import Array, Softmax
 from fxpnn.network import INPUT, Network
 from fxpnn.qformat import QFormat
@@ -108,13 +110,13 @@ class _Error:
     low: float = math.inf
     high: float = -math.inf
 
-    def add(self, reference: Array, fixed: Array) -> None:
-        error = fixed - reference
-        self.signal += float(np.square(reference, dtype=np.float64).sum())
-        self.noise += float(np.square(error).sum())
-        self.largest = max(self.largest, float(np.abs(error).max()))
-        self.low = min(self.low, float(reference.min()))
-        self.high = max(self.high, float(reference.max()))
+    def add(self, other: "tuple[float, ...] | _Error") -> None:
+        signal, noise, largest, low, high = other if isinstance(other, tuple) else astuple(other)
+        self.signal += signal
+        self.noise += noise
+        self.largest = max(self.largest, largest)
+        self.low = min(self.low, low)
+        self.high = max(self.high, high)
 
     @property
     def sqnr_db(self) -> float:
@@ -201,18 +203,32 @@ def _trace(
 ) -> tuple[dict[str, _Error], npt.NDArray[np.int64]]:
     """Compare every layer's output, block by block; also give the reference's predictions."""
     fixed = engine.fixed
-    errors = {name: _Error() for name in fixed.shapes}
-    classes = []
-    for start in range(0, len(x), BLOCK):
-        block = x[start : start + BLOCK]
-        raw = engine.run(block, threads, fixed.shapes).tensors
-        floats = forward(network, scale(block, network.scaling), keep=fixed.shapes)
-        for name, error in errors.items():
-            error.add(floats[name], to_float(raw[name], fixed.formats[name]))
-        classes.append(floats[logits_of(fixed)].reshape(len(block), -1).argmax(1))
-        if progress is not None:
-            progress(len(block))
-    return errors, np.concatenate(classes)
+    logits = logits_of(fixed)
+    classes = np.empty(len(x), np.int64)
+    engine.program(fixed.shapes)  # made once, before the threads ask for it
+
+    def work(number: int) -> dict[str, _Error]:
+        """Compare every ``threads``-th block."""
+        errors = {name: _Error() for name in fixed.shapes}
+        for start in range(number * BLOCK, len(x), threads * BLOCK):
+            block = x[start : start + BLOCK]
+            raw = engine.run(block, 1, fixed.shapes).tensors
+            floats = forward(network, scale(block, network.scaling), keep=fixed.shapes)
+            for name, error in errors.items():
+                reference = np.ascontiguousarray(floats[name]).reshape(-1)
+                lsb = fixed.formats[name].lsb
+                error.add(measure(reference, raw[name].reshape(-1), lsb))
+            classes[start : start + BLOCK] = floats[logits].reshape(len(block), -1).argmax(1)
+            if progress is not None:
+                progress(len(block))
+        return errors
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(work, range(threads)))
+    for part in parts[1:]:
+        for name, error in part.items():
+            parts[0][name].add(error)
+    return parts[0], classes
 
 
 def _accuracy(run: Run, classes: Array | None, y: Array | None) -> Accuracy:
