@@ -67,6 +67,13 @@ FORMS = {
         op("Relu", "b", "y"),
         opset=11,
     ),
+    "axes that are all of size one": form(
+        "Reshape Reshape Reshape",
+        op("Unsqueeze", "x", "a", axes=[2, 1]),
+        op("Squeeze", "a", "b"),
+        op("Squeeze", "b", "y"),
+        opset=11,
+    ),
     "axes as inputs": form(
         "Reshape Reshape",
         op("Unsqueeze", "x axes", "a"),

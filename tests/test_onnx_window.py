@@ -19,6 +19,12 @@ FORMS = {
         )
         for mode in ("SAME_UPPER", "SAME_LOWER", "VALID")
     },
+    "auto_pad of a stride above the kernel": form(
+        "Conv2D",
+        op("Conv", "x k", "y", auto_pad="SAME_UPPER", strides=[2, 2]),
+        weights={"k": floats(3, 2, 1, 1)},
+        shape=MAPS,
+    ),
     "ceil mode": form(
         "MaxPool2D AvgPool2D",
         op("MaxPool", "x", "a", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
@@ -80,6 +86,14 @@ REFUSED = {
     "two pads": (
         pool("AveragePool", kernel_shape=[2, 2], pads=[1, 1]),
         "AveragePool (node y, opset 17): padding must be 4 counts of 0 to 2**31 - 1, not (1, 1)",
+    ),
+    "no padding to the same size": (
+        pool("MaxPool", kernel_shape=[1, 1], strides=[6, 1], auto_pad="SAME_UPPER"),
+        "MaxPool (node y, opset 17): auto_pad must pad where a stride skips pixels, not SAME_UPPER",
+    ),
+    "neither yes nor no": (
+        pool("MaxPool", kernel_shape=[2, 2], ceil_mode=2),
+        "MaxPool (node y, opset 17): ceil_mode must be 0 or 1, not 2",
     ),
     "mean over channels": (
         pool("ReduceMean", axes=[1]),

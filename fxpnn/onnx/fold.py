@@ -92,14 +92,13 @@ def _cast(op: Op, inputs: Inputs) -> Array:
 
 def _reshape(op: Op, inputs: Inputs) -> Array:
     array, shape = _input(inputs, 0), sizes(_input(inputs, 1))
-    if not op.get("allowzero", 0):
+    if not op.flag("allowzero"):
         shape = [n or array.shape[axis] for axis, n in enumerate(shape)]
     return array.reshape(shape)
 
 
 def _squeeze(op: Op, inputs: Inputs) -> Array:
-    axes = _setting(op, inputs, 1, "axes")
-    return _input(inputs, 0).squeeze(None if axes is None else tuple(axes))
+    return _input(inputs, 0).squeeze(tuple(_setting(op, inputs, 1, "axes", ())) or None)
 
 
 def _unsqueeze(op: Op, inputs: Inputs) -> Array:

@@ -38,6 +38,13 @@ class Op:
         """Return an attribute, or ``default`` where the node leaves it out."""
         return self.attributes.get(name, default)
 
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return an attribute that is 0 or 1; runtimes differ in what another number means."""
+        value = self.get(name, int(default))
+        if value not in (0, 1):
+            raise ModelError(f"{name} must be 0 or 1, not {value}")
+        return bool(value)
+
     def has(self, index: int) -> bool:
         """Tell whether the optional input ``index`` is there."""
         return index < len(self.inputs) and self.inputs[index] != ""

@@ -23,11 +23,11 @@ def _weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D) -> Value:
 
 def _gemm(trace: Trace, op: Op) -> Value:
     x, weight = trace.pending(op, 0, turned=True), _floats(trace.constant(op, 1))
-    if bool(op.get("transA", 0)) != x.turned:
+    if op.flag("transA") != x.turned:
         raise ModelError("transA must make the images the rows of A")
     if weight.ndim != 2:
         raise ModelError(f"B must be a matrix, not {weight.shape}")
-    weight = _scaled(weight if op.get("transB", 0) else weight.T, op.get("alpha", 1.0))
+    weight = _scaled(weight if op.flag("transB") else weight.T, op.get("alpha", 1.0))
     bias = np.zeros(len(weight), np.float32)
     if op.has(2):
         bias = _scaled(_bias(_floats(trace.constant(op, 2)), len(weight)), op.get("beta", 1.0))
@@ -71,7 +71,7 @@ def _batch_normalization(trace: Trace, op: Op) -> Value:
     for array in (scale, shift, mean, variance):
         if array.shape != x.shape[:1]:
             raise ModelError(f"its parameters must be ({x.shape[0]}), not {array.shape}")
-    if op.get("training_mode", 0):
+    if op.flag("training_mode"):
         raise ModelError("training_mode must be 0")
     variance = variance + op.get("epsilon", 1e-5)
     if not (variance > 0).all():

@@ -44,7 +44,7 @@ def _reshape(trace: Trace, op: Op) -> Value:
     x = trace.pending(op)
     full = (trace.batch, *x.shape)
     wanted = sizes(trace.constant(op, 1))
-    if not op.get("allowzero", 0):
+    if not op.flag("allowzero"):
         if any(size == 0 and axis >= len(full) for axis, size in enumerate(wanted)):
             raise ModelError(f"shape must copy axes that are there, not {wanted}")
         wanted = [size or full[axis] for axis, size in enumerate(wanted)]
@@ -82,7 +82,7 @@ def _squeeze(trace: Trace, op: Op) -> Value:
     x = trace.pending(op)
     full = (trace.batch, *x.shape)
     default = [axis for axis, size in enumerate(full) if axis and size == 1]
-    axes = _axes(trace.integers(op, 1, "axes", default), len(full))
+    axes = _axes(trace.integers(op, 1, "axes") or default, len(full))
     if any(full[axis] != 1 for axis in axes):
         raise ModelError(f"axes must have size 1, not be {axes} of {full}")
     return _reshaped(trace, op, x, tuple(s for axis, s in enumerate(full) if axis not in axes))

@@ -17,7 +17,7 @@ def window(op: Op, kernel: Sequence[int], shape: Shape) -> Window:
         _pair(kernel),
         _pair(op.get("strides", (1, 1))),
         dilation=_pair(op.get("dilations", (1, 1))),
-        ceil_mode=bool(op.get("ceil_mode", 0)),
+        ceil_mode=op.flag("ceil_mode"),
     )
     padding = _padding(op, bare, shape)
     return Window(bare.kernel, bare.stride, padding, bare.dilation, bare.ceil_mode)
@@ -31,7 +31,8 @@ def _padding(op: Op, bare: Window, shape: Shape) -> tuple[int, int, int, int]:
     """Return (top, left, bottom, right), ONNX's own order.
 
     SAME pads so that the output is the input over the stride, rounded up; an odd count goes to the
-    end (UPPER) or the start (LOWER).
+    end (UPPER) or the start (LOWER). Where that would take more than two pixels away, ONNX Runtime
+    and ONNX's own reference differ.
     """
     mode = op.get("auto_pad", "NOTSET")
     if mode == "NOTSET":
@@ -41,10 +42,13 @@ def _padding(op: Op, bare: Window, shape: Shape) -> tuple[int, int, int, int]:
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
         raise ModelError(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not {mode}")
     totals = [
-        max((-(-size // stride) - 1) * stride + span - size, 0)
+        (-(-size // stride) - 1) * stride + span - size
         for size, stride, span in zip(shape[1:], bare.stride, bare.span, strict=True)
     ]
-    small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    if min(totals) < -2:
+        raise ModelError(f"auto_pad must pad where a stride skips pixels, not {mode}")
+    small = [max(total, 0) // 2 for total in totals]
+    large = [max(total + 1, 0) // 2 for total in totals]
     before, after = (small, large) if mode == "SAME_UPPER" else (large, small)
     return before[0], before[1], after[0], after[1]
 
@@ -56,7 +60,7 @@ def _max_pool(trace: Trace, op: Op) -> Value:
 
 def _average_pool(trace: Trace, op: Op) -> Value:
     x = trace.value(op)
-    counted = bool(op.get("count_include_pad", 0))
+    counted = op.flag("count_include_pad")
     layer = AvgPool2D(window(op, op.get("kernel_shape", ()), x.shape), counted)
     return trace.emit(op, layer, x)
 
@@ -84,7 +88,11 @@ def _reduce_mean(trace: Trace, op: Op) -> Value:
     if len(x.shape) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
         raise ModelError(f"axes must be those of maps, 2 and 3, not {axes}")
     y = trace.emit(op, AvgPool2D(Window(_pair(x.shape[1:]))), x)
-    return y if op.get("keepdims", 1) else trace.emit(op, Reshape(x.shape[:1]), y, part=".flat")
+    return (
+        y
+        if op.flag("keepdims", default=True)
+        else trace.emit(op, Reshape(x.shape[:1]), y, part=".flat")
+    )
 
 
 HANDLERS: Mapping[str, Handler] = {
