@@ -85,12 +85,13 @@ def wrong(book: Book) -> list[str]:
 def print_book(book: Book) -> None:
     """Draw the rows as one table, and say what was wrong."""
     screen = Screen()
-    drawn = table("lesson", "", *_HEADS, right=("LSB", "saturated"), folded=(*_HEADS[:2], ""))
+    drawn = table("lesson", *_HEADS, right=("LSB", "saturated"), folded=("lesson", *_HEADS[:2]))
     last = None
     for line in book.rows:
-        lesson = Text("" if line.lesson == last else line.lesson, "bold")
+        if line.lesson != last:
+            drawn.add_row(Text(line.lesson, "bold"))
         last = line.lesson
-        drawn.add_row(lesson, line.name, *_cells(line))
+        drawn.add_row(Text(f"  {line.name}"), *_cells(line))
     screen.print()
     screen.print(drawn)
     style = "bold green" if book.holds == book.published else "bold red"

@@ -120,6 +120,11 @@ class Sides:
         """Count all that overflowed: sums in accumulators, and values cast to a format."""
         return self.counts.accumulator_overflows + self.counts.saturations
 
+    @property
+    def agreement(self) -> Check:
+        """Check that the golden model gives the same raw values."""
+        return check("raw values in which the golden model differs", 0, self.disagreements)
+
     def stored(self, name: str) -> tuple[Array, Array]:
         """Give what the integers of a dense layer mean: its weights in order, and its biases."""
         node = self.integers[name]
@@ -137,14 +142,13 @@ class Sides:
         fixed: npt.ArrayLike | None = None,
     ) -> Row:
         """Make a row; the numbers it shows are the outputs unless others are given."""
-        agree = check("raw values in which the golden model differs", 0, self.disagreements)
         return Row(
             name,
             numbers(self.y if floats is None else floats),
             numbers(self.y_fixed if fixed is None else fixed),
             self.lsb,
             self.saturations,
-            (*checks, agree),
+            (*checks, self.agreement),
         )
 
 
