@@ -1,6 +1,7 @@
 """Own the one-step cast of one integer, in the form that the loops inline."""
 
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,14 @@ I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
-inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Compile a loop that only other loops call: without an entry from Python, a third sooner."""
+_Loop = TypeVar("_Loop", bound=Callable[..., Any])
+
+
+def inner(loop: _Loop) -> _Loop:
+    """Compile a loop that only other loops call: without an entry from Python, a third sooner."""
+    compiled: _Loop = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(loop)
+    return compiled
+
 
 NEAREST_EVEN, NEAREST_UP, NEAREST_DOWN, NEAREST_ZERO, NEAREST_AWAY, FLOOR, ZERO = range(7)
 SATURATE, SATURATE_SYMMETRIC, SATURATE_ZERO, WRAP = range(4)

@@ -1,40 +1,43 @@
 """Own the vector code: sums of 16-bit products, and their casts, for sixteen outputs at once.
 
-This is the one file that speaks LLVM. It names no machine's instruction: vectors have 16 lanes, and
-LLVM splits them to the width of the machine it compiles for (one register of AVX-512, two of AVX2,
-four of SSE2 or NEON) and folds the products into the packed multiply-add that the machine has.
-
-``packing`` explains rows, columns and pairs. Nothing is checked here: arrays are C-contiguous and
-every index lies inside them. Arrays come in tuples of their own, that loops can build outside:
-Numba counts the references of a tuple's arrays wherever it builds one.
+A vector has 16 lanes on every machine: one register of AVX-512, two of AVX2, four of SSE2 or NEON.
+``packing`` explains rows, columns and pairs, ``llvm`` the operators. Nothing is checked here:
+arrays are C-contiguous and every index lies inside them. Arrays come in tuples of their own, which
+loops can build outside, as Numba counts references wherever it builds one.
 """
 
-import functools
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.registry import cpu_target
-from numba.extending import intrinsic
 
 from fxpnn.kernels import arithmetic
+from fxpnn.kernels.llvm import (
+    Builder,
+    Memory,
+    Number,
+    Variable,
+    Written,
+    branch,
+    integer,
+    loop,
+    machine,
+    writer,
+    written,
+)
 from fxpnn.kernels.packing import LANES
 
-Value: TypeAlias = Any
-"""A value of LLVM: what a register holds, or a pointer."""
-Emitted: TypeAlias = tuple[Any, Callable[..., Value]]
-"""An intrinsic's signature, and the function that writes its code."""
-
-I16, I32, I64 = (ir.IntType(bits) for bits in (16, 32, 64))
 PARTIAL_SUMS = 4
 """Independent sums of a lone row: as many as the cycles that a multiply-add takes."""
+
+Numbers: TypeAlias = tuple[Number, ...]
+Arrays: TypeAlias = tuple[Memory, ...]
 
 
 def rows_per_tile() -> int:
     """Return how many rows' sums fit the registers of the machine that Numba compiles for."""
-    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    name, features = machine()
     if "+avx512f" in features:
         return 8
     if features:
@@ -45,8 +48,8 @@ def rows_per_tile() -> int:
 ROWS = rows_per_tile()
 
 
-@intrinsic(prefer_literal=True)
-def dot(_: Any, rows: Any, arrays: Any, at: Any) -> Emitted:
+@written
+def dot(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
     """Add the products of a range of pairs to the sums of a tile of rows.
 
     Products are summed modulo ``2**32``: exact where the final sum fits, whatever happens on the
@@ -58,37 +61,34 @@ def dot(_: Any, rows: Any, arrays: Any, at: Any) -> Emitted:
         arrays: ``(x, starts, weights, offsets, init, acc)``: int16, int64, int16, int64, and two of
             the sums' type, int32 or int64.
         at: ``(row, first, last, begin, pitch)``: the first row; the first pair and the one behind
-            the last; row ``r`` begins with the 16 at ``init[begin + r * pitch]``. It ends in the
+            the last; row ``r`` begins with the 16 at ``init[begin + r * pitch]``, and ends in the
             16 at ``acc[16 * (row + r)]``.
     """
-    bits = arrays.types[-1].dtype.bitwidth
     many = rows.literal_value
 
-    def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
-        _, (x, starts, *table, init, acc), (row, first, last, begin, pitch) = _open(
-            context, b, signature, values
-        )
-        points = _points(b, x, starts, row, many)
-        places = [b.add(begin, b.mul(pitch, I64(r))) for r in range(many)]
-        begins = [_load(b, init, place, bits) for place in places]
-        sums = begins if bits == 32 else [_all(b, 0)] * many
+    def write(b: Builder, _: Number, arrays: Arrays, at: Numbers) -> None:
+        x, starts, weights, offsets, init, acc = arrays
+        row, first, last, begin, pitch = at
+        points = [x.at(starts.load(row + r)) for r in range(many)]
+        begins = [init.load(begin + pitch * r, LANES) for r in range(many)]
+        nothing = integer(b, 0, 32).splat(LANES)
+        sums = begins if acc.bits == 32 else [nothing] * many
         if many == 1:  # a lone row: its pairs go to several sums in turn
-            whole = b.sub(last, b.and_(b.sub(last, first), I64(PARTIAL_SUMS - 1)))
-            zeros = [_all(b, 0)] * (PARTIAL_SUMS - 1)
-            parts = _add_pairs(b, points, [*table, first, whole], [*sums, *zeros], Lanes.__add__)
-            sums, first = [functools.reduce(Lanes.__add__, parts)], whole
-        sums = _add_pairs(b, points, [*table, first, last], sums, Lanes.__add__)
-        if bits == 64:
-            sums = [start + total.widen(64) for start, total in zip(begins, sums, strict=True)]
-        for total, place in zip(sums, _places(b, row, many), strict=True):
-            _store(b, total, acc, place)
-        return context.get_dummy_value()
+            whole = last - ((last - first) & (PARTIAL_SUMS - 1))
+            sums += [nothing] * (PARTIAL_SUMS - 1)
+            sums = _add_pairs(points, weights, offsets, (first, whole), sums, Number.__add__)
+            sums, first = [reduce(Number.__add__, sums)], whole
+        sums = _add_pairs(points, weights, offsets, (first, last), sums, Number.__add__)
+        if acc.bits == 64:
+            sums = [start + total.sized(64) for start, total in zip(begins, sums, strict=True)]
+        for r, total in enumerate(sums):
+            acc.store(total, (row + r) * LANES)
 
-    return types.void(rows, arrays, at), emit
+    return types.void(rows, arrays, at), writer(write)
 
 
-@intrinsic(prefer_literal=True)
-def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Emitted:
+@written
+def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
     """Add products one by one, clamp after each, and count the adds that were clamped.
 
     The second weight of each pair is 0: a pair is one product. Sums are int32 for a word of 8 to 32
@@ -98,58 +98,50 @@ def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Emitted:
     Args:
         rows: how many, a literal.
         arrays: ``(x, starts, weights, offsets, acc)``, as ``dot`` has them.
-        at: ``(row, first, last)``, as ``dot`` has it; sums begin and end in ``acc``, inside the
-            word.
+        at: ``(row, first, last)``, as ``dot`` has it; sums begin and end in ``acc``, in the word.
         word: ``(low, high)``, the limits of two's complement.
 
     Returns:
         How many adds were clamped, in all rows and lanes.
     """
-    bits = arrays.types[-1].dtype.bitwidth
-    many = rows.literal_value
 
-    def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
-        _, (x, starts, *table, acc), (row, first, last), limits = _open(
-            context, b, signature, values
-        )
-        low, high = (_splat(b, limit, bits) for limit in limits)
-        points = _points(b, x, starts, row, many)
-        counter = _Counter(b)
+    def write(b: Builder, _: Number, arrays: Arrays, at: Numbers, word: Numbers) -> Number:
+        x, starts, weights, offsets, acc = arrays
+        row, first, last = at
+        low, high = (limit.sized(acc.bits).splat(LANES) for limit in word)
+        points = [x.at(starts.load(row + r)) for r in range(rows.literal_value)]
+        places = [(row + r) * LANES for r in range(len(points))]
+        counted = Variable(integer(b, 0))
 
-        def clamp(total: Lanes, product: Lanes) -> Lanes:
-            exact = total + product.widen(bits)
+        def clamp(total: Number, product: Number) -> Number:
+            exact = total + product.sized(acc.bits)
             kept = exact.max(low).min(high)
-            counter.add(kept.differs(exact))
+            counted.set(counted.get() + kept.differs(exact).count())
             return kept
 
-        def saturate(total: Lanes, product: Lanes) -> Lanes:
+        def saturate(total: Number, product: Number) -> Number:
             added = total + product
             wrapped = ((added ^ total) & (added ^ product)) < 0
-            counter.add(wrapped)
+            counted.set(counted.get() + wrapped.count())
             return wrapped.choose(total.logical_shift(31) + (2**31 - 1), added)
 
-        def run(update: Callable[[Lanes, Lanes], Lanes]) -> None:
-            places = _places(b, row, many)
-            sums = [_load(b, acc, place, bits) for place in places]
-            sums = _add_pairs(b, points, [*table, first, last], sums, update)
+        def run(update: Callable[[Number, Number], Number]) -> None:
+            sums = [acc.load(place, LANES) for place in places]
+            sums = _add_pairs(points, weights, offsets, (first, last), sums, update)
             for total, place in zip(sums, places, strict=True):
-                _store(b, total, acc, place)
+                acc.store(total, place)
 
-        if bits == 64:
+        if acc.bits == 64:
             run(clamp)
         else:
-            with b.if_else(b.icmp_signed("==", limits[0], I64(-(2**31)))) as (full, narrower):
-                with full:
-                    run(saturate)
-                with narrower:
-                    run(clamp)
-        return counter.value()
+            branch(word[0].equals(-(2**31)), lambda: run(saturate), lambda: run(clamp))
+        return counted.get()
 
-    return types.int64(rows, arrays, at, word), emit
+    return types.int64(rows, arrays, at, word), writer(write)
 
 
-@intrinsic(prefer_literal=True)
-def within(_: Any, rows: Any, arrays: Any, at: Any) -> Emitted:
+@written
+def within(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
     """Say whether all sums of a tile of rows lie between a floor and a ceiling per lane.
 
     Args:
@@ -157,73 +149,68 @@ def within(_: Any, rows: Any, arrays: Any, at: Any) -> Emitted:
         arrays: ``(acc, floor, ceiling)``, of one type.
         at: ``(row, room)``: the first row, and where 16 lanes' floors and ceilings lie.
     """
-    bits = arrays.types[0].dtype.bitwidth
 
-    def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
-        _, (acc, floor, ceiling), (row, room) = _open(context, b, signature, values)
-        sums = [_load(b, acc, place, bits) for place in _places(b, row, rows.literal_value)]
-        under = functools.reduce(Lanes.min, sums) < _load(b, floor, room, bits)
-        over = functools.reduce(Lanes.max, sums) > _load(b, ceiling, room, bits)
-        return b.icmp_unsigned("==", b.bitcast((under | over).value, I16), I16(0))
+    def write(b: Builder, _: Number, arrays: Arrays, at: Numbers) -> Number:
+        acc, floor, ceiling = arrays
+        row, room = at
+        sums = [acc.load((row + r) * LANES, LANES) for r in range(rows.literal_value)]
+        under = reduce(Number.min, sums) < floor.load(room, LANES)
+        over = reduce(Number.max, sums) > ceiling.load(room, LANES)
+        return (under | over).count().equals(0)
 
-    return types.boolean(rows, arrays, at), emit
+    return types.boolean(rows, arrays, at), writer(write)
 
 
-@intrinsic
-def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Emitted:
+@written
+def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
     """Cast rows of sums to 16-bit words; count the values out of range.
 
     Args:
         rows: how many.
-        arrays: ``(acc, shifts, out)``: int32 or int64, row ``r`` has the 16 at ``16 * r``; int64, 0
-            to 30, or to 62 where sums are int64; int16.
-        at: ``(lane, pitch)``: where the 16 shifts lie; row ``r`` writes the 16 words at ``out[r *
-            pitch]``, in order, so that it may overlap the next ones.
+        arrays: ``(acc, shifts, out)``: int32 or int64, row ``r`` has the 16 at ``16 * r``; int64,
+            from 0 to 30, or to 62 where sums are int64; int16.
+        at: ``(lane, pitch)``: where the 16 shifts lie; row ``r`` writes the 16 words at
+            ``out[r * pitch]``, in order, so that it may overlap the next ones.
         to: ``(rounding, overflow, low, high, least)``: the codes, the range, and what a word is
             raised to once the range is judged.
 
     Returns:
         How many rounded values were out of range.
     """
-    bits = arrays.types[0].dtype.bitwidth
 
-    def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
-        count, (acc, shifts, out), (lane, pitch), (rounding, overflow, *limits) = _open(
-            context, b, signature, values
-        )
-        low, high, least = (_splat(b, limit, bits) for limit in limits)
-        shift = _load(b, shifts, lane, 64).narrow(bits)
-        rule = _rounding_rule(b, rounding, shift)
-        counter = _Counter(b)
+    def write(b: Builder, rows: Number, arrays: Arrays, at: Numbers, to: Numbers) -> Number:
+        acc, shifts, out = arrays
+        lane, pitch = at
+        low, high, least = (limit.sized(acc.bits).splat(LANES) for limit in to[2:])
+        shift = shifts.load(lane, LANES).sized(acc.bits)
+        rule = _rounding_rule(to[0], shift)
+        counted = Variable(integer(b, 0))
 
-        def run(keep: Callable[[Lanes, Lanes, Lanes], Lanes]) -> None:
-            with cgutils.for_range(b, count, intp=I64) as loop:
-                total = _load(b, acc, b.mul(loop.index, I64(LANES)), bits)
-                rounded = _round(total, shift, rule)
+        def run(keep: Callable[[Number, Number, Number], Number]) -> None:
+            with loop(integer(b, 0), rows) as row:
+                rounded = _round(acc.load(row * LANES, LANES), shift, rule)
                 clamped = rounded.max(low).min(high)
                 over = clamped.differs(rounded)
-                counter.add(over)
-                word = keep(over, rounded, clamped).max(least).narrow(16)
-                _store(b, word, out, b.mul(loop.index, pitch))
+                counted.set(counted.get() + over.count())
+                word = keep(over, rounded, clamped).max(least)
+                out.store(word.sized(16), row * pitch)
 
-        def otherwise(over: Lanes, rounded: Lanes, clamped: Lanes) -> Lanes:
+        def wrap_or_zero(over: Number, rounded: Number, clamped: Number) -> Number:
             return over.choose(((rounded - low) & span) + base, rounded)
 
-        clamps = b.icmp_signed("<=", overflow, I64(arithmetic.SATURATE_SYMMETRIC))
-        wraps = b.icmp_signed("==", overflow, I64(arithmetic.WRAP))
-        span, base = (_either(wraps, value, low - low) for value in (high - low, low))
-        with b.if_else(clamps) as (then, other):
-            with then:
-                run(lambda over, rounded, clamped: clamped)
-            with other:
-                run(otherwise)
-        return counter.value()
+        wraps = to[1].equals(arithmetic.WRAP)
+        span, base = (wraps.choose(value, low.constant(0)) for value in (high - low, low))
+        clamps = to[1] < arithmetic.SATURATE_SYMMETRIC + 1
+        branch(
+            clamps, lambda: run(lambda over, rounded, clamped: clamped), lambda: run(wrap_or_zero)
+        )
+        return counted.get()
 
-    return types.int64(rows, arrays, at, to), emit
+    return types.int64(rows, arrays, at, to), writer(write)
 
 
-@intrinsic
-def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Emitted:
+@written
+def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
     """Keep the largest words of each window, lane by lane.
 
     Args:
@@ -234,161 +221,59 @@ def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Emitted:
             ``out[p * pitch]``, in order.
     """
 
-    def emit(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> Value:
-        count, (made, windows, out), (taps, pitch) = _open(context, b, signature, values)
-        with cgutils.for_range(b, count, intp=I64) as pixel:
-            window = b.gep(windows, [b.mul(pixel.index, taps)])
-            best = cgutils.alloca_once_value(b, _load(b, made, b.load(window), 16).value)
-            with cgutils.for_range_slice(b, I64(1), taps, I64(1), I64) as (tap, _):
-                words = _load(b, made, b.load(b.gep(window, [tap])), 16)
-                b.store(Lanes(b, b.load(best)).max(words).value, best)
-            _store(b, Lanes(b, b.load(best)), out, b.mul(pixel.index, pitch))
-        return context.get_dummy_value()
+    def write(b: Builder, pixels: Number, arrays: Arrays, at: Numbers) -> None:
+        made, windows, out = arrays
+        taps, pitch = at
+        with loop(integer(b, 0), pixels) as pixel:
+            best = Variable(made.load(windows.load(pixel * taps), LANES))
+            with loop(integer(b, 1), taps) as tap:
+                best.set(best.get().max(made.load(windows.load(pixel * taps + tap), LANES)))
+            out.store(best.get(), pixel * pitch)
 
-    return types.void(pixels, arrays, at), emit
-
-
-class Lanes:
-    """A vector of integers, or of flags; its operators write code, and wrap where the bits end."""
-
-    def __init__(self, b: Any, value: Value) -> None:
-        self.b, self.value = b, value
-
-    def _write(self, name: str, other: "Lanes | int", *comparison: str) -> "Lanes":
-        if isinstance(other, int):
-            other = _all(self.b, other, self.value.type.element.width)
-        return Lanes(self.b, getattr(self.b, name)(*comparison, self.value, other.value))
-
-    def _call(self, name: str, other: "Lanes") -> "Lanes":
-        kind = self.value.type
-        suffix = f"v{kind.count}i{kind.element.width}"
-        return Lanes(self.b, _call(self.b, f"{name}.{suffix}", kind, self.value, other.value))
-
-    def __add__(self, other: "Lanes | int") -> "Lanes":
-        return self._write("add", other)
-
-    def __sub__(self, other: "Lanes | int") -> "Lanes":
-        return self._write("sub", other)
-
-    def __mul__(self, other: "Lanes") -> "Lanes":
-        return self._write("mul", other)
-
-    def __and__(self, other: "Lanes") -> "Lanes":
-        return self._write("and_", other)
-
-    def __or__(self, other: "Lanes") -> "Lanes":
-        return self._write("or_", other)
-
-    def __xor__(self, other: "Lanes") -> "Lanes":
-        return self._write("xor", other)
-
-    def __lshift__(self, other: "Lanes") -> "Lanes":
-        return self._write("shl", other)
-
-    def __rshift__(self, other: "Lanes | int") -> "Lanes":
-        return self._write("ashr", other)
-
-    def __lt__(self, other: "Lanes | int") -> "Lanes":
-        return self._write("icmp_signed", other, "<")
-
-    def __gt__(self, other: "Lanes") -> "Lanes":
-        return self._write("icmp_signed", other, ">")
-
-    def logical_shift(self, places: int) -> "Lanes":
-        """Shift right and fill with zeros."""
-        return self._write("lshr", places)
-
-    def differs(self, other: "Lanes") -> "Lanes":
-        """Flag the lanes that are not equal."""
-        return self._write("icmp_signed", other, "!=")
-
-    def choose(self, one: "Lanes", other: "Lanes") -> "Lanes":
-        """Take ``one`` where the flag stands."""
-        return Lanes(self.b, self.b.select(self.value, one.value, other.value))
-
-    def min(self, other: "Lanes") -> "Lanes":
-        """Take the smaller of each lane."""
-        return self._call("llvm.smin", other)
-
-    def max(self, other: "Lanes") -> "Lanes":
-        """Take the larger of each lane."""
-        return self._call("llvm.smax", other)
-
-    def widen(self, bits: int) -> "Lanes":
-        """Extend the signs; a flag that stands becomes -1."""
-        kind = ir.VectorType(ir.IntType(bits), self.value.type.count)
-        return self if self.value.type == kind else Lanes(self.b, self.b.sext(self.value, kind))
-
-    def narrow(self, bits: int) -> "Lanes":
-        """Keep the low bits."""
-        kind = ir.VectorType(ir.IntType(bits), self.value.type.count)
-        return self if self.value.type == kind else Lanes(self.b, self.b.trunc(self.value, kind))
-
-    def shuffle(self, order: Sequence[int]) -> "Lanes":
-        """Take lanes in another order."""
-        mask = ir.Constant(ir.VectorType(I32, len(order)), list(order))
-        return Lanes(self.b, self.b.shuffle_vector(self.value, self.value, mask))
-
-
-class _Counter:
-    """Counts flags that stand."""
-
-    def __init__(self, b: Any) -> None:
-        self.b, self.cell = b, cgutils.alloca_once_value(b, I64(0))
-
-    def add(self, flags: Lanes) -> None:
-        """Count the lanes whose flag stands."""
-        bits = self.b.bitcast(flags.value, I16)
-        ones = self.b.zext(_call(self.b, "llvm.ctpop.i16", I16, bits), I64)
-        self.b.store(self.b.add(self.b.load(self.cell), ones), self.cell)
-
-    def value(self) -> Value:
-        """Return how many there were, int64."""
-        return self.b.load(self.cell)
+    return types.void(pixels, arrays, at), writer(write)
 
 
 def _add_pairs(
-    b: Any,
-    points: Sequence[Value],
-    table: Sequence[Value],
-    sums: Sequence[Lanes],
-    update: Callable[[Lanes, Lanes], Lanes],
-) -> list[Lanes]:
-    """Loop over pairs and update each row's sum, or a lone row's sums in turn."""
-    weights, offsets, first, last = table
-    cells = [cgutils.alloca_once_value(b, total.value) for total in sums]
+    points: Sequence[Memory],
+    weights: Memory,
+    offsets: Memory,
+    span: tuple[Number, Number],
+    sums: Sequence[Number],
+    update: Callable[[Number, Number], Number],
+) -> list[Number]:
+    """Loop over a span of pairs and update each row's sum, or a lone row's sums in turn."""
+    cells = [Variable(total) for total in sums]
     stride = len(sums) // len(points)
-    with cgutils.for_range_slice(b, first, last, I64(stride), I64) as (pair, _):
+    with loop(*span, stride) as pair:
         for ahead in range(stride):
-            index = b.add(pair, I64(ahead))
-            offset = b.load(b.gep(offsets, [index]))
-            lanes = _load(b, weights, b.mul(index, I64(2 * LANES)), 16, 2 * LANES)
+            offset = offsets.load(pair + ahead)
+            lanes = weights.load((pair + ahead) * (2 * LANES), 2 * LANES)
             for point, cell in zip(points, cells[ahead::stride], strict=True):
-                words = _load(b, point, offset, 16, 2)
-                total = update(Lanes(b, b.load(cell)), _multiply_add(lanes, words))
-                b.store(total.value, cell)
-    return [Lanes(b, b.load(cell)) for cell in cells]
+                product = _multiply_add(lanes, point.load(offset, 2))
+                cell.set(update(cell.get(), product))
+    return [cell.get() for cell in cells]
 
 
-def _multiply_add(lanes: Lanes, words: Lanes) -> Lanes:
+def _multiply_add(lanes: Number, words: Number) -> Number:
     """Multiply each lane's two weights with the two words, and add both products.
 
     LLVM knows this shape, whole vectors multiplied and neighbours added, as one instruction.
     """
-    products = lanes.widen(32) * words.shuffle([0, 1] * LANES).widen(32)
+    products = lanes.sized(32) * words.shuffle([0, 1] * LANES).sized(32)
     return products.shuffle(range(0, 2 * LANES, 2)) + products.shuffle(range(1, 2 * LANES, 2))
 
 
-def _rounding_rule(b: Any, rounding: Value, shift: Lanes) -> list[Lanes]:
-    """Return what ``_round`` needs: the remainder's mask, and three constants of the rounding.
+def _rounding_rule(rounding: Number, shift: Number) -> Numbers:
+    """Return what ``_round`` needs: the remainder's mask, a threshold, and two weights.
 
-    A nearest rounding goes up from half on, or beyond half; which, may depend on an odd quotient
-    or on the sign. ``zero`` goes up where a negative value has a remainder, ``floor`` never.
+    A nearest rounding goes up from half on, or beyond half; which, may depend on an odd quotient or
+    a negative sign, which then weigh as much as 1 more. ``zero`` goes up where a negative value has
+    a remainder at all, ``floor`` never.
     """
-    one, none = _all(b, 1, shift.value.type.element.width), shift - shift
+    none, one = shift.constant(0), shift.constant(1)
     mask = (one << shift) - 1
     half = (one << shift).logical_shift(1).max(one)  # with no remainder, never reached
-    rules = {  # the threshold, and what an odd quotient and a negative sign add to the remainder
+    rules = {
         arithmetic.NEAREST_EVEN: (half, one, none),
         arithmetic.NEAREST_UP: (half - 1, none, none),
         arithmetic.NEAREST_DOWN: (half, none, none),
@@ -399,70 +284,14 @@ def _rounding_rule(b: Any, rounding: Value, shift: Lanes) -> list[Lanes]:
     }
     chosen = rules[arithmetic.FLOOR]
     for code, rule in rules.items():
-        mine = b.icmp_signed("==", rounding, I64(code))
-        chosen = tuple(_either(mine, new, old) for new, old in zip(rule, chosen, strict=True))
-    return [mask, *chosen]
+        mine = rounding.equals(code)
+        chosen = tuple(mine.choose(new, old) for new, old in zip(rule, chosen, strict=True))
+    return mask, *chosen
 
 
-def _round(total: Lanes, shift: Lanes, rule: Sequence[Lanes]) -> Lanes:
-    """Divide by ``2**shift``; the remainder and what is added stay below ``2**(shift + 1)``."""
+def _round(total: Number, shift: Number, rule: Numbers) -> Number:
+    """Divide by ``2**shift``; the remainder and its weights stay below ``2**(shift + 1)``."""
     mask, threshold, odd, negative = rule
-    quotient, sign = total >> shift, total >> total.value.type.element.width - 1
+    quotient, sign = total >> shift, total >> (total.bits - 1)
     up = (total & mask) + (quotient & odd) + (sign & negative) > threshold
-    return quotient - up.widen(total.value.type.element.width)
-
-
-def _open(context: Any, b: Any, signature: Any, values: Sequence[Value]) -> list[Any]:
-    """Unpack tuples, turn arrays into pointers to their first element, leave integers."""
-
-    def opened(kind: Any, value: Value) -> Any:
-        if isinstance(kind, types.BaseTuple):
-            parts = cgutils.unpack_tuple(b, value)
-            return [opened(k, v) for k, v in zip(kind, parts, strict=True)]
-        if isinstance(kind, types.Array):
-            return context.make_array(kind)(context, b, value).data
-        return value
-
-    return [opened(k, v) for k, v in zip(signature.args, values, strict=True)]
-
-
-def _points(b: Any, x: Value, starts: Value, row: Value, many: int) -> list[Value]:
-    """Return where each row's words start."""
-    return [b.gep(x, [b.load(b.gep(starts, [b.add(row, I64(r))]))]) for r in range(many)]
-
-
-def _load(b: Any, array: Value, index: Value, bits: int, lanes: int = LANES) -> Lanes:
-    kind = ir.VectorType(ir.IntType(bits), lanes)
-    pointer = b.bitcast(b.gep(array, [index]), kind.as_pointer())
-    return Lanes(b, b.load(pointer, align=bits // 8))
-
-
-def _store(b: Any, lanes: Lanes, array: Value, index: Value) -> None:
-    kind = lanes.value.type
-    pointer = b.bitcast(b.gep(array, [index]), kind.as_pointer())
-    b.store(lanes.value, pointer, align=kind.element.width // 8)
-
-
-def _places(b: Any, row: Value, many: int) -> list[Value]:
-    return [b.mul(b.add(row, I64(r)), I64(LANES)) for r in range(many)]
-
-
-def _all(b: Any, value: int, bits: int = 32) -> Lanes:
-    return Lanes(b, ir.Constant(ir.VectorType(ir.IntType(bits), LANES), [value] * LANES))
-
-
-def _splat(b: Any, value: Value, bits: int) -> Lanes:
-    """Repeat an int64 in all lanes of fewer or equal bits."""
-    nothing = ir.Constant(ir.VectorType(I64, LANES), ir.Undefined)
-    one = Lanes(b, b.insert_element(nothing, value, I32(0)))
-    return one.shuffle([0] * LANES).narrow(bits)
-
-
-def _either(condition: Value, one: Lanes, other: Lanes) -> Lanes:
-    return Lanes(one.b, one.b.select(condition, one.value, other.value))
-
-
-def _call(b: Any, name: str, kind: Any, *values: Value) -> Value:
-    """Call one of LLVM's own functions, whose values and result are of one type."""
-    signature = ir.FunctionType(kind, [kind] * len(values))
-    return b.call(cgutils.get_or_insert_function(b.module, signature, name), values)
+    return quotient - up.sized(total.bits)

@@ -1,0 +1,195 @@
+"""Own how code is written for LLVM: integers and vectors with Python's operators, memory, loops.
+
+This is the one file that speaks LLVM. It names no machine's instruction: LLVM splits vectors to the
+width of the machine that it compiles for, and folds what it knows into that machine's own.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+Builder: TypeAlias = Any
+"""Where instructions are appended."""
+Written: TypeAlias = tuple[Any, Callable[..., Any]]
+"""The signature of a function, and what writes its code."""
+
+_code: Any = cgutils
+_I64 = ir.IntType(64)
+
+
+def written(function: Callable[..., Written]) -> Callable[..., Any]:
+    """Make a function that compiled loops can call; integers given as literals are known to it."""
+    made: Callable[..., Any] = intrinsic(prefer_literal=True)(function)
+    return made
+
+
+def writer(write: Callable[..., "Number | None"]) -> Callable[..., Any]:
+    """Let ``write`` take a builder, and arguments as numbers, memory, and tuples of them."""
+
+    def emit(context: Any, b: Builder, signature: Any, values: Sequence[Any]) -> Any:
+        def opened(kind: Any, value: Any) -> Any:
+            if isinstance(kind, types.BaseTuple):
+                return tuple(map(opened, kind, _code.unpack_tuple(b, value)))
+            if isinstance(kind, types.Array):
+                data = context.make_array(kind)(context, b, value).data
+                return Memory(b, data, kind.dtype.bitwidth)
+            return Number(b, value)
+
+        result = write(b, *map(opened, signature.args, values))
+        return context.get_dummy_value() if result is None else result.value
+
+    return emit
+
+
+def machine() -> tuple[str, str]:
+    """Return the name and the features of the processor that Numba compiles for."""
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    return name, features
+
+
+def _operator(instruction: str, *comparison: str) -> Callable[["Number", "Number | int"], "Number"]:
+    def operate(self: "Number", other: "Number | int") -> "Number":
+        right = other if isinstance(other, Number) else self.constant(other)
+        append = getattr(self.b, instruction)
+        return Number(self.b, append(*comparison, self.value, right.value))
+
+    return operate
+
+
+def _function(name: str) -> Callable[["Number", "Number"], "Number"]:
+    def call(self: "Number", other: "Number") -> "Number":
+        return self.call(name, other)
+
+    return call
+
+
+class Number:
+    """An integer of the code being written, or a vector of them; sums wrap where the bits end.
+
+    Comparisons give flags, integers of one bit.
+    """
+
+    __add__, __sub__, __mul__ = _operator("add"), _operator("sub"), _operator("mul")
+    __and__, __or__, __xor__ = _operator("and_"), _operator("or_"), _operator("xor")
+    __lshift__, __rshift__, logical_shift = _operator("shl"), _operator("ashr"), _operator("lshr")
+    __lt__, __gt__ = _operator("icmp_signed", "<"), _operator("icmp_signed", ">")
+    equals, differs = _operator("icmp_signed", "=="), _operator("icmp_signed", "!=")
+    min, max = _function("llvm.smin"), _function("llvm.smax")
+
+    def __init__(self, b: Builder, value: Any) -> None:
+        self.b, self.value, kind = b, value, value.type
+        vector = isinstance(kind, ir.VectorType)
+        self.lanes: int = kind.count if vector else 1
+        self.bits: int = kind.element.width if vector else kind.width
+
+    def constant(self, value: int) -> "Number":
+        """Return a known number of this one's width, in all lanes."""
+        kind = self.value.type
+        return Number(self.b, ir.Constant(kind, [value] * self.lanes if self.lanes > 1 else value))
+
+    def call(self, name: str, *others: "Number") -> "Number":
+        """Call one of LLVM's own functions, whose arguments and result are of one type."""
+        kind = self.value.type
+        signature = ir.FunctionType(kind, [kind] * (1 + len(others)))
+        suffix = f"i{self.bits}" if self.lanes == 1 else f"v{self.lanes}i{self.bits}"
+        function = _code.get_or_insert_function(self.b.module, signature, f"{name}.{suffix}")
+        return Number(self.b, self.b.call(function, [self.value, *(o.value for o in others)]))
+
+    def choose(self, one: "Number", other: "Number") -> "Number":
+        """Take ``one`` where this flag stands, or these."""
+        return Number(self.b, self.b.select(self.value, one.value, other.value))
+
+    def count(self) -> "Number":
+        """Count these flags that stand, in 64 bits."""
+        word = Number(self.b, self.b.bitcast(self.value, ir.IntType(self.lanes)))
+        return Number(self.b, self.b.zext(word.call("llvm.ctpop").value, _I64))
+
+    def sized(self, bits: int) -> "Number":
+        """Extend the sign, or keep the low bits; a flag that stands becomes -1."""
+        kind = ir.IntType(bits)
+        if self.lanes > 1:
+            kind = ir.VectorType(kind, self.lanes)
+        if bits == self.bits:
+            return self
+        resize = self.b.sext if bits > self.bits else self.b.trunc
+        return Number(self.b, resize(self.value, kind))
+
+    def shuffle(self, order: Sequence[int]) -> "Number":
+        """Take lanes in another order."""
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
+        return Number(self.b, self.b.shuffle_vector(self.value, self.value, mask))
+
+    def splat(self, lanes: int) -> "Number":
+        """Repeat one number in all lanes."""
+        nothing = ir.Constant(ir.VectorType(self.value.type, lanes), ir.Undefined)
+        one = self.b.insert_element(nothing, self.value, ir.Constant(ir.IntType(32), 0))
+        return Number(self.b, one).shuffle([0] * lanes)
+
+
+class Memory(NamedTuple):
+    """An array's words from some place on."""
+
+    b: Builder
+    pointer: Any
+    bits: int
+
+    def at(self, index: Number) -> "Memory":
+        """Begin at another place."""
+        return Memory(self.b, self.b.gep(self.pointer, [index.value]), self.bits)
+
+    def load(self, index: Number, lanes: int = 1) -> Number:
+        """Read a number, or neighbours."""
+        return Number(self.b, self.b.load(self._place(index, lanes), align=self.bits // 8))
+
+    def store(self, number: Number, index: Number) -> None:
+        """Write a number, or neighbours."""
+        self.b.store(number.value, self._place(index, number.lanes), align=self.bits // 8)
+
+    def _place(self, index: Number, lanes: int) -> Any:
+        kind = ir.IntType(self.bits)
+        pointer = self.at(index).pointer
+        vector = ir.VectorType(kind, lanes) if lanes > 1 else kind
+        return self.b.bitcast(pointer, vector.as_pointer())
+
+
+class Variable:
+    """A number that a loop changes; LLVM keeps it in a register."""
+
+    def __init__(self, first: Number) -> None:
+        self.b, self.cell = first.b, _code.alloca_once_value(first.b, first.value)
+
+    def get(self) -> Number:
+        """Return what it holds."""
+        return Number(self.b, self.b.load(self.cell))
+
+    def set(self, number: Number) -> None:
+        """Let it hold another number."""
+        self.b.store(number.value, self.cell)
+
+
+def integer(b: Builder, value: int, bits: int = 64) -> Number:
+    """Return a known integer."""
+    return Number(b, ir.Constant(ir.IntType(bits), value))
+
+
+@contextmanager
+def loop(first: Number, last: Number, stride: int = 1) -> Iterator[Number]:
+    """Write a loop over ``range(first, last, stride)``."""
+    step = integer(first.b, stride)
+    with _code.for_range_slice(first.b, first.value, last.value, step.value, _I64) as (index, _):
+        yield Number(first.b, index)
+
+
+def branch(flag: Number, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
+    """Write two ways to go on."""
+    with flag.b.if_else(flag.value) as (one, other):
+        with one:
+            then()
+        with other:
+            otherwise()
