@@ -129,7 +129,7 @@ class Engine:
         flat = np.ascontiguousarray(x).reshape(len(x), -1)
         place = space[tensor.base :]
         if x.dtype == np.uint8:
-            return entry.pixels(flat, *self._pixels, order, tensor.words, place)
+            return int(entry.pixels(flat, *self._pixels, order, tensor.words, place))
         fmt = self.fixed.input_format
         if x.dtype.itemsize not in (4, 8):
             flat = flat.astype(np.float64)
@@ -140,7 +140,7 @@ class Engine:
             index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
             index[0] += start
             raise DataError(f"{INPUT}{index} must be a number, not NaN")
-        return saturations
+        return int(saturations)
 
 
 def infer(
