@@ -13,7 +13,7 @@ from fxpnn.layers import Clip, Layer, Shape
 INPUT = "input"
 """The name by which nodes refer to the network's input."""
 
-MAX_VALUES = 1 << 31
+MAX_VALUES = 1 << 27
 """The most values that one tensor of one image may hold."""
 
 
@@ -117,7 +117,7 @@ def infer_shapes(input_shape: Shape, nodes: tuple[Node, ...]) -> dict[str, Shape
         ModelError: the graph is not one, or a layer cannot take its inputs; it names the layer.
     """
     if not _countable(input_shape):
-        raise ModelError(f"the input must hold 1 to 2**31 values on its axes, not {input_shape}")
+        raise ModelError(f"the input must hold 1 to 2**27 values on its axes, not {input_shape}")
     if not nodes:
         raise ModelError("a network must have one or more layers, not none")
     shapes = {INPUT: input_shape}
@@ -137,7 +137,7 @@ def infer_shapes(input_shape: Shape, nodes: tuple[Node, ...]) -> dict[str, Shape
         except ModelError as error:
             raise ModelError(f"{where}: {error}") from None
         if not _countable(shape):
-            raise ModelError(f"{where}: output must hold 1 to 2**31 values, not {shape}")
+            raise ModelError(f"{where}: output must hold 1 to 2**27 values, not {shape}")
         shapes[node.name] = shape
     return shapes
 

@@ -343,7 +343,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"nodes": ()}, "a network must have one or more layers, not none"),
     ({"nodes": (RELU, RELU)}, "layer relu (Relu): names must be unique and not empty"),
     ({"outputs": ("rely",)}, "outputs must be names of layers, not 'rely'"),
-    ({"input_shape": ()}, "the input must hold 1 to 2**31 values on its axes, not ()"),
+    ({"input_shape": ()}, "the input must hold 1 to 2**27 values on its axes, not ()"),
     ({"scaling": Scaling(1.0, (0.0,) * 3)}, "mean must hold 1 or 2 values, not 3"),
     ({"input_format": Q9_9}, f"input: {REMEDY}"),
     (

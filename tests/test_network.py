@@ -121,7 +121,7 @@ WRONG_GRAPHS: list[tuple[Sequence[Node], str]] = [
     ),
     (
         [Node("wide", Pad(((0, 2**16), (0, 2**16), (0, 0))), (INPUT,))],
-        "layer wide (Pad): output must hold 1 to 2**31 values, not (65538, 65537, 1)",
+        "layer wide (Pad): output must hold 1 to 2**27 values, not (65538, 65537, 1)",
     ),
 ]
 
@@ -135,7 +135,7 @@ def test_what_is_no_graph_is_refused(nodes: Sequence[Node], message: str) -> Non
 
 def test_no_tensor_is_without_axes() -> None:
     """A single value may be relabelled as a vector of one, not as nothing."""
-    message = "layer scalar (Reshape): output must hold 1 to 2**31 values, not ()"
+    message = "layer scalar (Reshape): output must hold 1 to 2**27 values, not ()"
     with pytest.raises(ModelError, match=rf"^{re.escape(message)}$"):
         chain("scalar", (1,), {"scalar": Reshape(())})
 
@@ -143,7 +143,7 @@ def test_no_tensor_is_without_axes() -> None:
 @pytest.mark.parametrize("shape", [(), (0,), (3, -1), (2**16, 2**15, 2), (10**30,)])
 def test_the_input_must_be_countable(shape: tuple[int, ...]) -> None:
     """No axis, an empty axis or more values than a tensor may hold."""
-    message = f"the input must hold 1 to 2**31 values on its axes, not {shape}"
+    message = f"the input must hold 1 to 2**27 values on its axes, not {shape}"
     with pytest.raises(ModelError, match=rf"^{re.escape(message)}$"):
         chain("wrong", shape, {"relu": Relu()})
 
