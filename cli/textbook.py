@@ -47,13 +47,13 @@ def or_textbook(command: Function) -> Function:
         **others: Any,
     ) -> None:
         _check_company(textbook)
-        if interval is not None and function is None:
-            raise click.UsageError("--interval must stand with --function")
-        if textbook:
-            curve = None if function is None else _curve(function, interval)
-            _teach(lessons or LESSONS, curve, plots, others["as_json"], others["quiet"])
-        else:
+        if not textbook:
             command(**others)
+            return
+        curve = _curve(function, interval)
+        if curve is not None and "approximation" not in (lessons or LESSONS):
+            raise click.UsageError("--function must stand with the lesson approximation")
+        _teach(lessons or LESSONS, curve, plots, others["as_json"], others["quiet"])
 
     for option in reversed(_OPTIONS):
         chosen = option(chosen)
@@ -70,8 +70,12 @@ def _check_company(textbook: bool) -> None:
             raise click.UsageError(f"{spelled} must stand with --textbook")
 
 
-def _curve(text: str, interval: tuple[float, float] | None) -> "Curve":
-    from fxpnn.textbook import formula
+def _curve(text: str | None, interval: tuple[float, float] | None) -> "Curve | None":
+    if text is None:
+        if interval is not None:
+            raise click.UsageError("--interval must stand with --function")
+        return None
+    from fxpnn.textbook import formula  # imports the engine with its package
 
     if text.endswith(".csv"):
         if interval is not None:

@@ -1,6 +1,7 @@
 """Activations, convolution, pooling and softmax of the textbook, against sums done by hand."""
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 
@@ -12,7 +13,7 @@ from fxpnn.network import Network
 from fxpnn.textbook import activations, hand, stress
 from fxpnn.textbook.lesson import both, formats
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[[float], float]] = {
     "linear": lambda x: x,
     "step": lambda x: float(x >= 0),
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)),

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import fxpnn.models
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,7 +12,7 @@ from fxpnn.onnx import load, to_model
 from fxpnn.reference import forward
 from fxpnn.textbook import LESSONS, MODELS, save_models
 
-FOLDER = Path(str(fxpnn.models.__path__[0])) / "textbook"
+FOLDER = Path(__file__).parent.parent / "models" / "textbook"
 
 
 @pytest.mark.parametrize("name", MODELS)

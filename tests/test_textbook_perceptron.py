@@ -29,7 +29,7 @@ ZERO = (Fraction(0),) * 3
 def test_one_update() -> None:
     """One update of w = (1, -1, -1) by x = (1, 0, 0), y = 0, rate 0.01 gives (0.99, -1, -1)."""
     moved = update((Fraction(1), Fraction(-1), Fraction(-1)), (0, 0), 0, Fraction(1, 100))
-    assert moved == (Fraction(99, 100), -1, -1)
+    assert moved == (Fraction(99, 100), Fraction(-1), Fraction(-1))
 
 
 def test_right_answers_move_nothing() -> None:

@@ -1,14 +1,15 @@
 """Own universal approximation: K shifted ReLUs that join the points of any function by lines."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import pi
 from types import MappingProxyType
 
 import numpy as np
 
 from fxpnn.calibrate import fitting
+from fxpnn.errors import DataError
 from fxpnn.layers import Array, Dense, Relu
 from fxpnn.network import Network, chain
 from fxpnn.reference import forward
@@ -21,7 +22,7 @@ SHOWN = (4, 16, 64, 256)
 SAMPLES = 2048
 """Inputs on which an error is measured: 16-bit words, evenly spread over the interval."""
 
-SINE = Curve("sin(x)", np.sin, 0.0, 2 * pi)
+SINE = Curve("sin(x)", np.sin, 0.0, 2 * math.pi)
 RUNGE = expression("1 / (1 + 25 * x**2)", -1.0, 1.0)
 PUBLISHED: Mapping[Curve, int] = MappingProxyType({SINE: 128, RUNGE: 384})
 """How many neurons help in 16 bits."""
@@ -57,10 +58,19 @@ def sine() -> Network:
 
 
 def inputs(curve: Curve) -> Array:
-    """Spread ``SAMPLES`` words of the interval's own 16-bit format evenly over it."""
-    frac = fitting(curve.low, curve.high, 16).frac
-    ends = np.ceil(np.ldexp(curve.low, frac)), np.floor(np.ldexp(curve.high, frac))
-    return np.ldexp(np.rint(np.linspace(*ends, SAMPLES)), -frac)
+    """Spread ``SAMPLES`` words of the interval's own 16-bit format evenly over it.
+
+    Raises:
+        DataError: the interval holds fewer than two.
+    """
+    fmt = fitting(curve.low, curve.high, 16)
+    first, last = math.ceil(curve.low / fmt.lsb), math.floor(curve.high / fmt.lsb)
+    if first >= last:
+        raise DataError(
+            f"an interval must hold two or more words of its format {fmt}, not go from "
+            f"{curve.low!r} to {curve.high!r}"
+        )
+    return np.ldexp(np.rint(np.linspace(first, last, SAMPLES)), -fmt.frac)
 
 
 def run(curve: Curve, neurons: int) -> tuple[Sides, Error]:
@@ -102,7 +112,7 @@ def _error_row(curve: Curve, neurons: int) -> Row:
     joined = forward(sides.network, knots[:, None], np.float64)["output"]
     expected = [check("it meets the curve in K + 1 points", curve(knots), joined, digits=9)]
     if curve is SINE:  # max |f''| h**2 / 8
-        bound = (2 * pi / neurons) ** 2 / 8
+        bound = (2 * math.pi / neurons) ** 2 / 8
         expected.append(check("error is below h**2 / 8", 1, error.floats <= bound))
     return sides.row(f"{curve.name}, K = {neurons}: error", expected, error.floats, error.fixed)
 
