@@ -122,6 +122,13 @@ FORMS = {
         weights={"m": floats(2, 1, 1), "w": floats(60, 3)},
         shape=MAPS,
     ),
+    "normalized input that is the output": form(
+        "Conv2D",
+        op("Sub", "x m", "a"),
+        op("Div", "a d", "y"),
+        weights={"m": floats(2, 1, 1), "d": floats(1)},
+        shape=MAPS,
+    ),
     "scaled activation": form(
         "Relu Conv2D",
         op("Relu", "x", "a"),

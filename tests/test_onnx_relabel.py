@@ -197,6 +197,10 @@ REFUSED = {
         model(op("Pad", "x", "y", pads=[0, 1]), opset=10),
         "Pad (node y, opset 10): pads must be 4 counts, not 2",
     ),
+    "pad of an axis too many": (
+        model(op("Pad", "x p - axes", "y"), weights={"p": [1, 1], "axes": [3]}, opset=18),
+        "Pad (node y, opset 18): axes must be inside the 2 axes, not [3]",
+    ),
     "pad of the images": (
         model(op("Pad", "x", "y", pads=[1, 0, 0, 0]), opset=10),
         "Pad (node y, opset 10): pads must not add images",

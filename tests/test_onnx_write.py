@@ -41,7 +41,7 @@ from fxpnn.layers import (
     layer_types,
 )
 from fxpnn.network import INPUT, Network, Node, Scaling, chain
-from fxpnn.onnx import from_model, load, save, to_model
+from fxpnn.onnx import from_model, load, save, to_model, write
 from fxpnn.reference import forward
 
 MAPS = (2, 7, 6)
@@ -144,6 +144,34 @@ def pools(draw: st.DrawFn) -> tuple[Shape, Layer]:
     return (2, *size), layer
 
 
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[Shape, Layer]:
+    """Draw a convolution with every option, on a map that it just fits or nearly."""
+    kernel, stride, dilation = (
+        draw(st.tuples(st.integers(1, 3), st.integers(1, 3))) for _ in range(3)
+    )
+    top, left, bottom, right = (draw(st.integers(0, 3)) for _ in range(4))
+    window = Window(kernel, stride, (top, left, bottom, right), dilation)
+    groups, inner, outer = (draw(st.integers(1, 3)) for _ in range(3))
+    size = [
+        draw(st.integers(max(span - padding, 1), span + 5))
+        for span, padding in zip(window.span, (top + bottom, left + right), strict=True)
+    ]
+    weight = floats(groups * outer, inner, *kernel)
+    return (groups * inner, *size), Conv2D(weight, floats(groups * outer), window, groups)
+
+
+@given(case=convolutions())
+def test_convolutions_agree_with_onnx_runtime(case: tuple[Shape, Layer]) -> None:
+    """A convolution is ONNX Runtime's, whatever its stride, padding, dilation and groups."""
+    shape, layer = case
+    network = chain("conv", shape, {"it": layer})
+    x = floats(2, *shape)
+    np.testing.assert_allclose(
+        forward(network, x)["it"], runtime(to_model(network), x)[0], rtol=1e-5, atol=1e-5
+    )
+
+
 @given(case=pools())
 def test_pools_agree_with_onnx_runtime(case: tuple[Shape, Layer]) -> None:
     """A pool has the positions and values of ONNX Runtime's, whatever its stride and padding."""
@@ -235,12 +263,32 @@ def test_float64_parameters_are_rounded_to_float32() -> None:
     assert layer.weight == np.float32(1 / 3)
 
 
-def test_parameters_beyond_float32_are_refused() -> None:
-    """A weight that float32 cannot hold names its layer."""
-    network = chain("big", (1,), {"d": Dense(np.array([[1e39]]), np.zeros(1))})
-    message = "layer d (Dense): weight must fit float32"
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Dense(np.array([[1e39]]), np.zeros(1)), "layer it (Dense): weight must fit float32"),
+        (LeakyRelu(-1e39), "layer it (LeakyRelu): alpha must fit float32"),
+        (Clip(-1e39, 0.0), "layer it (Clip): low must fit float32"),
+    ],
+)
+def test_parameters_beyond_float32_are_refused(layer: Layer, message: str) -> None:
+    """What float32 cannot hold names its layer."""
     with pytest.raises(ModelError, match=rf"^{re.escape(message)}$"):
+        to_model(chain("big", (1,), {"it": layer}))
+
+
+def test_a_network_beyond_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More weights than one protobuf message holds are refused before it is built."""
+    monkeypatch.setattr(write, "MAX_BYTES", 100)
+    network = chain("large", (5,), {"d": Dense(floats(5, 5), floats(5))})
+    message = "weights must take at most 100 bytes in all, not 120"
+    with pytest.raises(ModelError, match=rf"^{message}$"):
         to_model(network)
+
+
+def test_a_network_without_a_name_is_valid() -> None:
+    """ONNX wants a name of every graph."""
+    onnx.checker.check_model(to_model(chain("", (1,), {"r": Relu()})))
 
 
 def test_a_folder_that_is_missing_is_one_line(tmp_path: Path) -> None:

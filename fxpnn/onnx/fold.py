@@ -39,10 +39,13 @@ def size(op: Op, inputs: Inputs) -> int:
         return grown * (arrays[0].size if op.kind == "Expand" else 1)
     if op.kind == "Gather":
         return math.prod(array.size for array in arrays)
-    ranks = max(array.ndim for array in arrays)
-    shapes = [(1,) * (ranks - array.ndim) + array.shape for array in arrays]
-    broadcast = math.prod(map(max, *shapes)) if len(shapes) > 1 else arrays[0].size
-    return max(broadcast, sum(array.size for array in arrays))
+    if op.kind == "Reshape" and arrays[0].flags.c_contiguous:
+        return 0
+    if op.kind not in _BROADCASTS:
+        return sum(array.size for array in arrays)
+    rank = max(array.ndim for array in arrays)
+    shapes = [(1,) * (rank - array.ndim) + array.shape for array in arrays]
+    return math.prod(max(axis) for axis in zip(*shapes, strict=True))
 
 
 def sizes(array: Array) -> list[int]:
@@ -169,4 +172,5 @@ FOLDERS: Mapping[str, Folder] = {
     "Exp": _unary(np.exp),
     "Floor": _unary(np.floor),
 }
+_BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow")
 _VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

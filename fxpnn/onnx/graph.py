@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import compress
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -106,11 +105,17 @@ def normalise(model: onnx.ModelProto) -> Graph:
     if len(inputs) != 1:
         names = ", ".join(info.name for info in inputs) or "none"
         raise ModelError(f"must have one input, not {len(inputs)}: {names}")
-    floats = [info for info in graph.output if _is_float(info)]
-    outputs = tuple(info.name for info in floats or graph.output)
-    ops, constant_ops = _ops(model)
-    constants |= {op.outputs[0]: _value(op) for op in constant_ops}
-    return Graph(one_line(graph.name, NAME), inputs[0], outputs, ops, constants).live()
+    outputs = [info for info in graph.output if _is_float(info)] or graph.output
+    whole = Graph(
+        one_line(graph.name, NAME),
+        inputs[0],
+        tuple(info.name for info in outputs),
+        _ops(model),
+        constants,
+    ).live()
+    held = {op.outputs[0]: _value(op) for op in whole.ops if op.kind == "Constant"}
+    ops = tuple(op for op in whole.ops if op.kind != "Constant")
+    return replace(whole, ops=ops, constants={**constants, **held})
 
 
 def _is_float(info: onnx.ValueInfoProto) -> bool:
@@ -118,14 +123,10 @@ def _is_float(info: onnx.ValueInfoProto) -> bool:
     return not info.type.HasField("tensor_type") or info.type.tensor_type.elem_type in FLOATS
 
 
-def _ops(model: onnx.ModelProto) -> tuple[tuple[Op, ...], tuple[Op, ...]]:
-    """Return the operators, those that hold constants apart from the others."""
+def _ops(model: onnx.ModelProto) -> tuple[Op, ...]:
     opsets = {_domain(o.domain): o.version for o in model.opset_import}
     names = Names()
-    ops = [_op(node, opsets, names) for node in model.graph.node]
-    holds = [op.kind == "Constant" for op in ops]
-    others = [not h for h in holds]
-    return tuple(compress(ops, others)), tuple(compress(ops, holds))
+    return tuple(_op(node, opsets, names) for node in model.graph.node)
 
 
 def _value(op: Op) -> Array:

@@ -55,8 +55,8 @@ def from_model(
     with np.errstate(all="ignore"):  # Network names what is not finite
         for op in graph.ops:
             trace.run(op, HANDLERS)
-    _raise_refusals(trace)
-    outputs = _outputs(graph, trace)
+        _raise_refusals(trace)
+        outputs = _outputs(graph, trace)
     return Network(graph.name, value.shape, _live(trace, outputs), outputs, _scaling(model))
 
 
@@ -102,12 +102,11 @@ def _outputs(graph: Graph, trace: Trace) -> tuple[str, ...]:
     """Return the nodes that make the graph's outputs."""
     sources = []
     for name in graph.outputs:
-        tensor = trace.tensors.get(name)
-        if isinstance(tensor, Value):
-            trace.settle(tensor)
-        if not isinstance(tensor, Value) or tensor.turned or tensor.source == INPUT:
+        tensor = trace.tensors[name]
+        value = trace.settle(tensor) if isinstance(tensor, Value) else None
+        if value is None or value.turned or value.source == INPUT:
             raise ModelError(f"output {name} must be computed from the input by a layer")
-        sources.append(tensor.source)
+        sources.append(value.source)
     return tuple(sources)
 
 

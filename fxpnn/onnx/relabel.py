@@ -120,6 +120,8 @@ def _pad(trace: Trace, op: Op) -> Value:
     if len(pads) != 2 * len(axes):
         raise ModelError(f"pads must be {2 * len(axes)} counts, not {len(pads)}")
     pairs = dict.fromkeys(range(rank), (0, 0))
+    if not all(-rank <= axis < rank for axis in axes):
+        raise ModelError(f"axes must be inside the {rank} axes, not {axes}")
     for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         pairs[axis % rank] = (before, after)
     if pairs.pop(0) != (0, 0):

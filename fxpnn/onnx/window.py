@@ -31,7 +31,7 @@ def _padding(op: Op, bare: Window, shape: Shape) -> tuple[int, int, int, int]:
     """Return (top, left, bottom, right), ONNX's own order.
 
     SAME pads so that the output is the input over the stride, rounded up; an odd count goes to the
-    end (UPPER) or the start (LOWER). Where that would take more than two pixels away, ONNX Runtime
+    end (UPPER) or the start (LOWER). Where that would take more than one pixel away, ONNX Runtime
     and ONNX's own reference differ.
     """
     mode = op.get("auto_pad", "NOTSET")
@@ -45,7 +45,7 @@ def _padding(op: Op, bare: Window, shape: Shape) -> tuple[int, int, int, int]:
         (-(-size // stride) - 1) * stride + span - size
         for size, stride, span in zip(shape[1:], bare.stride, bare.span, strict=True)
     ]
-    if min(totals) < -2:
+    if min(totals) < -1:
         raise ModelError(f"auto_pad must pad where a stride skips pixels, not {mode}")
     small = [max(total, 0) // 2 for total in totals]
     large = [max(total + 1, 0) // 2 for total in totals]
@@ -85,14 +85,12 @@ def _global_max_pool(trace: Trace, op: Op) -> Value:
 def _reduce_mean(trace: Trace, op: Op) -> Value:
     """Average whole maps, another way to say GlobalAveragePool."""
     x, axes = trace.value(op), trace.integers(op, 1, "axes")
-    if len(x.shape) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
+    if len(x.shape) != 3 or sorted(axes) not in ([2, 3], [-2, -1], [-1, 2], [-2, 3]):
         raise ModelError(f"axes must be those of maps, 2 and 3, not {axes}")
     y = trace.emit(op, AvgPool2D(Window(_pair(x.shape[1:]))), x)
-    return (
-        y
-        if op.flag("keepdims", default=True)
-        else trace.emit(op, Reshape(x.shape[:1]), y, part=".flat")
-    )
+    if op.flag("keepdims", default=True):
+        return y
+    return trace.emit(op, Reshape(x.shape[:1]), y, part=".flat")
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -12,6 +12,7 @@ from fxpnn.layers import Array, Shape
 from fxpnn.network import INPUT, Network, Node, Scaling
 from fxpnn.onnx.graph import Names
 from fxpnn.onnx.operators import Operator, operators
+from fxpnn.onnx.proto import MAX_BYTES
 
 OPSET, IR_VERSION = 19, 9
 """The first opset that can say every layer (dilated average pools came last), and its IR."""
@@ -33,14 +34,17 @@ def to_model(network: Network) -> onnx.ModelProto:
     """Return the network as an ONNX model with a symbolic batch ``N``.
 
     Raises:
-        ModelError: a parameter is beyond float32's range.
+        ModelError: a parameter is beyond float32's range, or all are beyond what a file can hold.
     """
+    if 4 * network.parameters > MAX_BYTES:
+        size = 4 * network.parameters
+        raise ModelError(f"weights must take at most {MAX_BYTES} bytes in all, not {size}")
     writer = _Writer(network)
     for node in network.nodes:
         writer.write(node, operators(node.layer, network.shapes[node.inputs[0]]))
     graph = make_graph(
         writer.nodes,
-        network.name,
+        network.name or "network",
         [_tensor_info(INPUT, network.input_shape)],
         [_tensor_info(name, network.shapes[name]) for name in network.outputs],
         writer.weights,
@@ -63,6 +67,11 @@ def _metadata(scaling: Scaling) -> dict[str, str]:
     }
 
 
+def _check_float32(node: Node, name: str, array: Array) -> None:
+    if array.dtype.kind == "f" and np.abs(array).max() > np.finfo(np.float32).max:
+        raise ModelError(f"layer {node.name} ({node.op}): {name} must fit float32")
+
+
 class _Writer:
     """The ONNX nodes and weights so far; a layer's output tensor has the name of its node."""
 
@@ -82,10 +91,11 @@ class _Writer:
             output = node.name if last else self._names.unique(f"{node.name}.out")
             reads = [*node.inputs, *inputs] if operator.gates else inputs
             constants = [self._constant(node, *item) for item in operator.constants.items()]
+            for key, value in operator.attributes.items():
+                _check_float32(node, key, np.asarray(value))
+            reads = [*reads, *constants]
             self.nodes.append(
-                make_node(
-                    operator.kind, [*reads, *constants], [output], name, **operator.attributes
-                )
+                make_node(operator.kind, reads, [output], name, **operator.attributes)
             )
             inputs = [output]
 
@@ -93,10 +103,8 @@ class _Writer:
         """Append a constant and return its name; what is left out is named by no letters."""
         if array is None:
             return ""
-        with np.errstate(over="ignore", under="ignore"):
-            stored = array.astype(np.float32) if array.dtype.kind == "f" else array
-        if not np.isfinite(stored).all():
-            raise ModelError(f"layer {node.name} ({node.op}): {name} must fit float32")
+        _check_float32(node, name, array)
+        stored = array.astype(np.float32) if array.dtype.kind == "f" else array
         name = self._names.unique(f"{node.name}.{name}")
         self.weights.append(onnx.numpy_helper.from_array(stored, name))
         return name
