@@ -91,7 +91,7 @@ class _Assembler:
         for node in self.fixed.nodes:
             if node.name not in self.tensors:
                 self._node(node)
-        code = np.zeros(len(self.code), INSTRUCTION).view(np.recarray)
+        code = np.zeros(len(self.code), INSTRUCTION)
         for row, fields in zip(code, self.code, strict=True):
             for name, value in fields.items():
                 row[name] = value

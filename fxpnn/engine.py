@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -66,11 +67,37 @@ class Engine:
         self._pixels = _pixel_table(fixed)
         self._plainly = os.environ.get(PLAIN) == "plain"
         self._programs: dict[frozenset[str], Program] = {}
+        self._spaces: list[Words] = []
+        fmt = fixed.input_format
+        self._scale = 2.0**fmt.frac, float(fmt.min), float(fmt.max)
+
+    def __call__(self, x: Array) -> Words:
+        """Return the first output's raw words for images, and nothing else: the shortest way.
+
+        One image takes microseconds; more than a block's go the way of ``run``.
+        """
+        program, images = self._main, len(x)
+        fits = 0 < images <= program.images and x.dtype.char in "Bfd"
+        if not fits or x.shape[1:] != self.fixed.input_shape:
+            return self.run(x).raw
+        try:
+            space = self._spaces.pop()  # of this engine's threads, each has one at a time
+        except IndexError:
+            space = np.empty(program.size, np.int16)
+        self._enter(program, x, space, 0)
+        execute(program, space, images)
+        raw = fetch(program, space, self.fixed.outputs[0], images)
+        self._spaces.append(space)
+        return raw
 
     @property
     def methods(self) -> Mapping[str, str]:
         """Say in words how the sums of each layer that has an accumulator are computed."""
-        return self.program().methods
+        return self._main.methods
+
+    @cached_property
+    def _main(self) -> Program:
+        return self.program()
 
     def program(self, keep: Iterable[str] = ()) -> Program:
         """Return the program that keeps the logits and the named tensors, made when first asked."""
@@ -122,20 +149,17 @@ class Engine:
 
     def _enter(self, program: Program, x: Array, space: Words, start: int) -> int:
         """Put a block's images into the workspace as raw words; return how many saturated."""
-        if x.dtype == np.int16:
+        kind = x.dtype.char
+        if kind == "h":
             enter(program, x, space)
             return 0
         tensor, order = program.tensors[INPUT], program.orders[INPUT]
-        flat = np.ascontiguousarray(x).reshape(len(x), -1)
-        place = space[tensor.base :]
-        if x.dtype == np.uint8:
+        flat, place = np.ascontiguousarray(x).reshape(len(x), -1), space[tensor.base :]
+        if kind == "B":
             return int(entry.pixels(flat, *self._pixels, order, tensor.words, place))
-        fmt = self.fixed.input_format
-        if x.dtype.itemsize not in (4, 8):
+        if kind not in "fd":
             flat = flat.astype(np.float64)
-        saturations, strange = entry.floats(
-            flat, 2.0**fmt.frac, float(fmt.min), float(fmt.max), order, tensor.words, place
-        )
+        saturations, strange = entry.floats(flat, *self._scale, order, tensor.words, place)
         if strange:
             index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
             index[0] += start

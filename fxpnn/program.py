@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -110,5 +111,7 @@ class Program:
         object.__setattr__(self, "orders", MappingProxyType(orders))
         rare = self.code["op"] >= machine.RARE
         cuts = np.flatnonzero(np.diff(rare)) + 1
-        parts = zip(np.split(rare, cuts), np.split(self.code, cuts), strict=True)
+        # Plain Python finds fields as attributes in a recarray only, which Numba is slow to take.
+        code = self.code.view(np.recarray) if numba.config.DISABLE_JIT else self.code
+        parts = zip(np.split(rare, cuts), np.split(code, cuts), strict=True)
         object.__setattr__(self, "parts", tuple((bool(r[0]), code) for r, code in parts if r.size))
