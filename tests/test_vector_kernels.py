@@ -63,7 +63,7 @@ def block(x: Ints) -> npt.NDArray[np.int16]:
     return np.append(x.ravel(), 77).astype(np.int16)
 
 
-def tables(packed: packing.Packed, starts: Ints, bias: Ints, shift: int, windows: Ints) -> Any:
+def tables(packed: packing.Packed, starts: Ints, bias: Any, shift: int, windows: Ints) -> Any:
     """Put a layer's arrays together."""
     shifts = packing.fill_lanes(np.full(len(bias), shift))
     return (*packed, starts, packing.fill_lanes(bias), shifts, windows)
@@ -223,7 +223,7 @@ class Maps:
         ]
         return np.array(seen)
 
-    def expected(self, case: Case) -> tuple[Ints, int, int]:
+    def expected(self, case: Case) -> Any:
         """Compute each group as a dense layer, then the pool; outputs pixel by pixel."""
         made = len(self.weight) // self.groups
         parts = []
@@ -275,8 +275,8 @@ def run_maps(maps: Maps, case: Case) -> Any:
         windows = packing.pool_windows(geometry, maps.positions, final, rows.share, outputs)
     total = (height + top + bottom) * pitch + 1 if any(window.padding) else 0
     made = outputs if maps.pool else outputs * rows.share
-    frame = (n, channels * height * width, made, height, width * channels, pitch)
-    frame = (*frame, top * pitch + left * channels, total)
+    length, origin = width * channels, top * pitch + left * channels
+    frame = (n, length * height, made, height, length, pitch, origin, total)
     word, modes = (case.accumulator.min, case.accumulator.max), case.modes()
     x = block(maps.x.transpose(0, 2, 3, 1))
     out = np.empty(n * final[0] * final[1] * outputs, np.int16)
@@ -388,7 +388,6 @@ def test_a_relu_comes_behind_the_count() -> None:
 def test_tiles_of_every_machine_sum_alike(height: int) -> None:
     """The tile that another machine's registers hold gives the same sums and counts here."""
 
-    @njit
     def tile(x: Any, pairs: Any, products: Any, bias: Any, acc: Any, word: Any) -> Any:
         starts = np.arange(height) * 37
         exact, clamped = acc
@@ -405,7 +404,7 @@ def test_tiles_of_every_machine_sum_alike(height: int) -> None:
     bias, word = np.arange(LANES, dtype=np.int32), Accumulator(28)
     pairs, steps = packing.pack_steps(weight.astype(np.int16), np.arange(37), 37)
     acc = np.empty(height * LANES, np.int32), np.empty(height * LANES, np.int32)
-    counts = tile(block(x), pairs[:2], steps[:2], bias, acc, (word.min, word.max))
+    counts = njit(tile)(block(x), pairs[:2], steps[:2], bias, acc, (word.min, word.max))
     exact, clamped = (sums.reshape(height, LANES).astype(np.int64) for sums in acc)
     np.testing.assert_array_equal(exact, x @ weight.T + bias)
     walks = [

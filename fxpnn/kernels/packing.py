@@ -17,6 +17,8 @@ LANES = 16
 """Outputs that the vector kernels compute at once, on every machine."""
 LIMIT = 2**31 - 1
 """The largest sum of magnitudes that is sure to fit 32 bits."""
+ROW_PAIRS = 8
+"""What a row costs beside its pairs, its cast first of all, in pairs."""
 SEGMENT = 256
 """Products, at least, between two looks at a sum that may have to be clamped."""
 
@@ -149,7 +151,12 @@ def convolution(
         for share in range(1, max(1, LANES // len(weight)) + 1)
         if positions[1] % share == 0
     ]
-    return min(choices, key=lambda rows: len(_pair(rows.offsets, _used(rows.weight))) / rows.share)
+
+    def cost(rows: Rows) -> float:
+        pairs = len(_pair(rows.offsets, _used(rows.weight)))
+        return (pairs + ROW_PAIRS) / rows.share
+
+    return min(choices, key=cost)
 
 
 def pool_windows(
