@@ -5,6 +5,7 @@ lies, and a dense layer reads its words wherever they lie. ReLU and max pooling 
 sum before them.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -69,6 +70,13 @@ def assemble(
         plainly: compute sums by the plain loops.
     """
     return _Assembler(fixed, sums, frozenset(keep) | {*fixed.outputs}, images, plainly).program()
+
+
+def _is_mean(window: Window) -> bool:
+    """Say whether every window lies inside the map and holds a power of two of values."""
+    count = math.prod(window.kernel)
+    spare = not (any(window.padding) or window.ceil_mode)
+    return spare and 2 <= count < 1 << 15 and count & (count - 1) == 0
 
 
 @dataclass
@@ -151,7 +159,7 @@ class _Assembler:
         shape = self.fixed.shapes[last.name]
         if window is not None:
             made = self.fixed.shapes[node.name]
-            fields |= self._windows(window, made, shape, rows.share)
+            fields |= self._windows(window, made, shape, rows.share, packing.LANES)
         y = self._fresh(standard_places(shape))
         self._emit(fields.pop("op"), node, x, y, **fields, least=least)
         while last is not node:
@@ -176,11 +184,15 @@ class _Assembler:
             last = readers[0]
         return last, least, window
 
-    def _windows(self, window: Window, made: Shape, pooled: Shape, share: int) -> Fields:
+    def _windows(
+        self, window: Window, made: Shape, pooled: Shape, share: int, pitch: int
+    ) -> Fields:
+        """Put where each window finds its pixels, rows of ``share`` pixels ``pitch`` apart."""
         shape = (window.kernel, window.stride, window.padding[:2], window.dilation)
         taps = packing.pool_windows(
             shape, (made[1], made[2]), (pooled[1], pooled[2]), share, made[0]
         )
+        taps = taps // packing.LANES * pitch + taps % packing.LANES
         return {
             "outputs": made[0],
             "windows": self.constants.put(INT64, taps),
@@ -228,6 +240,10 @@ class _Assembler:
     ) -> Tensor:
         x, window = self._standard(node, x), layer.window
         y = self._fresh(standard_places(shape))
+        if isinstance(layer, AvgPool2D) and not self.plainly and _is_mean(window):
+            fields = self._windows(window, x.places.shape, shape, 1, shape[0])
+            self._emit(machine.POOL, node, x, y, **fields, kind=pool.MEAN, channels=shape[0])
+            return y
         kind = {MaxPool2D: pool.MAX, AvgPool2D: pool.AVERAGE, L2Pool2D: pool.L2}[type(layer)]
         counted = isinstance(layer, AvgPool2D) and layer.count_padding
         rim = window.padding if counted else (0, 0, 0, 0)

@@ -76,7 +76,7 @@ def run(
                 flagged = flags[do.flags : do.flags + 65536]
                 counts[do.node, 1] += lookup.count(x[:-1], flagged)
         elif do.op == POOL:
-            counts[do.node, 1] += _pool(do, x, y, n)
+            counts[do.node, 1] += _pool(do, x, y, quads, n)
         elif do.op == FILL:
             y[:] = do.low
         elif do.op == MOVE:
@@ -185,7 +185,12 @@ def _stepwise(
 
 
 @inner
-def _pool(do: np.void, x: I16, y: I16, n: int) -> int:
+def _pool(do: np.void, x: I16, y: I16, quads: I64, n: int) -> int:
+    if do.kind == pool.MEAN:
+        windows = quads[do.windows : do.windows + do.pooled * do.taps]
+        taps = windows.reshape((do.pooled, do.taps))
+        pool.mean_pool(x, do.x_words, taps, do.channels, y, n)
+        return 0
     window = (
         do.kernel_h,
         do.kernel_w,

@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 
 from fxpnn.kernels.arithmetic import I16, I64, inner
+from fxpnn.kernels.packing import LANES
+from fxpnn.kernels.vector import mean
 
 Window: TypeAlias = tuple[int, int, int, int, int, int, int, int]
 """Kernel, stride, origin (the padding above and left) and dilation, vertical first each."""
@@ -18,7 +20,7 @@ Rim: TypeAlias = tuple[int, int, int, int]
 Shape: TypeAlias = tuple[int, int, int, int, int]
 """Height, width and channels of the map, height and width of what is pooled."""
 
-MAX, AVERAGE, L2 = range(3)
+MAX, AVERAGE, L2, MEAN = range(4)
 
 
 @njit(cache=True, nogil=True)
@@ -52,6 +54,38 @@ def pool(
             else:
                 saturations += _leave(kind, totals, limit, line)
     return saturations
+
+
+@inner
+def mean_pool(x: I16, words: int, windows: I64, channels: int, out: I16, images: int) -> None:
+    """Average windows that all lie inside their map and hold a power of two of values.
+
+    ``windows`` is ``(pixels, taps)``: where each finds a pixel's channels among an image's
+    ``words``. Vectors of 16 lanes may read and write beyond a pixel: columns of lanes go from last
+    to first and pixels in order, so that each word is written last by its own; the last ones, where
+    the block ends, go one by one.
+    """
+    pixels, taps = windows.shape
+    shift = 0
+    while 1 << shift < taps:
+        shift += 1
+    for image in range(images):
+        source, target = x[image * words :], out[image * pixels * channels :]
+        whole = pixels
+        while whole and (
+            windows[whole - 1, taps - 1] + channels + LANES > source.size
+            or whole * channels + LANES > target.size
+        ):
+            whole -= 1
+        for behind in range(LANES, channels + LANES, LANES):
+            lane = (channels + LANES - 1) // LANES * LANES - behind
+            mean(whole, (source[lane:], windows, target[lane:]), (taps, shift, channels))
+        for pixel in range(whole, pixels):
+            for channel in range(channels):
+                total = np.int64(0)
+                for tap in range(taps):
+                    total += source[windows[pixel, tap] + channel]
+                target[pixel * channels + channel] = divide(total, taps)
 
 
 @inner

@@ -233,6 +233,37 @@ def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
     return types.void(pixels, arrays, at), writer(write)
 
 
+@written
+def mean(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
+    """Average the words of each window, lane by lane, ties to even.
+
+    The sums of fewer than ``2**15`` words fit 32 bits. With ``s`` the shift, the result is
+    ``(sum + 2**(s-1) - 1 + odd) >> s``, where ``odd`` is the floor's last bit.
+
+    Args:
+        pixels: how many windows.
+        arrays: ``(words, windows, out)``, as ``largest`` has them.
+        at: ``(taps, shift, pitch)``: a window's taps, ``2**shift``, at least 2; pixel ``p`` writes
+            the 16 words at ``out[p * pitch]``, in order.
+    """
+
+    def write(b: Builder, pixels: Number, arrays: Arrays, at: Numbers) -> None:
+        words, windows, out = arrays
+        taps, pitch = at[0], at[2]
+        shift = at[1].sized(32).splat(LANES)
+        half = (shift.constant(1) << shift) >> 1
+        with loop(integer(b, 0), pixels) as pixel:
+            total = Variable(words.load(windows.load(pixel * taps), LANES).sized(32))
+            with loop(integer(b, 1), taps) as tap:
+                word = words.load(windows.load(pixel * taps + tap), LANES)
+                total.set(total.get() + word.sized(32))
+            odd = (total.get() >> shift) & 1
+            rounded = (total.get() + half - 1 + odd) >> shift
+            out.store(rounded.sized(16), pixel * pitch)
+
+    return types.void(pixels, arrays, at), writer(write)
+
+
 def _add_pairs(
     points: Sequence[Memory],
     weights: Memory,
