@@ -1,4 +1,4 @@
-"""Models that PyTorch and scikit-learn exported are read as they are (see vectors/onnx)."""
+"""Models that are files: those that PyTorch and scikit-learn exported, and fxpnn's own."""
 
 from pathlib import Path
 
@@ -6,11 +6,13 @@ import numpy as np
 import onnx
 import pytest
 
+from fxpnn.datasets import load_data
 from fxpnn.onnx import from_model, load, to_model
 from fxpnn.reference import forward
 from tests.onnx_models import floats, runtime
 
 FOLDER = Path(__file__).parent / "vectors" / "onnx"
+BUNDLED = sorted((Path(__file__).parents[1] / "models").glob("*.onnx"))
 RESIDUAL = "Conv2D Relu Conv2D Add Relu"
 SHRINKING = "Conv2D Relu Conv2D Conv2D Add Relu"
 MOBILE = (
@@ -73,3 +75,14 @@ def test_an_exported_model_can_be_handed_on(name: str) -> None:
     for output, y in zip(network.outputs, runtime(written, x), strict=True):
         np.testing.assert_allclose(found[output], y, rtol=1e-5, atol=1e-5)
     assert to_model(from_model(written)) == written
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_a_bundled_model_runs_in_onnx_runtime(path: Path) -> None:
+    """A trained network computes of real digits what ONNX Runtime computes, and keeps its bytes."""
+    network = load(path)
+    images = load_data("mnist").x[:200].astype(np.float32) * np.float32(network.scaling.scale)
+    found = forward(network, images.reshape(-1, *network.input_shape))
+    for output, y in zip(network.outputs, runtime(onnx.load(path), images), strict=True):
+        np.testing.assert_allclose(found[output], y, rtol=1e-5, atol=1e-5)
+    assert to_model(network).SerializeToString(deterministic=True) == path.read_bytes()

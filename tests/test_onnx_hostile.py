@@ -13,7 +13,7 @@ from onnx import helper
 
 from fxpnn.errors import ModelError
 from fxpnn.layers import Add, Conv2D, Dense, Flatten, Silu, Softmax, Window
-from fxpnn.network import INPUT, Network, Node
+from fxpnn.network import INPUT, MAX_VALUES, Network, Node
 from fxpnn.onnx import load, to_model
 from fxpnn.onnx.proto import MAX_NODES, parse
 from fxpnn.onnx.read import from_model
@@ -269,7 +269,7 @@ def sparse() -> onnx.ModelProto:
         ),
         (
             model(op("Relu", "x", "y"), shape=("N", 1 << 62, 1 << 62)),
-            f"input x must hold 1 to 2**31 values, not ({1 << 62}, {1 << 62})",
+            f"input x must hold 1 to {MAX_VALUES} values, not ({1 << 62}, {1 << 62})",
         ),
         (
             model(op("Relu", "x", "y"), kind=onnx.TensorProto.INT64),

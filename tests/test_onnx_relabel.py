@@ -6,6 +6,7 @@ import onnx
 import pytest
 from onnx import helper
 
+from fxpnn.network import MAX_VALUES
 from tests.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
 FORMS = {
@@ -231,7 +232,8 @@ REFUSED = {
     ),
     "a tensor beyond measure": (
         model(op("Pad", "x", "y", pads=[0, 1 << 40, 0, 0]), opset=10),
-        "Pad (node y, opset 10): its output must hold 1 to 2**31 values, not (1099511627780,)",
+        "Pad (node y, opset 10): "
+        f"its output must hold 1 to {MAX_VALUES} values, not (1099511627780,)",
     ),
 }
 

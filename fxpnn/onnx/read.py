@@ -79,7 +79,7 @@ def _input(graph: Graph, given: Shape | None) -> tuple[Value, int]:
     if len(shape) != len(fixed) or any(f not in (0, s) for f, s in zip(fixed, shape, strict=True)):
         raise ModelError(f"{where} must be {_open(fixed)}, not {_open(shape)}")
     if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
-        raise ModelError(f"{where} must hold 1 to 2**31 values, not {_open(shape)}")
+        raise ModelError(f"{where} must hold 1 to {MAX_VALUES} values, not {_open(shape)}")
     return Value(INPUT, shape, turned=turned), max(batch, 1)
 
 

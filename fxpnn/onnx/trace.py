@@ -137,7 +137,7 @@ class Trace:
         """Append a node with ``op``'s name (and ``part``) that reads ``values``."""
         shape = layer.shape(*(value.shape for value in values))
         if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
-            raise ModelError(f"its output must hold 1 to 2**31 values, not {shape}")
+            raise ModelError(f"its output must hold 1 to {MAX_VALUES} values, not {shape}")
         name = self._names.unique(op.name + part)
         self.nodes[name] = Node(name, layer, tuple(value.source for value in values))
         return Value(name, shape)
