@@ -326,6 +326,12 @@ def _concat(layer: layers.Concat, unit: Unit, *inputs: Ints) -> Ints:
     return np.concatenate(parts, layer.axis)
 
 
+@activate.register
+def _quantize(layer: layers.Quantize, unit: Unit, x: int) -> int:
+    """``cast(x)``."""
+    return unit.cast(x, unit.frac, unit.sources[0])
+
+
 @compute.register
 def _pad(layer: layers.Pad, unit: Unit, x: Ints) -> Ints:
     """Surround every axis with the value."""

@@ -60,9 +60,7 @@ class Dense(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weight.ndim != 2 or 0 in self.weight.shape:
-            raise ModelError(f"weight must be (out, in), not {_text(self.weight.shape)}")
-        _check_bias(self.bias, self.weight.shape[0])
+        _check_parameters(self.weight, self.bias, "(out, in)")
 
     def shape(self, *shapes: Shape) -> Shape:
         """Take ``(in,)``, give ``(out,)``."""
@@ -139,11 +137,7 @@ class Conv2D(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weight.ndim != 4 or 0 in self.weight.shape:
-            raise ModelError(
-                f"weight must be (out, in / groups, height, width), not {_text(self.weight.shape)}"
-            )
-        _check_bias(self.bias, self.weight.shape[0])
+        _check_parameters(self.weight, self.bias, "(out, in / groups, height, width)")
         if self.weight.shape[2:] != self.window.kernel:
             raise ModelError(
                 f"kernel must be as the weight's {self.weight.shape[2:]}, not {self.window.kernel}"
@@ -318,6 +312,11 @@ class Concat(Layer):
 
 
 @dataclass(frozen=True, eq=False)
+class Quantize(Layer):
+    """Change nothing but the number format: a fixed network casts here."""
+
+
+@dataclass(frozen=True, eq=False)
 class Pad(Layer):
     """Surround each axis with a constant: ``pads`` holds (before, after) per axis but the batch."""
 
@@ -372,8 +371,7 @@ def layer_types() -> dict[str, type[Layer]]:
     """Give every layer class by its name, as files spell it."""
     pending, found = list(Layer.__subclasses__()), {}
     while pending:
-        kind = pending.pop()
-        pending += kind.__subclasses__()
+        pending += (kind := pending.pop()).__subclasses__()
         if not kind.__name__.startswith("_"):
             found[kind.__name__] = kind
     return found
@@ -385,9 +383,11 @@ def _map_shape(shape: Shape) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
-def _check_bias(bias: Array, out: int) -> None:
-    if bias.shape != (out,):
-        raise ModelError(f"bias must be ({out}), not {_text(bias.shape)}")
+def _check_parameters(weight: Array, bias: Array, axes: str) -> None:
+    if weight.ndim != 1 + axes.count(",") or 0 in weight.shape:
+        raise ModelError(f"weight must be {axes}, not {_text(weight.shape)}")
+    if bias.shape != weight.shape[:1]:
+        raise ModelError(f"bias must be {_text(weight.shape[:1])}, not {_text(bias.shape)}")
 
 
 def _check_axis(axis: int, shape: Shape) -> int:

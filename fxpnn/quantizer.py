@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fxpnn import __version__
-from fxpnn.bounds import Interval, full, prove_node, sum_interval
+from fxpnn.bounds import full, prove_node, sum_interval
 from fxpnn.calibrate import HEADROOM, ROOMY_WORD, choose, fitting, observe
 from fxpnn.casting import from_float, to_float
 from fxpnn.errors import FormatError, ModelError
@@ -35,6 +35,7 @@ from fxpnn.layers import (
     LeakyRelu,
     Pad,
     PRelu,
+    Quantize,
     Silu,
     Softmax,
     Step,
@@ -216,7 +217,7 @@ class _Build:
         match layer:
             case Add():
                 return sum(lows), sum(highs)
-            case Concat():
+            case Concat() | Quantize():
                 return min(lows), max(highs)
             case Silu() | HardSwish():
                 return -0.375, max(highs[0], 0.0)  # hard swish's least value; silu's is -0.2785

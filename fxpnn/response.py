@@ -17,6 +17,7 @@ from fxpnn.layers import (
     HardSigmoid,
     HardSwish,
     LeakyRelu,
+    Quantize,
     Relu,
     Sigmoid,
     Silu,
@@ -69,7 +70,7 @@ def response(node: FixedNode, source: QFormat) -> Response | None:
 def _passes(node: FixedNode, source: QFormat) -> bool:
     """Say whether the layer's values need no cast."""
     layer = node.layer
-    return isinstance(layer, Relu | Clip | Concat) and node.output_format == source
+    return isinstance(layer, Relu | Clip | Concat | Quantize) and node.output_format == source
 
 
 def _exact(node: FixedNode, x: Raw, source: QFormat) -> tuple[Raw, int] | None:
@@ -80,7 +81,7 @@ def _exact(node: FixedNode, x: Raw, source: QFormat) -> tuple[Raw, int] | None:
             return np.maximum(x, 0), frac
         case Clip():
             return np.clip(x, int(layer.low), int(layer.high)), frac
-        case Concat():
+        case Concat() | Quantize():
             return x, frac
         case LeakyRelu():
             return x * int(layer.slope), frac + node.weight_formats[0].frac

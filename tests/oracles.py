@@ -154,11 +154,16 @@ def _add(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result
     return _cast(node, [a + b for a, b in zip(*sides, strict=True)], inputs[0].shape)
 
 
+def _quantize(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+    (source,), (x,) = sources, inputs
+    moved = _cast(node, [exact(v, source.frac) for v in x.flat], x.shape)
+    return (x, Counts()) if source == node.output_format else moved
+
+
 def _concat(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
     parts, counts = [], Counts()
     for x, source in zip(inputs, sources, strict=True):
-        moved = _cast(node, [exact(v, source.frac) for v in x.flat], x.shape)
-        part, count = (x, Counts()) if source == node.output_format else moved
+        part, count = _quantize(node, [source], [x])
         parts.append(part)
         counts += count
     assert isinstance(node.layer, layers.Concat)
@@ -258,6 +263,7 @@ ORACLES: dict[type[Layer], Oracle] = {
     layers.Step: _curve(lambda n, layer, f, x: Fraction(x >= exact(layer.threshold, f.frac))),
     layers.Add: _add,
     layers.Concat: _concat,
+    layers.Quantize: _quantize,
     layers.Pad: _relabel(lambda layer, x: np.pad(x, layer.pads, constant_values=layer.value)),
     layers.Flatten: _relabel(lambda layer, x: x.reshape(-1)),
     layers.Reshape: _relabel(lambda layer, x: x.reshape(layer.target)),

@@ -194,13 +194,23 @@ def test_formats_twenty_bits_apart_add_exactly() -> None:
     assert golden.compute(node.layer, unit, fine, coarse).tolist() == [0, 1, 0, 2]
 
 
-@pytest.mark.parametrize(("word", "y", "saturations"), [(4, -8, 0), (5, -7, 2)])
-def test_a_join_of_one_format_changes_nothing(word: int, y: int, saturations: int) -> None:
+@pytest.mark.parametrize(("layer", "times"), [(layers.Concat(), 2), (layers.Quantize(), 1)])
+@pytest.mark.parametrize(("word", "y", "saturated"), [(4, -8, 0), (5, -7, 1)])
+def test_a_cast_to_its_own_format_changes_nothing(
+    layer: Layer, times: int, word: int, y: int, saturated: int
+) -> None:
     """Under saturate-symmetric the minimum stays, uncounted; from a wider format it moves."""
-    symmetric, inputs = Overflow.SATURATE_SYMMETRIC, (INPUT, INPUT)
-    join = FixedNode("y", layers.Concat(), inputs, QFormat(4, 0), overflow=symmetric)
-    run = golden.run(FixedNetwork("join", (1,), QFormat(word, 0), (join,)), np.array([[-8]]))
-    assert (run.raw["y"].tolist(), run.counts["y"]) == ([[y, y]], Counts(0, saturations))
+    symmetric, inputs = Overflow.SATURATE_SYMMETRIC, (INPUT,) * times
+    node = FixedNode("y", layer, inputs, QFormat(4, 0), overflow=symmetric)
+    run = golden.run(FixedNetwork("cast", (1,), QFormat(word, 0), (node,)), np.array([[-8]]))
+    assert (run.raw["y"].tolist(), run.counts["y"]) == ([[y] * times], Counts(0, saturated * times))
+
+
+def test_quantize_rounds_by_its_modes() -> None:
+    """Halves go up, and what does not fit saturates: one cast to the layer's own format."""
+    fields = {"output_format": QFormat(4, 0), "rounding": Rounding.NEAREST_UP}
+    y = one(layers.Quantize(), [128, -128, 384, 1791, 2000, -3000], **fields)
+    assert y == ([1, 0, 2, 7, 7, -8], Counts(0, 2))
 
 
 def test_a_step_that_cannot_hold_one_saturates() -> None:

@@ -93,7 +93,7 @@ def test_gradient_of_activation(layer: Layer, shape: list[int], seed: int) -> No
 def test_gradient_of_layers_that_move_data(
     shape: list[int], seed: int, data: st.DataObject
 ) -> None:
-    """So it does for layers along an axis: Softmax, PRelu, Add, Concat, Pad, Reshape, Transpose."""
+    """So it does for softmax, slopes per channel, and layers that join, move or keep values."""
     generator, axes = np.random.default_rng(seed), len(shape) - 1
     axis = data.draw(st.integers(-axes, axes - 1))
     order = tuple(data.draw(st.permutations(range(axes))))
@@ -104,6 +104,7 @@ def test_gradient_of_layers_that_move_data(
     assert_gradients(layers.PRelu(generator.normal(size=shape[1])), generator, x)
     assert_gradients(layers.Add(), generator, x, y)
     assert_gradients(layers.Concat(axis=axis), generator, x, y, joined)
+    assert_gradients(layers.Quantize(), generator, x)
     assert_gradients(layers.Pad(pads, 1.0), generator, x)
     assert_gradients(layers.Reshape((1, math.prod(shape[1:]))), generator, x)
     assert_gradients(layers.Transpose(order), generator, x)

@@ -49,6 +49,7 @@ SHAPES: list[tuple[Layer, list[Shape], Shape]] = [
     (layers.Add(), [(2, 3), (2, 3)], (2, 3)),
     (layers.Concat(), [(2, 3), (5, 3), (1, 3)], (8, 3)),
     (layers.Concat(-1), [(2, 3), (2, 1)], (2, 4)),
+    (layers.Quantize(), [(2, 3)], (2, 3)),
     (layers.Pad(((0, 0), (1, 2), (3, 0))), [(1, 2, 3)], (1, 5, 6)),
     (layers.Flatten(), [(2, 3, 4)], (24,)),
     (layers.Reshape((4, 6)), [(2, 3, 4)], (4, 6)),

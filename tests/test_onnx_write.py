@@ -28,6 +28,7 @@ from fxpnn.layers import (
     MaxPool2D,
     Pad,
     PRelu,
+    Quantize,
     Relu,
     Reshape,
     Shape,
@@ -120,9 +121,16 @@ def test_every_layer_round_trips_and_runs(shape: Shape, layer: Layer) -> None:
 
 
 def test_every_layer_has_a_sample() -> None:
-    """No layer is left out of the samples; those of several inputs are in the branches below."""
-    sampled = {type(layer) for _, layer in SAMPLES.values()} | {Add, Concat}
+    """No layer is left out; those of several inputs are in the branches, a cast is below."""
+    sampled = {type(layer) for _, layer in SAMPLES.values()} | {Add, Concat, Quantize}
     assert sampled == set(layer_types().values())
+
+
+def test_a_cast_is_no_operation_in_floats() -> None:
+    """ONNX has no formats: a layer that only casts is an Identity, and vanishes when read."""
+    model = to_model(chain("cast", (2,), {"act": Relu(), "cast": Quantize(), "end": Tanh()}))
+    assert [node.op_type for node in model.graph.node] == ["Relu", "Identity", "Tanh"]
+    assert [node.op for node in from_model(model).nodes] == ["Relu", "Tanh"]
 
 
 @st.composite

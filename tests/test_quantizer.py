@@ -30,6 +30,7 @@ from fxpnn.layers import (
     MaxPool2D,
     Pad,
     PRelu,
+    Quantize,
     Relu,
     Sigmoid,
     Silu,
@@ -97,7 +98,10 @@ def every_layer() -> Network:
         Node("sum", Add(), ("again", "tanh")),
         Node("both", Concat(), ("sum", "hard")),
         Node("flat", Flatten(), ("both",)),
-        Node("dense", Dense(RNG.normal(0, 0.3, (3, 2 * int(np.prod(size)))), BIAS[:3]), ("flat",)),
+        Node("narrow", Quantize(), ("flat",)),
+        Node(
+            "dense", Dense(RNG.normal(0, 0.3, (3, 2 * int(np.prod(size)))), BIAS[:3]), ("narrow",)
+        ),
         Node("step", Step(0.125), ("dense",)),
     )
     return Network("all", (1, 10, 10), trunk.nodes + tail)

@@ -14,6 +14,7 @@ from fxpnn.layers import (
     HardSwish,
     Layer,
     LeakyRelu,
+    Quantize,
     Relu,
     Sigmoid,
     Silu,
@@ -25,7 +26,7 @@ from fxpnn.qformat import Accumulator, QFormat
 from fxpnn.response import response, words
 from tests.strategies import fixed_networks
 
-KINDS = (Relu, LeakyRelu, Clip, Step, HardSigmoid, HardSwish, Sigmoid, Tanh, Silu)
+KINDS = (Relu, LeakyRelu, Clip, Quantize, Step, HardSigmoid, HardSwish, Sigmoid, Tanh, Silu)
 
 
 @settings(max_examples=20)

@@ -26,6 +26,7 @@ from fxpnn.layers import (
     Number,
     Pad,
     PRelu,
+    Quantize,
     Relu,
     Reshape,
     Shape,
@@ -140,6 +141,11 @@ def _softmax(layer: Softmax, shape: Shape) -> tuple[Operator, ...]:
 @operators.register
 def _concat(layer: Concat, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("Concat", attributes={"axis": _axis(layer.axis)}),)
+
+
+@operators.register
+def _quantize(layer: Quantize, shape: Shape) -> tuple[Operator, ...]:
+    return (Operator("Identity"),)
 
 
 @operators.register

@@ -29,6 +29,7 @@ from fxpnn.layers import (
     MaxPool2D,
     Pad,
     PRelu,
+    Quantize,
     Relu,
     Reshape,
     Sigmoid,
@@ -229,6 +230,11 @@ def _softmax(layer: Softmax, delta: Array, output: Array, x: Array) -> tuple[Arr
 @input_deltas.register
 def _add(layer: Add, delta: Array, output: Array, x: Array, y: Array) -> tuple[Array, ...]:
     return delta, delta
+
+
+@input_deltas.register
+def _quantize(layer: Quantize, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta,)
 
 
 @input_deltas.register

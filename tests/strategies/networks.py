@@ -331,6 +331,7 @@ MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
         layers.Softmax: _softmax,
         layers.Add: _add,
         layers.Concat: _concat,
+        layers.Quantize: lambda *_: Built(layers.Quantize()),
         layers.Pad: _pad,
         layers.Reshape: _reshape,
         layers.Transpose: _transpose,
