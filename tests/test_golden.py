@@ -208,7 +208,7 @@ def test_a_cast_to_its_own_format_changes_nothing(
 
 def test_quantize_rounds_by_its_modes() -> None:
     """Halves go up, and what does not fit saturates: one cast to the layer's own format."""
-    fields = {"output_format": QFormat(4, 0), "rounding": Rounding.NEAREST_UP}
+    fields: dict[str, Any] = {"output_format": QFormat(4, 0), "rounding": Rounding.NEAREST_UP}
     y = one(layers.Quantize(), [128, -128, 384, 1791, 2000, -3000], **fields)
     assert y == ([1, 0, 2, 7, 7, -8], Counts(0, 2))
 
