@@ -169,7 +169,7 @@ def test_interval_of_no_words() -> None:
     """An interval narrower than the words of its format has no inputs."""
     line = "an interval must hold two or more words of its format Q1.14, not go from 1.0 to 1.00001"
     with pytest.raises(DataError, match=rf"^{re.escape(line)}$"):
-        approximation.inputs(expression("x", 1, 1.00001))
+        approximation.inputs(expression("x", 1.0, 1.00001))
 
 
 def test_table(tmp_path: Path) -> None:

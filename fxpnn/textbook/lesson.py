@@ -1,8 +1,8 @@
 """Own what a lesson shows: published numbers beside computed ones, floats beside 16 bits."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import reduce
+from dataclasses import dataclass
+from functools import cached_property, reduce
 from operator import add
 from typing import TypeAlias
 
@@ -77,7 +77,7 @@ class Row:
 class Sides:
     """A network run in float64 and in fixed point: every node's values on both sides.
 
-    ``floats`` and ``fixed`` hold float64 ``(N, *shape)`` by the node's name, ``raw`` the integers.
+    ``floats`` holds float64 ``(N, *shape)`` by the node's name, ``raw`` the integers.
     ``disagreements`` counts raw values in which the golden model differs from the engine.
     """
 
@@ -87,12 +87,12 @@ class Sides:
     raw: dict[str, Array]
     counts: Counts
     disagreements: int
-    fixed: dict[str, Array] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def fixed(self) -> dict[str, Array]:
+        """Give what the raw values mean, float64."""
         formats = self.integers.formats
-        values = {name: to_float(raw, formats[name]) for name, raw in self.raw.items()}
-        object.__setattr__(self, "fixed", values)
+        return {name: to_float(raw, formats[name]) for name, raw in self.raw.items()}
 
     @property
     def output(self) -> str:
