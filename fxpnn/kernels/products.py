@@ -34,6 +34,7 @@ STRIP = 240
 Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 Tables: TypeAlias = tuple[I16, I64, I64, I64, Sums, I64, I64]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
+Rooms: TypeAlias = tuple[Sums, Sums, I64]
 Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int]
 Word: TypeAlias = tuple[int, int]
 Modes: TypeAlias = tuple[int, int, int, int, int]
@@ -152,16 +153,17 @@ def _clamp(
     tables: Tables,
     steps: Steps,
     column: int,
-    rooms: tuple[Sums, Sums],
+    rooms: Rooms,
     word: Word,
     acc: Sums,
 ) -> int:
     """Sum each row's products of one column, with a clamp after each where it may be needed."""
     weights, offsets, cuts, _, bias = tables[:5]
-    finer_weights, finer_offsets, finer_cuts = steps[:3]
+    fine_weights, fine_offsets, fine_cuts = steps[:3]
+    floor, ceiling, blocked = rooms
     pairs = x, starts, weights, offsets, acc, acc
-    products = x, starts, finer_weights, finer_offsets, acc
-    bounds = acc, rooms[0], rooms[1]
+    products = x, starts, fine_weights, fine_offsets, acc
+    bounds = acc, floor, ceiling
     segments = cuts.shape[1] - 1
     for row in range(starts.size):
         for lane in range(LANES):
@@ -169,33 +171,39 @@ def _clamp(
     overflows = 0
     row = 0
     while row < starts.size:
-        tile = ROWS if starts.size - row >= ROWS else 1
-        for segment in range(segments):
+        tile, segment = ROWS if starts.size - row >= ROWS else 1, 0
+        while segment < segments:
+            here = column * segments + segment
+            ahead = max(1, blocked[here])
+            room = row, here * LANES
             first, last = cuts[column, segment], cuts[column, segment + 1]
             at = row, first, last, row * LANES, LANES
-            first, last = finer_cuts[column, segment], finer_cuts[column, segment + 1]
-            room = row, (column * segments + segment) * LANES
+            first, last = fine_cuts[column, segment], fine_cuts[column, segment + ahead]
             if tile == ROWS:
-                if within(ROWS, bounds, room):
+                if blocked[here] == 0 and within(ROWS, bounds, room):
                     dot(ROWS, pairs, at)
                 else:
                     overflows += step(ROWS, products, (row, first, last), word)
-            elif within(1, bounds, room):
+            elif blocked[here] == 0 and within(1, bounds, room):
                 dot(1, pairs, at)
             else:
                 overflows += step(1, products, (row, first, last), word)
+            segment += ahead
         row += tile
     return overflows
 
 
 @inner
-def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> tuple[Sums, Sums]:
+def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> Rooms:
     """Return the floor and ceiling between which sums need no clamp in each segment.
 
     On its way through a segment a sum rises at most by all positive products, each with the word
     of largest effect in the block, and falls at most by all negative ones. There is no room where
-    the segment's own sum might not fit 32 bits. Both are of the sums' type, 16 per segment of each
-    column.
+    the segment's own sum might not fit 32 bits.
+
+    Returns:
+        Floor and ceiling, of the sums' type, 16 for each column's segment; and how many segments
+        from each on have a lane without room, int64.
     """
     matrix, edges, kinds, features = steps[3:]
     segments = edges.size - 1
@@ -215,7 +223,13 @@ def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> tuple[Sums, Sums]:
             at = (lane // LANES * segments + segment) * LANES + lane % LANES
             floor[at] = word[0] - fall if fits else word[1]
             ceiling[at] = word[1] - rise if fits else word[0]
-    return floor, ceiling
+    blocked = np.zeros(matrix.shape[0] // LANES * segments + 1, np.int64)
+    for behind in range(1, blocked.size):
+        here = blocked.size - 1 - behind
+        for lane in range(here * LANES, (here + 1) * LANES):
+            if floor[lane] > ceiling[lane]:
+                blocked[here] = 1 + blocked[here + 1] * ((here + 1) % segments > 0)
+    return floor, ceiling, blocked
 
 
 @inner
