@@ -148,10 +148,10 @@ class _Assembler:
     def _sum(self, node: FixedNode, layer: Dense | Conv2D, x: Tensor, fmt: QFormat) -> Tensor:
         known = self.sums[node.name]
         if isinstance(layer, Dense) or covers(layer, x):
-            rows = dense_rows(layer, x, known.largest, self.images)
+            rows = dense_rows(layer, x, known.inputs, self.images)
         else:
             x = self._standard(node, x)
-            rows = conv_rows(layer, x, known.largest)
+            rows = conv_rows(layer, x, known.inputs)
         fields, self.methods[node.name] = arithmetic(
             node, rows, known, fmt.frac, self.constants, self.plainly
         )

@@ -7,26 +7,19 @@ the final sum (the bias and every term's own extreme) also bounds every prefix, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
 from fxpnn.assembly import assemble
 from fxpnn.casting import Flags, Raw, requantize
 from fxpnn.fixed import Counts, FixedNetwork, FixedNode
+from fxpnn.interval import Interval
 from fxpnn.layers import Add, Concat, Conv2D, Dense, L2Pool2D, PRelu, Shape, Softmax
 from fxpnn.network import INPUT
 from fxpnn.qformat import Overflow, QFormat
 from fxpnn.reference import compute
 from fxpnn.response import response, words
 from fxpnn.runner import run_words
-
-
-class Interval(NamedTuple):
-    """The smallest and largest raw value of each element, int64, in the tensor's shape."""
-
-    low: Raw
-    high: Raw
 
 
 @dataclass(frozen=True, eq=False)

@@ -220,8 +220,7 @@ def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
         proof, source = proofs[node.name], intervals[node.inputs[0]]
         if proof.total is not None:
             total = int(proof.total.low.min()), int(proof.total.high.max())
-            largest = np.maximum(np.abs(source.low), np.abs(source.high))
-            found[node.name] = Known(proof.proved, proof.terms, total, largest)
+            found[node.name] = Known(proof.proved, proof.terms, total, source)
     return found
 
 

@@ -21,6 +21,7 @@ from fxpnn.fixed import (
     FixedNode,
     Provenance,
 )
+from fxpnn.interval import Interval
 from fxpnn.layers import (
     Add,
     Array,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fxpnn.fixed import FixedNode
+from fxpnn.interval import Interval
 from fxpnn.kernels import machine, packing, plain
 from fxpnn.layers import Array, Conv2D, Dense
 from fxpnn.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
@@ -20,14 +21,13 @@ class Known(NamedTuple):
     """What is known of a layer's sums for every input.
 
     ``proved`` says that no step overflows the accumulator. ``terms`` is the range of the products'
-    sum, ``total`` of it with the bias, at every step. ``largest`` is the largest magnitude of each
-    input value, int64 in the input's shape.
+    sum, ``total`` of it with the bias, at every step. ``inputs`` bounds each input value.
     """
 
     proved: bool
     terms: tuple[int, int]
     total: tuple[int, int]
-    largest: Places
+    inputs: Interval
 
 
 class Rows(NamedTuple):
@@ -35,8 +35,8 @@ class Rows(NamedTuple):
 
     ``weight`` is int16 ``(share * outputs, k)``, k in the order of summing; ``offsets`` ``(k,)``
     are the words of a row behind its start. A row makes ``share`` positions of an image's
-    ``positions``. Words of one feature, ``offsets % features``, are bounded together: ``largest``
-    is ``(features,)``.
+    ``positions``. Words of one feature, ``offsets % features``, are bounded together, by ``low``
+    and ``high`` of ``(features,)``, 0 always between them.
     """
 
     weight: Array
@@ -45,21 +45,22 @@ class Rows(NamedTuple):
     share: int
     positions: int
     features: int
-    largest: Places
+    low: Places
+    high: Places
     frame: Fields
 
 
-def dense_rows(layer: Dense | Conv2D, x: Tensor, largest: Places, images: int) -> Rows:
+def dense_rows(layer: Dense | Conv2D, x: Tensor, bounds: Interval, images: int) -> Rows:
     """Lay out a dense layer: an image is a row, its words wherever they lie.
 
     A convolution whose one position covers the whole map is one too.
     """
-    by_word = np.zeros(x.words, np.int64)
-    by_word[x.places.reshape(-1)] = largest.reshape(-1)
+    low, high = np.zeros((2, x.words), np.int64)
+    low[x.places], high[x.places] = np.minimum(bounds.low, 0), np.maximum(bounds.high, 0)
     starts = np.arange(images) * x.words
     weight = np.asarray(layer.weight, np.int16).reshape(len(layer.weight), -1)
     frame = {"dense": 1}
-    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, by_word, frame)
+    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, low, high, frame)
 
 
 def covers(layer: Dense | Conv2D, x: Tensor) -> bool:
@@ -70,7 +71,7 @@ def covers(layer: Dense | Conv2D, x: Tensor) -> bool:
     return whole and not any(layer.window.padding) and layer.window.dilation == (1, 1)
 
 
-def conv_rows(layer: Conv2D, x: Tensor, largest: Places) -> Rows:
+def conv_rows(layer: Conv2D, x: Tensor, bounds: Interval) -> Rows:
     """Lay out a convolution over a map that lies pixel by pixel; padding is a frame of zeros."""
     channels, height, width = x.places.shape
     top, left, bottom, right = layer.window.padding
@@ -89,10 +90,11 @@ def conv_rows(layer: Conv2D, x: Tensor, largest: Places) -> Rows:
             "origin": (top * across + left) * channels,
             "total": (top + height + bottom) * across * channels + 1,  # words are read in pairs
         }
-    by_channel = largest.reshape(channels, -1).max(axis=1)
+    low = np.minimum(bounds.low.reshape(channels, -1).min(axis=1), 0)
+    high = np.maximum(bounds.high.reshape(channels, -1).max(axis=1), 0)
     count = positions[0] * positions[1]
     return Rows(
-        rows.weight, rows.offsets, rows.starts, rows.share, count, channels, by_channel, frame
+        rows.weight, rows.offsets, rows.starts, rows.share, count, channels, low, high, frame
     )
 
 
@@ -163,8 +165,8 @@ def _exact(rows: Rows, bias: Array, fits: bool, constants: Constants) -> Fields:
     if fits:
         packed = packing.pack(rows.weight, rows.offsets)
     else:
-        largest = rows.largest[rows.offsets % rows.features]
-        packed = packing.pack_chunks(rows.weight, rows.offsets, largest)
+        kinds = rows.offsets % rows.features
+        packed = packing.pack_chunks(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
     op = machine.SUM_32 if fits else machine.SUM_64
     return {"op": op, **_packed(packed, bias, INT32 if fits else INT64, constants)}
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxpnn import golden
-from fxpnn.bounds import Interval, full, prove, prove_node, signed_bits, sum_interval
+from fxpnn.bounds import full, prove, prove_node, signed_bits, sum_interval
 from fxpnn.engine import Engine
 from fxpnn.fixed import FixedNetwork, FixedNode
+from fxpnn.interval import Interval
 from fxpnn.layers import Conv2D, Dense, Window
 from fxpnn.network import INPUT
 from fxpnn.qformat import Accumulator, Overflow, QFormat

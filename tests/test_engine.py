@@ -147,6 +147,15 @@ def test_only_a_proof_licenses_the_plain_loops(
     assert Engine(network(word, overflow)).methods["hidden"] == expected
 
 
+def test_every_image_of_a_block_counts_for_its_bounds() -> None:
+    """A quiet first image does not excuse a loud second one from the clamp."""
+    word, layer = QFormat(16, 0), Dense(np.array([[1, -1]], np.int16), np.array([127]))
+    node = FixedNode("d", layer, (INPUT,), word, (word,), Accumulator(8))
+    run = infer(FixedNetwork("n", (2,), word, (node,)), np.array([[0, 0], [9, 9]], np.int16))
+    assert run.raw.tolist() == [[127], [118]]
+    assert run.layers["d"] == Counts(accumulator_overflows=1)
+
+
 def test_small_sums_use_32_bits() -> None:
     """Where the proof says that the sums fit 32 bits, so do the loops; a wide bias needs 64."""
     for bias, expected in ((7, "plain 32-bit"), (2**40, "64-bit in 1 chunk")):

@@ -44,7 +44,7 @@ def test_every_layout_holds_each_weight_at_its_word(outputs: int, k: int, words:
     expected = np.zeros((outputs, words), np.int64)
     expected[:, offsets] = weight
     pairs, steps = packing.pack_steps(weight, offsets, words)
-    chunks = packing.pack_chunks(weight, offsets, np.full(k, 32768))
+    chunks = packing.pack_chunks(weight, offsets, np.full(k, -32768), np.full(k, 32767))
     for packed in (packing.pack(weight, offsets), chunks, pairs, Packed(*steps[:3])):
         np.testing.assert_array_equal(unpacked(packed, outputs, words), expected)
 
@@ -65,39 +65,42 @@ def test_a_layer_of_zeros_has_no_pairs() -> None:
 
 
 def test_chunks_fit_32_bits_and_no_two_would() -> None:
-    """A chunk reaches at most 2**31 - 1 in any lane; with the next pair it would go beyond."""
+    """A chunk rises and falls by at most 2**31 - 1 in any lane; one pair more would go beyond."""
     weight, offsets = draw(1, 20, 400, 400)
-    largest = np.random.default_rng(2).integers(0, 32769, 400)
-    packed = packing.pack_chunks(weight, offsets, largest)
-    by_word = np.zeros(402, np.int64)
-    by_word[offsets] = largest
-    lanes = np.abs(packed.weights.reshape(-1, LANES, 2).astype(np.int64))
-    reach = (
-        lanes * np.stack([by_word[packed.offsets], by_word[packed.offsets + 1]], 1)[:, None]
-    ).sum(2)
+    ends = np.sort(np.random.default_rng(2).integers(0, 32768, (2, 400)), axis=0) * [[-1], [1]]
+    packed = packing.pack_chunks(weight, offsets, *ends)
+    by_word = np.zeros((2, 402), np.int64)
+    by_word[:, offsets] = ends
+    lanes = packed.weights.reshape(-1, LANES, 2).astype(np.int64)
+    words = np.stack([by_word[:, packed.offsets], by_word[:, packed.offsets + 1]], 2)
+    products = lanes * words[:, :, None]
+    rise, fall = products.max(0).sum(2), products.min(0).sum(2)
     for cuts in packed.cuts:
         for first, last in pairwise(cuts):
-            assert (reach[first:last].sum(0) <= LIMIT).all()
+            assert (rise[first:last].sum(0) <= LIMIT).all()
+            assert (fall[first:last].sum(0) >= -LIMIT).all()
             if last < cuts[-1]:
-                assert (reach[first : last + 1].sum(0) > LIMIT).any()
+                more = slice(first, last + 1)
+                assert (rise[more].sum(0) > LIMIT).any() or (fall[more].sum(0) < -LIMIT).any()
 
 
 def test_two_lowest_words_by_two_lowest_weights_stand_apart() -> None:
     """Their sum of 2**31 does not fit 32 bits, so each takes a pair and a chunk of its own."""
-    packed = packing.pack_chunks(np.full((1, 2), -32768, np.int16), np.arange(2), np.full(2, 32768))
+    weight, lowest = np.full((1, 2), -32768, np.int16), np.full(2, -32768)
+    packed = packing.pack_chunks(weight, np.arange(2), lowest, -lowest - 1)
     assert packed.offsets.tolist() == [0, 1]
     assert packed.cuts.tolist() == [[0, 1, 2]]
 
 
 def test_steps_keep_the_order_of_summing() -> None:
     """Product by product, offsets come as they are given, whatever lies in memory beside them."""
-    weight, offsets = np.ones((3, 300), np.int16), np.arange(300)[::-1].copy()
+    weight, offsets = np.ones((3, 43), np.int16), np.arange(43)[::-1].copy()
     pairs, steps = packing.pack_steps(weight, offsets, 7)
     assert steps.offsets.tolist() == offsets.tolist()
-    assert steps.edges.tolist() == [0, packing.SEGMENT, 300]
+    assert steps.edges.tolist() == [0, 16, 32, 43]
     assert steps.kinds.tolist() == (offsets % 7).tolist()
     sizes = [np.diff(cuts[0]).tolist() for cuts in (steps.cuts, pairs.cuts)]
-    assert sizes == [[packing.SEGMENT, 44], [packing.SEGMENT // 2, 22]]
+    assert sizes == [[16, 16, 11], [8, 8, 6]]
 
 
 @pytest.mark.parametrize(

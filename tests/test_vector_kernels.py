@@ -90,7 +90,7 @@ def run_chunked(case: Case) -> Any:
     """Run a dense layer with sums of 64 bits, in chunks that fit 32 for every int16 input."""
     k = case.x.shape[1]
     weight = case.weight.astype(np.int16)
-    packed = packing.pack_chunks(weight, np.arange(k), np.full(k, 32768))
+    packed = packing.pack_chunks(weight, np.arange(k), np.full(k, -32768), np.full(k, 32767))
     return run_exact(case, np.int64, packed)
 
 
@@ -173,6 +173,20 @@ def test_clamped_sums_equal_a_walk_through_integers(word: int, shape: tuple[int,
     limit = 2 ** min(word - 1, 60)
     bias = np.resize([0, limit, limit - 1, -limit, -limit - 1], shape[2])
     case = replace(case, bias=bias, accumulator=Accumulator(word), shift=max(0, word - 16))
+    assert_equal(run_clamped(case), case)
+
+
+@pytest.mark.parametrize("word", [24, 32, 40])
+def test_segments_with_and_without_room_take_turns(word: int) -> None:
+    """Sums jump through quiet segments, walk through wild ones, and try what only may be wild."""
+    rng = np.random.default_rng(word)
+    loud = np.repeat(2 ** rng.integers(0, 16, 19), packing.SEGMENT)
+    weight = (rng.normal(0, 0.5, (20, loud.size)) * loud).clip(-32768, 32767).astype(np.int64)
+    x = (rng.normal(0, 2.0 ** min(14, word - 17), (17, loud.size))).astype(np.int64)
+    room = 2 ** min(word - 2, 30)  # from a limit, as far as some dozen products go
+    bias = np.resize([2 ** (word - 1) - room, room - 2 ** (word - 1)], 20)
+    case = Case(x.clip(-32768, 32767), weight, bias, Accumulator(word), shift=word - 16)
+    assert 0 < case.expected()[1] < 0.1 * x.size * len(weight)
     assert_equal(run_clamped(case), case)
 
 
@@ -288,8 +302,8 @@ def run_maps(maps: Maps, case: Case) -> Any:
         layer = tables(pairs, rows.starts, bias, case.shift, windows)
         counts = products.clamped(x, out, layer, tuple(steps), frame, word, modes)
     else:
-        reach = np.full(len(rows.offsets), 32768)
-        packed = packing.pack_chunks(rows.weight, rows.offsets, reach)
+        least = np.full(len(rows.offsets), -32768)
+        packed = packing.pack_chunks(rows.weight, rows.offsets, least, -least - 1)
         layer = tables(packed, rows.starts, bias, case.shift, windows)
         counts = products.exact(x, out, layer, frame, word, False, modes)
     return out.reshape(n, *final, outputs), *counts

@@ -124,8 +124,8 @@ def _ends(do: np.void, space: I16, n: int) -> tuple[I16, I16]:
 def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products.Modes, bool]:
     """Return a sum's frame, word and cast, and whether its totals wrap."""
     frame = (
-        1 if do.dense else n,
-        do.x_words,
+        1 if do.dense else n,  # images that are rows make one image of them all
+        n * do.x_words if do.dense else do.x_words,
         do.outputs,
         do.lines,
         do.length,

@@ -16,10 +16,10 @@ import numpy.typing as npt
 LANES = 16
 """Outputs that the vector kernels compute at once, on every machine."""
 LIMIT = 2**31 - 1
-"""The largest sum of magnitudes that is sure to fit 32 bits."""
+"""How far a sum of 32 bits may rise or fall from 0."""
 ROW_PAIRS = 8
 """What a row costs beside its pairs, its cast first of all, in pairs."""
-SEGMENT = 256
+SEGMENT = 16
 """Products, at least, between two looks at a sum that may have to be clamped."""
 
 I16: TypeAlias = npt.NDArray[np.int16]
@@ -88,19 +88,19 @@ def pack(weight: I16, offsets: I64) -> Packed:
     return _join(weight, offsets, [[_pair(offsets, _used(c))] for c in _columns(weight)])
 
 
-def pack_chunks(weight: I16, offsets: I64, largest: I64) -> Packed:
+def pack_chunks(weight: I16, offsets: I64, low: I64, high: I64) -> Packed:
     """Pack for 64-bit sums: segments that are sure to fit 32 bits.
+
+    Only a segment's whole sum has to fit: on the way, sums are right modulo ``2**32``.
 
     Args:
         weight: as ``pack``.
         offsets: as ``pack``.
-        largest: int64 ``(k,)``, the largest magnitude of each word, at most ``2**15``.
+        low: int64 ``(k,)``, the least that each word can be, at most 0.
+        high: likewise the most, at least 0.
     """
-    return _join(
-        weight,
-        offsets,
-        [_chunks(column, offsets, largest) for column in _columns(weight)],
-    )
+    columns = [_chunks(column, offsets, low, high) for column in _columns(weight)]
+    return _join(weight, offsets, columns)
 
 
 def pack_steps(weight: I16, offsets: I64, features: int, whole: int = 2) -> tuple[Packed, Steps]:
@@ -241,16 +241,19 @@ def _pair(offsets: I64, ks: I64) -> Segment:
     return pairs[leads]
 
 
-def _chunks(column: I16, offsets: I64, largest: I64) -> list[Segment]:
+def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> list[Segment]:
     """Cut a column's pairs wherever the next might take a lane's sum beyond 32 bits."""
     none = len(offsets)
-    reach = np.pad(np.abs(column.astype(np.int64)) * largest, ((0, 0), (0, 1)))
+    products = column.astype(np.int64) * np.stack([low, high])[:, None]
+    # How far each product may rise, and how far it may fall, one below the other.
+    reach = np.concatenate([products.max(axis=0), -products.min(axis=0)])
+    reach = np.pad(reach, ((0, 0), (0, 1)))
     pairs = _pair(offsets, _used(column))
     heavy = (reach[:, pairs].sum(axis=2) > LIMIT).any(axis=0)  # 2**31: -32768 by -32768, twice
     halves = pairs[heavy].ravel()
     pairs = np.concatenate([pairs[~heavy], _alone(halves[halves < none], none)])
     total = reach[:, pairs].sum(axis=2).cumsum(axis=1)
-    segments, first, before = [], 0, np.zeros(len(column), np.int64)
+    segments, first, before = [], 0, np.zeros(len(reach), np.int64)
     while first < len(pairs):
         fits = (total <= before[:, None] + LIMIT).all(axis=0)
         last = len(pairs) if fits.all() else int(fits.argmin())

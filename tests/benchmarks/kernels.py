@@ -96,8 +96,9 @@ def against_sgemm() -> None:
     x, weight = normal(0, (IMAGES, INPUTS), 300), normal(1, (OUTPUTS, INPUTS), 1500)
     wild_x, wild_weight = normal(2, (IMAGES, INPUTS), 30000), normal(3, (OUTPUTS, INPUTS), 30000)
     offsets, few = np.arange(INPUTS), IMAGES // 40
-    chunks = packing.pack_chunks(weight, offsets, np.abs(x).max(axis=0).astype(np.int64))
-    finer = packing.pack_chunks(weight, offsets, np.full(INPUTS, 32767))
+    ends = x.min(axis=0).astype(np.int64), x.max(axis=0).astype(np.int64)
+    chunks = packing.pack_chunks(weight, offsets, *ends)
+    finer = packing.pack_chunks(weight, offsets, np.full(INPUTS, -32768), np.full(INPUTS, 32767))
     tame_pairs, tame = packing.pack_steps(weight, offsets, INPUTS)
     wild_pairs, wild = packing.pack_steps(wild_weight, offsets, INPUTS)
     floats, matrix = x.astype(np.float32), np.ascontiguousarray(weight.T.astype(np.float32))
