@@ -1,12 +1,11 @@
 """Own what a program for the machine is: instructions, constants, and where tensors lie."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -89,7 +88,7 @@ class Program:
 
     ``tensors`` says where the input and the kept tensors lie; ``orders`` holds their places, flat,
     or nothing where values lie in the order of their shape. ``parts`` is the code in runs of
-    common and of rare instructions, and says which are rare. ``nodes`` names the rows of the
+    instructions, each behind the function that runs it. ``nodes`` names the rows of the
     counts. ``methods`` says in words how each layer's sums are computed.
     """
 
@@ -101,7 +100,7 @@ class Program:
     nodes: tuple[str, ...]
     methods: Mapping[str, str]
     orders: Mapping[str, Places] = field(init=False, repr=False)
-    parts: tuple[tuple[bool, Code], ...] = field(init=False, repr=False)
+    parts: tuple[tuple[Callable[..., None], Code], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         orders = {
@@ -109,9 +108,4 @@ class Program:
             for name, tensor in self.tensors.items()
         }
         object.__setattr__(self, "orders", MappingProxyType(orders))
-        rare = self.code["op"] >= machine.RARE
-        cuts = np.flatnonzero(np.diff(rare)) + 1
-        # Plain Python finds fields as attributes in a recarray only, which Numba is slow to take.
-        code = self.code.view(np.recarray) if numba.config.DISABLE_JIT else self.code
-        parts = zip(np.split(rare, cuts), np.split(code, cuts), strict=True)
-        object.__setattr__(self, "parts", tuple((bool(r[0]), code) for r, code in parts if r.size))
+        object.__setattr__(self, "parts", machine.runs(self.code))

@@ -4,7 +4,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.fixed import Counts
-from fxpnn.kernels import machine
 from fxpnn.network import INPUT
 from fxpnn.program import Program, Words
 
@@ -32,8 +31,7 @@ def enter(program: Program, raw: Words, space: Words) -> None:
 def execute(program: Program, space: Words, images: int) -> npt.NDArray[np.int64]:
     """Run the program on what stands in the workspace; return the counts, ``(nodes, 2)``."""
     totals = np.zeros((len(program.nodes), 2), np.int64)
-    for rare, code in program.parts:
-        run = machine.run_rare if rare else machine.run
+    for run, code in program.parts:
         run(code, *program.pools, space, images, totals)
     return totals
 

@@ -5,21 +5,22 @@ one workspace, image by image. One call for all layers costs one image no more t
 a block in cache from its pixels to its classes, and lets go of Python's lock once.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from numba import config, njit
 
 from fxpnn.kernels import lookup, plain, pool, products, softmax
 from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, Target, inner
 
 SUM_32, SUM_64, LOOK_UP, POOL, FILL, MOVE, SOFTMAX = range(7)
 """What an instruction does with a block; these are the common ones."""
-CLAMP_32, CLAMP_64, PLAIN, SLOPE, ADD, SHIFTED = range(7, 13)
+SLOPE, ADD, SHIFTED = range(7, 10)
 """The rarer ones, that only networks compile which have them."""
-RARE = CLAMP_32
-"""The first of the rarer ones."""
+CLAMP_32, CLAMP_64, PLAIN = range(10, 13)
+"""Sums that are clamped step by step, or plain: likewise."""
 
 FIELDS = (
     # every instruction: what, whose counts, the tensors in the workspace and their words per image
@@ -96,10 +97,7 @@ def run_rare(
         do = code[i]
         x, y = _ends(do, space, n)
         to = Target(do.rounding, do.overflow, do.low, do.high)
-        if do.op <= PLAIN:
-            overflows, saturations = _stepwise(do, words, doubles, quads, x, y, n)
-            counts[do.node, 0] += overflows
-        elif do.op == SLOPE:
+        if do.op == SLOPE:
             slopes = quads[do.weights : do.weights + do.x_words]
             shifts = quads[do.shifts : do.shifts + do.x_words]
             saturations = lookup.slope(x[:-1], slopes, shifts, to, y)
@@ -112,6 +110,29 @@ def run_rare(
             rows, shares = x[:-1].reshape(shape), y.reshape(shape)
             saturations = softmax.shifted_softmax(rows, table, do.shift, do.low, shares)
         counts[do.node, 1] += saturations
+
+
+@njit(cache=True, nogil=True)
+def run_steps(
+    code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, n: int, counts: I64
+) -> None:
+    """Run the sums that go step by step, as ``run`` does the others."""
+    for i in range(code.size):
+        do = code[i]
+        x, y = _ends(do, space, n)
+        overflows, saturations = _stepwise(do, words, doubles, quads, x, y, n)
+        counts[do.node, 0] += overflows
+        counts[do.node, 1] += saturations
+
+
+def runs(code: Code) -> tuple[tuple[Callable[..., None], Code], ...]:
+    """Split a program into runs of instructions, each with the function that runs it."""
+    if config.DISABLE_JIT:  # plain Python finds fields as attributes of a recarray only
+        code = code.view(np.recarray)
+    kinds = np.searchsorted([SLOPE, CLAMP_32], code["op"], side="right")
+    cuts = np.flatnonzero(np.diff(kinds)) + 1
+    parts = zip(np.split(kinds, cuts), np.split(code, cuts), strict=True)
+    return tuple(((run, run_rare, run_steps)[kind[0]], part) for kind, part in parts if part.size)
 
 
 @inner
