@@ -5,8 +5,9 @@ import math
 import msgspec
 import numpy as np
 
-from fxpnn.bounds import Proof, prove, signed_bits
+from fxpnn.bounds import signed_bits
 from fxpnn.comparison import weight_text
+from fxpnn.engine import Engine
 from fxpnn.fixed import FixedNetwork, FixedNode, Provenance, raw_weights
 from fxpnn.layers import Array, Conv2D, Dense, Layer, Shape
 from fxpnn.network import Network, Node, Scaling
@@ -43,7 +44,10 @@ class FloatLayer(msgspec.Struct, frozen=True):
 
 
 class FixedLayer(msgspec.Struct, frozen=True):
-    """A fixed layer; ``proved`` speaks of its accumulator, ``saturates`` of its output's cast."""
+    """A fixed layer; ``proved`` speaks of its accumulator, ``saturates`` of its output's cast.
+
+    ``sums`` says in words how the engine adds its products up.
+    """
 
     name: str
     op: str
@@ -57,6 +61,7 @@ class FixedLayer(msgspec.Struct, frozen=True):
     accumulator_bits_needed: int | None
     proved: bool
     saturates: bool
+    sums: str | None
     memory: Memory
 
 
@@ -105,8 +110,8 @@ def of_float(network: Network, model: ModelSource) -> FloatAnatomy:
 
 def of_fixed(fixed: FixedNetwork, model: ModelSource) -> FixedAnatomy:
     """Take a fixed network apart, and prove what of it cannot overflow."""
-    proofs = prove(fixed)
-    layers = tuple(_fixed_layer(node, fixed, proofs[node.name]) for node in fixed.nodes)
+    engine = Engine(fixed)
+    layers = tuple(_fixed_layer(node, engine) for node in fixed.nodes)
     return FixedAnatomy(
         1,
         model,
@@ -119,15 +124,17 @@ def of_fixed(fixed: FixedNetwork, model: ModelSource) -> FixedAnatomy:
     )
 
 
-def _fixed_layer(node: FixedNode, fixed: FixedNetwork, proof: Proof) -> FixedLayer:
+def _fixed_layer(node: FixedNode, engine: Engine) -> FixedLayer:
+    proof = engine.proofs[node.name]
     return FixedLayer(
-        *_outline(node, fixed),
+        *_outline(node, engine.fixed),
         weight_text(node.weight_formats),
         str(node.output_format),
         str(node.accumulator) if node.accumulator else None,
         proof.bits,
         proof.proved,
         proof.saturates,
+        engine.methods.get(node.name),
         _memory(node),
     )
 

@@ -29,13 +29,18 @@ def print_anatomy(found: FixedAnatomy | FloatAnatomy) -> None:
 
 
 def _print_fixed(screen: Screen, layers: tuple[FixedLayer, ...]) -> None:
-    """Print one table where it fits, else what layers are and then how they compute."""
-    whole = _drawn(layers, (*_STRUCTURE, *_NUMBERS))
+    """Print one table where it fits, else what layers are, what is proved, and how they add up."""
+    whole = _drawn(layers, (*_STRUCTURE, *_NUMBERS, "sums"))
     if screen.fits(whole):
         screen.print(whole)
-    else:
-        screen.print_widest([_drawn(layers, heads) for heads in (_STRUCTURE, _SLIM)])
-        screen.print(_drawn(layers, ("layer", *_NUMBERS)))
+        return
+    screen.print_widest([_drawn(layers, heads) for heads in (_STRUCTURE, _SLIM)])
+    numbers = _drawn(layers, ("layer", *_NUMBERS, "sums"))
+    if screen.fits(numbers):
+        screen.print(numbers)
+        return
+    screen.print(_drawn(layers, ("layer", *_NUMBERS)))
+    screen.print(_drawn([layer for layer in layers if layer.sums], ("layer", "sums")))
 
 
 def _drawn(layers: Sequence[FixedLayer | FloatLayer], heads: tuple[str, ...]) -> Table:
@@ -81,6 +86,7 @@ COLUMNS: dict[str, Callable[[Any], Text]] = {
     "output": lambda x: Text(x.output_format),
     "accumulator": lambda x: proof_text(x.proved, x.accumulator_bits_needed, x.accumulator),
     "output overflows": _saturation,
+    "sums": lambda x: Text(x.sums or "", "dim"),
     "weights from .. to": _range,
 }
 """How each column says what it says of a layer."""
