@@ -13,11 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.errors import ModelError
+from fxpnn.window import Window as Window
 
 Shape: TypeAlias = tuple[int, ...]
 Array: TypeAlias = npt.NDArray[Any]
 Number: TypeAlias = int | float
 """A scalar parameter: a float in a float network, a raw integer in a fixed one."""
+
+MAX_PADDED = 1 << 27
+"""The most values that padded maps of one image may hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,59 +73,6 @@ class Dense(Layer):
         return (self.weight.shape[0],)
 
 
-@dataclass(frozen=True)
-class Window:
-    """The window that a convolution or pool slides over a map; pairs are (vertical, horizontal).
-
-    ``padding`` is (top, left, bottom, right). With ``ceil_mode`` a last window that hangs over the
-    padded edge counts too, if it starts inside the input or its top-left padding.
-    """
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    ceil_mode: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("kernel", "stride", "dilation", "padding"):
-            counts = getattr(self, name)
-            length, least = (4, 0) if name == "padding" else (2, 1)
-            if len(counts) != length or not all(least <= n < 1 << 31 for n in counts):
-                raise ModelError(
-                    f"{name} must be {length} counts of {least} to 2**31 - 1, not {counts}"
-                )
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """Give the height and width that one dilated window covers."""
-        (kh, kw), (dh, dw) = self.kernel, self.dilation
-        return dh * (kh - 1) + 1, dw * (kw - 1) + 1
-
-    def output(self, height: int, width: int) -> tuple[int, int]:
-        """Count the window's positions on a map.
-
-        Raises:
-            ModelError: the window is larger than the padded map.
-        """
-        top, left, bottom, right = self.padding
-        return (
-            self._positions("height", height, top, bottom, 0),
-            self._positions("width", width, left, right, 1),
-        )
-
-    def _positions(self, side: str, size: int, before: int, after: int, axis: int) -> int:
-        span, stride = self.span[axis], self.stride[axis]
-        room = size + before + after - span
-        if room < 0:
-            padded = size + before + after
-            raise ModelError(f"kernel must fit its padded input: {side} {span} is over {padded}")
-        if not self.ceil_mode:
-            return room // stride + 1
-        count = -(-room // stride) + 1
-        return count - ((count - 1) * stride >= size + before)
-
-
 @dataclass(frozen=True, eq=False)
 class Conv2D(Layer):
     """Correlate maps with kernels (they are not flipped) and add a bias per output map.
@@ -151,13 +102,13 @@ class Conv2D(Layer):
 
     def shape(self, *shapes: Shape) -> Shape:
         """Take ``(in, height, width)``, give ``(out, height', width')``."""
-        channels, height, width = _map_shape(shapes[0])
+        channels, *places = _slide(self.window, shapes[0])
         if channels != self.weight.shape[1] * self.groups:
             raise ModelError(
                 f"input must have {self.weight.shape[1] * self.groups} maps "
                 f"({self.weight.shape[1]} x {self.groups} groups), not {channels}"
             )
-        return (self.weight.shape[0], *self.window.output(height, width))
+        return (self.weight.shape[0], *places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,13 +117,13 @@ class _Pool2D(Layer):
 
     def shape(self, *shapes: Shape) -> Shape:
         """Take ``(channels, height, width)``, give ``(channels, height', width')``."""
-        channels, height, width = _map_shape(shapes[0])
+        shape = _slide(self.window, shapes[0])
         (top, left, bottom, right), (kh, kw) = self.window.padding, self.window.span
         if max(top, bottom) >= kh or max(left, right) >= kw:
             raise ModelError(
                 f"padding must be smaller than the window {kh} x {kw}, not {self.window.padding}"
             )
-        return (channels, *self.window.output(height, width))
+        return shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -377,10 +328,17 @@ def layer_types() -> dict[str, type[Layer]]:
     return found
 
 
-def _map_shape(shape: Shape) -> tuple[int, int, int]:
+def _slide(window: Window, shape: Shape) -> Shape:
+    """Return the channels of maps and the window's positions on them."""
     if len(shape) != 3:
         raise ModelError(f"input must be (channels, height, width), not {_text(shape)}")
-    return shape[0], shape[1], shape[2]
+    channels, height, width = shape
+    positions = window.output(height, width)
+    top, left, bottom, right = window.reach(height, width)
+    padded = (channels, top + height + bottom, left + width + right)
+    if math.prod(padded) > MAX_PADDED:
+        raise ModelError(f"padded input must hold at most 2**27 values, not be {_text(padded)}")
+    return (channels, *positions)
 
 
 def _check_parameters(weight: Array, bias: Array, axes: str) -> None:

@@ -44,22 +44,13 @@ def slide(maps: Array, window: Window, size: tuple[int, int]) -> Iterator[Array]
 
 def padded(x: Array, window: Window, value: float = 0.0) -> Array:
     """Surround maps ``(N, C, H, W)`` so that every window position lies inside."""
-    top, left, bottom, right = reach(window, *x.shape[2:])
+    top, left, bottom, right = window.reach(*x.shape[2:])
     if not any((top, left, bottom, right)):
         return x
     height, width = x.shape[2:]
     maps = np.full((*x.shape[:2], top + height + bottom, left + width + right), value, x.dtype)
     maps[:, :, top : top + height, left : left + width] = x
     return maps
-
-
-def reach(window: Window, height: int, width: int) -> tuple[int, int, int, int]:
-    """Extend the padding (top, left, bottom, right) by what a ceil-mode window hangs over."""
-    top, left, bottom, right = window.padding
-    rows, places = window.output(height, width)
-    below = (rows - 1) * window.stride[0] + window.span[0] - (top + height)
-    beside = (places - 1) * window.stride[1] + window.span[1] - (left + width)
-    return top, left, max(bottom, below), max(right, beside)
 
 
 def counts(layer: AvgPool2D, x: Array) -> Array:
@@ -71,7 +62,7 @@ def counts(layer: AvgPool2D, x: Array) -> Array:
     height, width = x.shape[2:]
     top, left, bottom, right = layer.window.padding if layer.count_padding else (0, 0, 0, 0)
     counted = np.ones((1, 1, top + height + bottom, left + width + right), x.dtype)
-    outer = np.subtract(reach(layer.window, height, width), (top, left, bottom, right))
+    outer = np.subtract(layer.window.reach(height, width), (top, left, bottom, right))
     maps = np.pad(counted, [(0, 0), (0, 0), (outer[0], outer[2]), (outer[1], outer[3])])
     size = layer.window.output(height, width)
     return np.maximum(reduce(np.add, slide(maps, layer.window, size)), 1)

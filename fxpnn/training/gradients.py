@@ -48,7 +48,7 @@ from fxpnn.reference.formulas import (
     per_channel,
     sigmoid,
 )
-from fxpnn.reference.windows import columns, counts, positions, reach, slide
+from fxpnn.reference.windows import columns, counts, positions, slide
 from fxpnn.training.parameters import parameter
 
 
@@ -269,7 +269,7 @@ def _by_group(delta: Array, groups: int) -> Array:
 def _fold(parts: Iterable[Array], window: Window, x: Array) -> Array:
     """Add up, for each element of ``x``, the parts of all window places that saw it."""
     height, width = x.shape[2:]
-    top, left, bottom, right = reach(window, height, width)
+    top, left, bottom, right = window.reach(height, width)
     maps = np.zeros((*x.shape[:2], top + height + bottom, left + width + right), x.dtype)
     places = slide(maps, window, window.output(height, width))
     for place, part in zip(places, parts, strict=True):
