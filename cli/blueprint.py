@@ -40,7 +40,7 @@ def _print_fixed(screen: Screen, layers: tuple[FixedLayer, ...]) -> None:
         screen.print(numbers)
         return
     screen.print(_drawn(layers, ("layer", *_NUMBERS)))
-    screen.print(_drawn([layer for layer in layers if layer.sums], ("layer", "sums")))
+    screen.print(_drawn(layers, ("layer", "sums")))
 
 
 def _drawn(layers: Sequence[FixedLayer | FloatLayer], heads: tuple[str, ...]) -> Table:
