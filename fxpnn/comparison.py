@@ -293,9 +293,14 @@ def _softmax_report(fixed: FixedNetwork, run: Run) -> SoftmaxReport | None:
     node = fixed[fixed.outputs[0]]
     if not isinstance(node.layer, Softmax):
         return None
-    logits = to_float(run.tensors[node.inputs[0]], fixed.formats[node.inputs[0]])
-    axis = node.layer.axis if node.layer.axis < 0 else node.layer.axis + 1
-    powers = np.exp(logits - logits.max(axis, keepdims=True))
-    errors = to_float(run.raw, node.output_format) - powers / powers.sum(axis, keepdims=True)
-    lost = run.raw.argmax(axis) != logits.argmax(axis)
-    return SoftmaxReport(float(np.abs(errors).max()), int(lost.sum()))
+    source, axis = node.inputs[0], node.layer.axis + (node.layer.axis >= 0)
+    largest, lost = 0.0, 0
+    for start in range(0, len(run.raw), BLOCK):
+        here = slice(start, start + BLOCK)
+        logits = to_float(run.tensors[source][here], fixed.formats[source])
+        powers = np.exp(logits - logits.max(axis, keepdims=True))
+        shares = to_float(run.raw[here], node.output_format)
+        errors = shares - powers / powers.sum(axis, keepdims=True)
+        largest = max(largest, float(np.abs(errors).max()))
+        lost += int((shares.argmax(axis) != logits.argmax(axis)).sum())
+    return SoftmaxReport(largest, lost)
