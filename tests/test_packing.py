@@ -57,11 +57,13 @@ def test_neighbours_share_pairs_and_pruned_words_take_none() -> None:
     assert packed.offsets.tolist() == [0, 2, 5, 7, 9]
 
 
-def test_a_layer_of_zeros_has_no_pairs() -> None:
-    """A column without a weight is empty."""
-    packed = packing.pack(np.zeros((17, 5), np.int16), np.arange(5))
-    assert packed.cuts.tolist() == [[0, 0], [0, 0]]
-    assert packed.weights.size == 0
+def test_a_layer_of_zeros_has_a_segment_without_pairs() -> None:
+    """A column without a weight is empty, and still begins its sums."""
+    weight, offsets = np.zeros((17, 5), np.int16), np.arange(5)
+    chunks = packing.pack_chunks(weight, offsets, offsets - 9, offsets)
+    for packed in (packing.pack(weight, offsets), chunks):
+        assert packed.cuts.tolist() == [[0, 0], [0, 0]]
+        assert packed.weights.size == 0
 
 
 def test_chunks_fit_32_bits_and_no_two_would() -> None:

@@ -56,6 +56,13 @@ def test_pairs_of_the_most_negative_word_wrap_only_on_the_way() -> None:
     assert_equal(run_chunked(case), case)
 
 
+@pytest.mark.parametrize("run", [run_exact, run_chunked, run_clamped])
+def test_a_layer_of_zeros_gives_its_bias(run: Any) -> None:
+    """Sums of no products are the bias, in full tiles and in single rows."""
+    case = replace(random_case(1, 9, 5, 17), weight=np.zeros((17, 5), np.int64))
+    assert_equal(run(case), case)
+
+
 @pytest.mark.parametrize("run", [run_chunked, run_clamped])
 def test_extreme_words_are_summed_in_64_bits(run: Any) -> None:
     """Sums of many products of 2**30 leave 32 bits without a trace where the word is wide."""

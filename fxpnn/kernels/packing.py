@@ -24,8 +24,15 @@ SEGMENT = 16
 
 I16: TypeAlias = npt.NDArray[np.int16]
 I64: TypeAlias = npt.NDArray[np.int64]
-Segment: TypeAlias = I64
-"""``(pairs, 2)``: the two k of each pair; the second may be ``len(offsets)``, which is none."""
+Pairs: TypeAlias = I64
+"""``(pairs, 2)``: the two k of each; the second may be ``len(offsets)``, which is none."""
+
+
+class Column(NamedTuple):
+    """The pairs of 16 outputs, and where each of their segments ends."""
+
+    pairs: Pairs
+    ends: I64
 
 
 class Packed(NamedTuple):
@@ -85,7 +92,8 @@ def pack(weight: I16, offsets: I64) -> Packed:
         weight: int16 ``(outputs, k)``.
         offsets: int64 ``(k,)``, where each word lies in a row; all different.
     """
-    return _join(weight, offsets, [[_pair(offsets, _used(c))] for c in _columns(weight)])
+    columns = [_pair(offsets, _used(column)) for column in _columns(weight)]
+    return _join(weight, offsets, [Column(pairs, np.array([len(pairs)])) for pairs in columns])
 
 
 def pack_chunks(weight: I16, offsets: I64, low: I64, high: I64) -> Packed:
@@ -119,12 +127,15 @@ def pack_steps(weight: I16, offsets: I64, features: int, whole: int = 2) -> tupl
     k = len(offsets)
     size = -(-SEGMENT // whole) * whole
     edges = np.append(np.arange(0, k, size), k)
-    columns = [_used(column) for column in _columns(weight)]
-    parts = [np.split(used, np.searchsorted(used, edges[1:-1])) for used in columns]
-    pairs = _join(weight, offsets, [[_pair(offsets, part) for part in c] for c in parts])
-    steps = _join(weight, offsets, [[_alone(part, k) for part in c] for c in parts])
+    apart = offsets + np.arange(k) // size * (offsets.max() + 2)  # no pair across an edge
+    pairs, alone = [], []
+    for used in map(_used, _columns(weight)):
+        paired = _pair(apart, used)
+        pairs.append(Column(paired, np.searchsorted(paired[:, 0] // size, range(1, len(edges)))))
+        alone.append(Column(_alone(used, k), np.searchsorted(used, edges[1:])))
+    packed, steps = _join(weight, offsets, pairs), _join(weight, offsets, alone)
     matrix = np.pad(weight, ((0, -len(weight) % LANES), (0, 0)))
-    return pairs, Steps(*steps, matrix, edges, offsets % features, features)
+    return packed, Steps(*steps, matrix, edges, offsets % features, features)
 
 
 def convolution(
@@ -226,11 +237,11 @@ def _used(column: I16) -> I64:
     return np.flatnonzero(column.any(axis=0))
 
 
-def _alone(ks: I64, none: int) -> Segment:
+def _alone(ks: I64, none: int) -> Pairs:
     return np.stack([ks, np.full_like(ks, none)], axis=1)
 
 
-def _pair(offsets: I64, ks: I64) -> Segment:
+def _pair(offsets: I64, ks: I64) -> Pairs:
     """Join each k with the k behind it in memory, if that one is not taken yet."""
     ks = ks[np.argsort(offsets[ks])]
     order = np.arange(len(ks))
@@ -241,7 +252,7 @@ def _pair(offsets: I64, ks: I64) -> Segment:
     return pairs[leads]
 
 
-def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> list[Segment]:
+def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
     """Cut a column's pairs wherever the next might take a lane's sum beyond 32 bits."""
     none = len(offsets)
     products = column.astype(np.int64) * np.stack([low, high])[:, None]
@@ -253,27 +264,23 @@ def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> list[Segment]:
     halves = pairs[heavy].ravel()
     pairs = np.concatenate([pairs[~heavy], _alone(halves[halves < none], none)])
     total = reach[:, pairs].sum(axis=2).cumsum(axis=1)
-    segments, first, before = [], 0, np.zeros(len(reach), np.int64)
-    while first < len(pairs):
+    ends, before = [0], np.zeros(len(reach), np.int64)
+    while ends[-1] < len(pairs):
         fits = (total <= before[:, None] + LIMIT).all(axis=0)
-        last = len(pairs) if fits.all() else int(fits.argmin())
-        segments.append(pairs[first:last])
-        first, before = last, total[:, last - 1]
-    return segments
+        ends.append(len(pairs) if fits.all() else int(fits.argmin()))
+        before = total[:, ends[-1] - 1]
+    return Column(pairs, np.array(ends[1:], np.int64))
 
 
-def _join(weight: I16, offsets: I64, columns: Sequence[Sequence[Segment]]) -> Packed:
+def _join(weight: I16, offsets: I64, columns: Sequence[Column]) -> Packed:
     lanes = np.pad(weight, ((0, -len(weight) % LANES), (0, 1)))  # a lane and a k of zeros
-    segments = max(1, *(len(column) for column in columns), 1)
+    segments = max(1, *(len(column.ends) for column in columns))
     cuts = np.zeros((len(columns), segments + 1), np.int64)
     first, weights, places = 0, [], []
-    for c, column in enumerate(columns):
-        ends = first + np.cumsum([0, *(len(segment) for segment in column)])
-        cuts[c] = np.append(ends, np.full(segments + 1 - len(ends), ends[-1]))
-        first = ends[-1]
-        for segment in column:
-            mine = lanes[c * LANES : (c + 1) * LANES]
-            weights.append(mine[:, segment].transpose(1, 0, 2).ravel())
-            places.append(offsets[segment[:, 0]])
-    empty = np.zeros(0, np.int16), np.zeros(0, np.int64)  # where every weight is 0
-    return Packed(np.concatenate([empty[0], *weights]), np.concatenate([empty[1], *places]), cuts)
+    for c, (pairs, ends) in enumerate(columns):
+        cuts[c] = first + np.pad([0, *ends], (0, segments - len(ends)), mode="edge")
+        first = cuts[c, -1]
+        mine = lanes[c * LANES : (c + 1) * LANES]
+        weights.append(mine[:, pairs].transpose(1, 0, 2).ravel())
+        places.append(offsets[pairs[:, 0]])
+    return Packed(np.concatenate(weights), np.concatenate(places), cuts)
