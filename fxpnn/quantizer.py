@@ -41,7 +41,7 @@ from fxpnn.layers import (
     Softmax,
     Step,
 )
-from fxpnn.network import INPUT, Network, Node
+from fxpnn.network import INPUT, Network, Node, Scaling
 from fxpnn.qformat import QFormat
 from fxpnn.settings import Method, Plan, Settings
 from fxpnn.tables import table_for
@@ -85,6 +85,21 @@ def quantize(
         network.outputs,
         network.scaling,
         provenance or Provenance(version=__version__),
+    )
+
+
+def calibrated(network: Network, plan: Plan) -> tuple[str, ...]:
+    """Name the tensors whose formats are chosen on calibration data."""
+    apart = (*KEEPS_FORMAT, *UP_TO_ONE, Softmax, Step)
+    bound = {node.name for node in network.nodes if isinstance(node.layer, apart)}
+    if _pixel_format(plan[INPUT], network.scaling) is not None:
+        bound.add(INPUT)
+    return tuple(
+        name
+        for name in network.shapes
+        if name not in bound
+        and plan[name].output is None
+        and plan[name].method is not Method.PROVED
     )
 
 
@@ -141,10 +156,8 @@ class _Build:
         if settings.output is not None:
             return settings.output
         floats = self.calibration is not None and self.calibration.dtype != np.uint8
-        mantissa, exponent = math.frexp(abs(scaling.scale))
-        if not floats and mantissa == 0.5 and not any(scaling.mean) and {*scaling.std} == {1.0}:
-            word = min(settings.word, 8)  # a pixel is exactly a word, the lowest bits dropped
-            return QFormat(word, word - 7 - exponent, signed=scaling.scale < 0)
+        if not floats and (fmt := _pixel_format(settings, scaling)) is not None:
+            return fmt
         if settings.method is Method.PROVED and not floats:
             ends = np.array([0, 255]) * scaling.scale
             low, high = np.subtract.outer([ends.min(), ends.max()], scaling.mean)
@@ -225,6 +238,15 @@ class _Build:
         raise AssertionError(f"no range for {node.op}")
 
 
+def _pixel_format(settings: Settings, scaling: Scaling) -> QFormat | None:
+    """Return the format whose words pixels are, the lowest bits dropped, if there is one."""
+    mantissa, exponent = math.frexp(abs(scaling.scale))
+    if mantissa != 0.5 or any(scaling.mean) or {*scaling.std} != {1.0}:
+        return None
+    word = min(settings.word, 8)
+    return QFormat(word, word - 7 - exponent, signed=scaling.scale < 0)
+
+
 def _growth_of(layer: Layer) -> float:
     """Return by how much a layer that keeps its format may exceed its input."""
     match layer:
@@ -245,21 +267,19 @@ def _raw_layer(
     match layer:
         case Dense() | Conv2D():
             formats = _weight_formats(layer.weight, settings)
-            axes = (-1, *[1] * (layer.weight.ndim - 1))
-            fracs = np.array([fmt.frac for fmt in formats])
-            scaled = np.ldexp(layer.weight.astype(np.float64), fracs.reshape(axes))
-            weight = from_float(scaled, QFormat(formats[0].word, 0)).astype(np.int16)
-            bias = _scaled(node, "bias", layer.bias, source.frac + fracs)
-            return replace(layer, weight=weight, bias=bias), formats
+            weight = _words(node, layer.weight, formats)
+            fracs = source.frac + np.array([fmt.frac for fmt in formats])
+            return replace(
+                layer, weight=weight, bias=_scaled(node, "bias", layer.bias, fracs)
+            ), formats
         case PRelu():
-            fmt = settings.weight or choose(layer.slope, SLOPE_WORD, Method.MINMAX)
-            slope = from_float(layer.slope, fmt).astype(np.int16)
-            return replace(layer, slope=slope), (fmt,)
+            formats = settings.weights or (choose(layer.slope, SLOPE_WORD, Method.MINMAX),)
+            return replace(layer, slope=_words(node, layer.slope, formats)), formats
         case LeakyRelu():
-            fmt = settings.weight or choose(np.array([layer.slope]), SLOPE_WORD, Method.MINMAX)
+            fmt = _scalar_format(layer.slope, settings)
             return replace(layer, slope=int(from_float(layer.slope, fmt))), (fmt,)
         case HardSigmoid():
-            fmt = settings.weight or choose(np.array([layer.alpha]), SLOPE_WORD, Method.MINMAX)
+            fmt = _scalar_format(layer.alpha, settings)
             fmt = replace(fmt, frac=min(max(fmt.frac, -source.frac), 46 - source.frac))
             beta = _scaled(node, "beta", np.array(layer.beta), source.frac + fmt.frac)
             alpha = int(from_float(layer.alpha, fmt))
@@ -277,11 +297,27 @@ def _raw_layer(
 
 
 def _weight_formats(weight: Array, settings: Settings) -> tuple[QFormat, ...]:
-    if settings.weight is not None:
-        return (settings.weight,)
+    if settings.weights:
+        return settings.weights
     method = Method.MSE if settings.method is Method.PERCENTILE else settings.method
     groups = weight if settings.per_channel else weight[None]
     return tuple(choose(group, settings.word, method) for group in groups)
+
+
+def _scalar_format(value: float, settings: Settings) -> QFormat:
+    return (settings.weights or (choose(np.array([value]), SLOPE_WORD, Method.MINMAX),))[0]
+
+
+def _words(node: Node, weight: Array, formats: tuple[QFormat, ...]) -> Array:
+    """Cast weights to one format, or each channel's to its own."""
+    if len(formats) not in (1, len(weight)):
+        raise FormatError(
+            f"layer {node.name} ({node.op}): weight formats must be 1 or {len(weight)}, "
+            f"not {len(formats)}"
+        )
+    fracs = np.array([fmt.frac for fmt in formats]).reshape(-1, *[1] * (weight.ndim - 1))
+    scaled = np.ldexp(weight.astype(np.float64), fracs)
+    return from_float(scaled, replace(formats[0], frac=0)).astype(np.int16)
 
 
 def _scaled(node: Node, name: str, values: Array, frac: Array | int) -> Array:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -27,11 +27,19 @@ class Method(Enum):
     PROVED = "proved"
 
 
+class Given(NamedTuple):
+    """What a model file itself fixes of a layer: its weight's formats, its output's cast."""
+
+    weight: tuple[QFormat, ...] | None = None
+    output: NumberType | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The choices for one layer; what is ``None`` is calibrated.
 
-    ``word`` is the word of weights and outputs. ``weight`` and ``output`` fix a format.
+    ``word`` is the word of weights and outputs. ``weight`` and ``output`` fix a format; a weight
+    may have one for each output channel.
     ``per_channel`` gives each output channel's weights a fraction of their own. ``softmax`` is
     ``None`` for the softmax that cannot overflow, else the constant it subtracts instead of the
     maximum (0 is the naive softmax).
@@ -43,16 +51,32 @@ class Settings:
     overflow: Overflow = Overflow.SATURATE
     method: Method = Method.MINMAX
     per_channel: bool = False
-    weight: QFormat | None = None
+    weight: QFormat | tuple[QFormat, ...] | None = None
     output: QFormat | None = None
     softmax: float | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.word <= 16:
             raise FormatError(f"a tensor's word must be 2 to 16 bits, not {self.word}")
-        for fmt in (self.weight, self.output):
+        for fmt in (*self.weights, self.output):
             if fmt is not None:
                 fmt.for_tensor()
+
+    @property
+    def weights(self) -> tuple[QFormat, ...]:
+        """Give the formats of the weight: one, one for each output channel, or none."""
+        if self.weight is None or isinstance(self.weight, tuple):
+            return self.weight or ()
+        return (self.weight,)
+
+    def completed(self, given: Given) -> Self:
+        """Fill in what a model file fixes, where these settings leave it open."""
+        settings = replace(self, weight=self.weight or given.weight)
+        if self.output is not None or given.output is None:
+            return settings
+        number = given.output
+        rounding, overflow = number.rounding or self.rounding, number.overflow or self.overflow
+        return replace(settings, output=number.format, rounding=rounding, overflow=overflow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +88,11 @@ class Plan:
 
     def __getitem__(self, name: str) -> Settings:
         return self.layers.get(name, self.defaults)
+
+    def completed(self, given: Mapping[str, Given]) -> Self:
+        """Fill in what a model file fixes, where this plan leaves it open."""
+        filled = {name: self[name].completed(fixed) for name, fixed in given.items()}
+        return replace(self, layers={**self.layers, **filled})
 
 
 class _Choices(msgspec.Struct, forbid_unknown_fields=True):

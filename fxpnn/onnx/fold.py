@@ -10,6 +10,7 @@ from fxpnn.errors import ModelError
 from fxpnn.layers import Array
 from fxpnn.onnx.graph import Attribute, Op
 from fxpnn.onnx.proto import MAX_RANK, number_type, one_line, to_array
+from fxpnn.onnx.quant import DELINEAR, LINEAR, QUANT, fold_quantized
 
 Inputs: TypeAlias = tuple[Array | None, ...]
 """An operator's inputs; ``None`` is an optional one that is left out."""
@@ -171,6 +172,7 @@ FOLDERS: Mapping[str, Folder] = {
     "Reciprocal": _unary(np.reciprocal),
     "Exp": _unary(np.exp),
     "Floor": _unary(np.floor),
+    **dict.fromkeys((*QUANT, *LINEAR, *DELINEAR), fold_quantized),
 }
 _BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow")
 _VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

@@ -11,13 +11,21 @@ from fxpnn import files
 from fxpnn.errors import ModelError
 from fxpnn.layers import Shape
 from fxpnn.network import INPUT, MAX_VALUES, Network, Node, Scaling
-from fxpnn.onnx import activation, linear, proto, relabel, window
+from fxpnn.onnx import activation, casts, linear, proto, relabel, window
+from fxpnn.onnx.absorb import absorb
 from fxpnn.onnx.external import embed
 from fxpnn.onnx.graph import Graph, Op, normalise
 from fxpnn.onnx.rewrite import rewrite
 from fxpnn.onnx.trace import Trace, Value
+from fxpnn.settings import Given, Plan
 
-HANDLERS = {**linear.HANDLERS, **window.HANDLERS, **activation.HANDLERS, **relabel.HANDLERS}
+HANDLERS = {
+    **linear.HANDLERS,
+    **window.HANDLERS,
+    **activation.HANDLERS,
+    **relabel.HANDLERS,
+    **casts.HANDLERS,
+}
 """What makes a layer of each operator that is supported."""
 
 
@@ -31,12 +39,27 @@ def load(path: Path | str, shape: Shape | None = None) -> Network:
         ModelError: the file cannot be read, is no valid ONNX model, or computes what fxpnn cannot;
             the message names the path, and every operator that is in the way.
     """
+    return load_quantized(path, shape=shape)[0]
+
+
+def load_quantized(
+    path: Path | str, plan: Plan | None = None, shape: Shape | None = None
+) -> tuple[Network, Plan]:
+    """Read a network and the formats that its quantizing operators give.
+
+    They fill in what the plan (by default an empty one) leaves open: weights, outputs and their
+    modes. ``fxpnn.quantize`` calibrates what is open still.
+
+    Raises:
+        ModelError: see ``load``.
+    """
     path = Path(path)
     content = files.read(path, proto.MAX_BYTES, ModelError)
     try:
-        return from_model(proto.parse(content), path.parent, shape)
+        network, given = read_model(proto.parse(content), path.parent, shape)
     except ModelError as error:
         raise ModelError(f"{path}: {proto.one_line(str(error), 2000)}") from None
+    return network, (plan or Plan()).completed(given)
 
 
 def from_model(
@@ -47,17 +70,32 @@ def from_model(
     Raises:
         ModelError: see ``load``.
     """
+    return read_model(model, folder, shape)[0]
+
+
+def read_model(
+    model: onnx.ModelProto, folder: Path | None = None, shape: Shape | None = None
+) -> tuple[Network, dict[str, Given]]:
+    """Return the network that a model computes, and what the model fixes of its layers' formats.
+
+    Raises:
+        ModelError: see ``load``.
+    """
     model = embed(model, folder)
     proto.check(model)
-    graph = rewrite(normalise(model))
+    graph = casts.pair(rewrite(normalise(model)))
     value, batch = _input(graph, shape)
     trace = Trace(graph, value, batch)
     with np.errstate(all="ignore"):  # Network names what is not finite
         for op in graph.ops:
             trace.run(op, HANDLERS)
+        weights = casts.weight_formats(graph, trace)
         _raise_refusals(trace)
         outputs = _outputs(graph, trace)
-    return Network(graph.name, value.shape, _live(trace, outputs), outputs, _scaling(model))
+    left = absorb(_live(trace, outputs), outputs, trace.casts)
+    network = Network(graph.name, value.shape, left.nodes, left.outputs, _scaling(model))
+    names = (name for name in network.shapes if name in weights or name in left.casts)
+    return network, {name: Given(weights.get(name), left.casts.get(name)) for name in names}
 
 
 def _input(graph: Graph, given: Shape | None) -> tuple[Value, int]:
