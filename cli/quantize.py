@@ -8,7 +8,7 @@ import click
 import fxpnn
 
 from . import options, params
-from .terminal import note, print_json
+from .terminal import note, print_json, printable
 
 if TYPE_CHECKING:
     from fxpnn.datasets import Data
@@ -65,6 +65,9 @@ def quantize(
 
     MODEL.onnx becomes MODEL.fxp: the integers that the hardware stores and the format of each.
     What is printed says of each layer whether it is proved never to overflow.
+
+    Where MODEL.onnx holds quantizing nodes (QONNX's Quant, or QuantizeLinear), the formats are
+    theirs but for those given here, and calibration data are asked for what they leave open only.
     """
     from fxpnn.fixed import Provenance
     from fxpnn.settings import load_plan
@@ -73,12 +76,14 @@ def quantize(
 
     sources.check_target(output, model, formats, calibration)
     plan = load_plan(formats, settings) if formats else fxpnn.Plan(settings)
-    network, source = sources.load_float(model, pixels)
-    data, data_source = _calibration(calibration, plan, network, pixels)
+    network, completed, source = sources.load_planned(model, plan, pixels)
+    if completed != plan and (chosen := _chosen(network, completed)):
+        note(f"{model} fixes formats; chosen are those of {', '.join(chosen)}", quiet)
+    data, data_source = _calibration(calibration, completed, network, pixels)
     provenance = Provenance(
         source.sha256, data_source.sha256 if data_source else "", fxpnn.__version__
     )
-    fixed = fxpnn.quantize(network, data.x if data else None, plan, provenance)
+    fixed = fxpnn.quantize(network, data.x if data else None, completed, provenance)
     fxpnn.save(fixed, output)
 
     from . import anatomy, blueprint
@@ -92,15 +97,26 @@ def quantize(
         blueprint.print_anatomy(found)
 
 
+def _chosen(network: "fxpnn.Network", plan: "fxpnn.Plan") -> list[str]:
+    """Name the tensors and weights whose formats a model leaves open."""
+    from fxpnn.fixed import raw_weights
+    from fxpnn.quantizer import calibrated
+
+    weighted = (node.name for node in network.nodes if raw_weights(node.layer) is not None)
+    weights = [f"{name}.weight" for name in weighted if not plan[name].weights]
+    return [printable(name) for name in (*calibrated(network, plan), *weights)]
+
+
 def _calibration(
     name: str | None, plan: "fxpnn.Plan", network: "fxpnn.Network", pixels: "Pixels"
 ) -> "tuple[Data | None, DataSource | None]":
     """Load what formats are chosen on; by default MNIST where it fits and is needed."""
+    from fxpnn.quantizer import calibrated
+
     from . import sources
 
     if name is None:
-        methods = {plan[layer].method for layer in network.shapes}
-        if network.input_shape != DEFAULT_SHAPE or methods == {fxpnn.Method.PROVED}:
+        if network.input_shape != DEFAULT_SHAPE or not calibrated(network, plan):
             return None, None
         return sources.load_images(DEFAULT_CALIBRATION, network.input_shape)
     return sources.load_images(name, network.input_shape, pixels=pixels)

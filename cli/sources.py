@@ -16,6 +16,7 @@ from fxpnn.errors import DataError, FormatError, ModelError
 from fxpnn.fixed import FixedNetwork
 from fxpnn.layers import Array, Shape
 from fxpnn.network import Network
+from fxpnn.settings import Plan
 
 from .options import Pixels
 from .terminal import path_text, printable
@@ -53,10 +54,24 @@ def load_float(path: Path, pixels: Pixels | None = None) -> tuple[Network, Model
     Raises:
         ModelError: it cannot be used, or is a .fxp.
     """
+    network, _, source = load_planned(path, Plan(), pixels)
+    return network, source
+
+
+def load_planned(
+    path: Path, plan: Plan, pixels: Pixels | None = None
+) -> tuple[Network, Plan, ModelSource]:
+    """Load an ONNX model, and complete a plan by the formats that are in it.
+
+    Raises:
+        ModelError: it cannot be used, or is a .fxp.
+    """
     if is_fixed(path):
         raise ModelError(f"{path}: must be a float model (.onnx), not a quantized one")
-    network = fxpnn.load_onnx(path)
-    return _scaled(network, pixels), source_of(path, network.name)
+    from fxpnn.onnx import load_quantized  # no .fxp needs it
+
+    network, completed = load_quantized(path, plan)
+    return _scaled(network, pixels), completed, source_of(path, network.name)
 
 
 def load_fixed(path: Path, pixels: Pixels | None = None) -> tuple[FixedNetwork, ModelSource]:
