@@ -64,7 +64,7 @@ MUTATIONS = (
     Mutation(
         "the maximum that softmax subtracts",
         "fxpnn/kernels/softmax.py",
-        "highest = max(highest, x[row, i])",
+        "highest = max(highest, np.int64(x[row, i]))",
         "highest = np.int64(x[row, 0])",
         "tests/test_softmax.py tests/test_engine.py",
     ),

@@ -44,7 +44,7 @@ def softmax(x: I16, table: I32, shift: int, out: I16) -> None:
     for row in range(x.shape[0]):
         highest = np.int64(-32768)
         for i in range(x.shape[1]):
-            highest = max(highest, x[row, i])
+            highest = max(highest, np.int64(x[row, i]))
         total = np.int64(0)  # 2**30 <= total <= classes * 2**30 <= 2**42
         for i in range(x.shape[1]):
             exponent = binary_exponent(highest - x[row, i], shift)
