@@ -8,10 +8,11 @@ import os
 import shutil
 import tempfile
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fxpnn-numba-")
 atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
 
-settings.register_profile("fxpnn", deadline=None)  # the first example of a kernel compiles it
+# The first example of a kernel compiles it, and a busy machine may be slow to draw the others.
+settings.register_profile("fxpnn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fxpnn")
