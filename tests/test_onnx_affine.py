@@ -129,6 +129,32 @@ FORMS = {
         weights={"m": floats(2, 1, 1), "d": floats(1)},
         shape=MAPS,
     ),
+    "batch normalization behind an activation": form(
+        "Conv2D Relu Conv2D Relu",
+        op("Conv", "x k", "a"),
+        op("Relu", "a", "r"),
+        op("BatchNormalization", "r s b m v", "c"),
+        op("Relu", "c", "y"),
+        weights={**conv(), **BN},
+        shape=MAPS,
+    ),
+    "batch normalization of what others read too": form(
+        "Conv2D Conv2D Relu Add Add",
+        op("Conv", "x k", "a"),
+        op("BatchNormalization", "a s b m v", "c"),
+        op("Relu", "c", "r"),
+        op("Add", "a c", "d"),
+        op("Add", "d r", "y"),
+        weights={**conv(), **BN},
+        shape=MAPS,
+    ),
+    "batch normalization first": form(
+        "Conv2D Relu",
+        op("BatchNormalization", "x s b m v", "a"),
+        op("Relu", "a", "y"),
+        weights=BN,
+        shape=("N", 3, 6, 5),
+    ),
     "scaled activation": form(
         "Relu Conv2D",
         op("Relu", "x", "a"),
@@ -180,36 +206,16 @@ REFUSED = {
         ),
         "BatchNormalization (node y, opset 17): training_mode must be 0",
     ),
-    "a batch normalization behind an activation": (
+    "a batch normalization of a vector behind an activation": (
         model(
-            op("Conv", "x k", "a"),
-            op("Relu", "a", "r"),
+            RELU,
             op("BatchNormalization", "r s b m v", "c", "norm"),
             op("Relu", "c", "y"),
-            weights={**conv(), **BN},
-            shape=MAPS,
+            weights=BN,
+            shape=("N", 3),
             opset=9,
         ),
         f"BatchNormalization (node norm, opset 9): {BESIDE}",
-    ),
-    "a batch normalization of what others read too": (
-        model(
-            op("Conv", "x k", "a"),
-            op("BatchNormalization", "a s b m v", "c", "norm"),
-            op("Add", "a c", "y"),
-            weights={**conv(), **BN},
-            shape=MAPS,
-        ),
-        f"BatchNormalization (node norm, opset 17): {BESIDE}",
-    ),
-    "a batch normalization first": (
-        model(
-            op("BatchNormalization", "x s b m v", "a", "norm"),
-            op("Relu", "a", "y"),
-            weights=BN,
-            shape=("N", 3, 6, 5),
-        ),
-        f"BatchNormalization (node norm, opset 17): {BESIDE}",
     ),
     "a scale that is an output": (
         model(RELU, op("Mul", "r c", "y", "last"), weights={"c": 2.0}),

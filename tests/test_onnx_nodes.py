@@ -32,6 +32,7 @@ OPERATORS = {
     "LpPool": "lppool",
     "MatMul": "matmul",
     "MaxPool": "maxpool",
+    "Mul": "mul",
     "PRelu": "prelu",
     "Pad": "pad",
     "Relu": "relu",
@@ -57,6 +58,8 @@ ELEMENTWISE = {
     "Swish",
     "Tanh",
 }
+
+PAIRED = {"Add", "Mul"}
 
 SKIPPED = {
     r"_[13]d_(default|dilations)": "its window has one or three axes; fxpnn has maps",
@@ -105,17 +108,15 @@ def prepare(case: Any) -> Case:
     (x, *weights), (y, *_) = case.data_sets[0]
     for weight, info in zip(weights, case.model.graph.input[1:], strict=True):
         constant(graph, info.name, weight)
-    if kind in ELEMENTWISE or (kind == "Add" and x.dtype == np.float32):
+    if kind in ELEMENTWISE or (kind in PAIRED and x.dtype == np.float32):
         x, y = x[None], y[None]  # the whole tensor is one image
         resize(graph.input[0], x.shape)
-    if kind == "Add" and weights[0].shape == x.shape[1:]:
+    if kind in PAIRED and weights[0].shape == x.shape[1:]:
         select(graph, x.shape)
         x = np.concatenate([x.reshape(1, -1), weights[0].reshape(1, -1)], axis=1)
-    elif kind == "Add":
+    elif kind in PAIRED:
         behind(graph, y.size)
         y = y.reshape(1, -1)
-    elif kind == "BatchNormalization":
-        before(graph, x.shape[1])
     elif kind == "Gemm" and any(
         a.name == "transA" and a.i for a in case.model.graph.node[0].attribute
     ):
@@ -143,7 +144,7 @@ def constant(graph: onnx.GraphProto, name: str, array: Array) -> None:
 
 
 def select(graph: onnx.GraphProto, shape: tuple[int, ...]) -> None:
-    """Read the addition's operands as the halves of one vector, selected by dense layers."""
+    """Read the two operands as the halves of one vector, selected by dense layers."""
     size = int(np.prod(shape))
     constant(graph, "first", np.eye(2 * size, size, dtype=np.float32))
     constant(graph, "second", np.eye(2 * size, size, -size, dtype=np.float32))
@@ -172,13 +173,6 @@ def behind(graph: onnx.GraphProto, size: int) -> None:
     )
     graph.output[0].name = "result"
     resize(graph.output[0], (1, size))
-
-
-def before(graph: onnx.GraphProto, channels: int) -> None:
-    """Put a convolution before the first node that changes nothing."""
-    constant(graph, "identity", np.eye(channels, dtype=np.float32)[:, :, None, None])
-    insert(graph, 0, helper.make_node("Conv", [graph.input[0].name, "identity"], ["maps"]))
-    graph.node[1].input[0] = "maps"
 
 
 def reason(name: str) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Layer, Shape
-from fxpnn.network import INPUT, MAX_VALUES, Node
+from fxpnn.network import MAX_VALUES, Node
 from fxpnn.onnx.affine import Affine, as_layer, fold_back
 from fxpnn.onnx.fold import FOLDERS, fold, size, sizes
 from fxpnn.onnx.graph import Graph, Names, Op
@@ -164,22 +164,21 @@ class Trace:
     def settle(self, value: Value) -> Value:
         """Return the value with nothing left to fold.
 
-        What is done to the network's own input, its mean and deviation, may be a layer.
+        What no layer takes becomes one, if it is the same for all pixels of a map.
 
         Raises:
-            RefusalError: its affine map found no layer; it blames the operator that brought it.
+            RefusalError: it is not; this blames the operator that brought it.
         """
         if value.affine is None:
             return value
-        op = value.affine.op
-        own = value.source == INPUT and op.kind != "BatchNormalization"
         self.spend(2 * value.shape[0])
-        layer = as_layer(value.affine, value.shape) if own else None
+        layer = as_layer(value.affine, value.shape)
         if layer is None:
             reason = "must stand beside a convolution or dense layer that it can be folded into"
-            raise RefusalError(op, reason)
+            raise RefusalError(value.affine.op, reason)
         if value.affine not in self._settled:
-            self._settled[value.affine] = self.emit(op, layer, replace(value, affine=None))
+            bare = replace(value, affine=None)
+            self._settled[value.affine] = self.emit(value.affine.op, layer, bare)
         return self._settled[value.affine]
 
 
