@@ -24,6 +24,7 @@ from fxpnn.layers import (
     Flatten,
     L2Pool2D,
     MaxPool2D,
+    Mul,
     Pad,
     PRelu,
     Relu,
@@ -137,6 +138,8 @@ class _Assembler:
                 y = self._slope(node, layer, x, formats[0])
             case Add():
                 y = self._add(node, x, self.tensors[node.inputs[1]], formats)
+            case Mul():
+                y = self._multiply(node, x, self.tensors[node.inputs[1]], formats)
             case Concat():
                 y = self._concat(node, layer, formats, shape)
             case Pad():
@@ -281,16 +284,30 @@ class _Assembler:
         return y
 
     def _add(self, node: FixedNode, a: Tensor, b: Tensor, formats: Sequence[QFormat]) -> Tensor:
-        if not (a.places == b.places).all():
-            other = self._fresh(a.places)
-            self._move(node, b, other, other.places)
-            b = other
+        b = self._beside(node, a, b)
         finer = max(fmt.frac for fmt in formats)
         lift, other_lift = (finer - fmt.frac for fmt in formats)
         y = self._fresh(a.places)
         shift = finer - node.output_format.frac
         fields = {"other": b.base, "lift": lift, "other_lift": other_lift, "shift": shift}
         self._emit(machine.ADD, node, a, y, **fields)
+        return y
+
+    def _multiply(
+        self, node: FixedNode, a: Tensor, b: Tensor, formats: Sequence[QFormat]
+    ) -> Tensor:
+        b = self._beside(node, a, b)
+        y = self._fresh(a.places)
+        shift = sum(fmt.frac for fmt in formats) - node.output_format.frac
+        self._emit(machine.MUL, node, a, y, other=b.base, shift=shift)
+        return y
+
+    def _beside(self, node: FixedNode, a: Tensor, b: Tensor) -> Tensor:
+        """Return a tensor whose values lie as those of ``a``, moved or repeated if need be."""
+        if np.array_equal(a.places, b.places):
+            return b
+        y = self._fresh(a.places)
+        self._move(node, b._replace(places=np.broadcast_to(b.places, a.places.shape)), y, y.places)
         return y
 
     def _concat(

@@ -14,7 +14,7 @@ from fxpnn.assembly import assemble
 from fxpnn.casting import Flags, Raw, requantize
 from fxpnn.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.interval import Interval
-from fxpnn.layers import Add, Concat, Conv2D, Dense, L2Pool2D, PRelu, Shape, Softmax
+from fxpnn.layers import Add, Concat, Conv2D, Dense, L2Pool2D, Mul, PRelu, Shape, Softmax
 from fxpnn.network import INPUT
 from fxpnn.qformat import Overflow, QFormat
 from fxpnn.reference import compute
@@ -68,6 +68,9 @@ def prove_node(node: FixedNode, inputs: Sequence[Interval], formats: Sequence[QF
         return _prove_length(node, inputs[0], formats[0])
     if isinstance(node.layer, Add):
         return _prove_add(node, inputs, formats)
+    if isinstance(node.layer, Mul):
+        ends, frac = product_interval(*inputs), sum(fmt.frac for fmt in formats)
+        return _prove_cast(node, ends, frac)
     if isinstance(node.layer, Concat):
         parts = [_prove_response(node, x, f) for x, f in zip(inputs, formats, strict=True)]
         return _join(node.layer, parts)
@@ -90,6 +93,12 @@ def sum_interval(layer: Dense | Conv2D, x: Interval) -> Interval:
     lowest = compute(rising, low) + compute(falling, high)
     highest = compute(rising, high) + compute(falling, low)
     return Interval(lowest[0], highest[0])
+
+
+def product_interval(x: Interval, y: Interval) -> Interval:
+    """Bound the products of two tensors: an extreme of one times an extreme of the other."""
+    corners = [a * b for a in x for b in y]
+    return Interval(np.minimum.reduce(corners), np.maximum.reduce(corners))
 
 
 def signed_bits(low: int, high: int) -> int:
@@ -158,9 +167,14 @@ def _join(layer: Concat, parts: Sequence[Proof]) -> Proof:
 def _prove_add(node: FixedNode, inputs: Sequence[Interval], formats: Sequence[QFormat]) -> Proof:
     finer = max(fmt.frac for fmt in formats)
     lifts = [finer - fmt.frac for fmt in formats]
-    modes = (node.output_format, node.rounding, node.overflow)
     sums = [(a << lifts[0]) + (b << lifts[1]) for a, b in zip(*inputs, strict=True)]
-    (low, under), (high, over) = (requantize(end, finer, *modes) for end in sums)
+    return _prove_cast(node, Interval(*sums), finer)
+
+
+def _prove_cast(node: FixedNode, exact: Interval, frac: int) -> Proof:
+    """Bound the cast of exact values from their ends, which it keeps in order."""
+    modes = (node.output_format, node.rounding, node.overflow)
+    (low, under), (high, over) = (requantize(end, frac, *modes) for end in exact)
     flags = under | over
     return Proof(_unless_torn(Interval(low, high), flags, node), bool(flags.any()))
 

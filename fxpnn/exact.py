@@ -1,4 +1,4 @@
-"""Own exact arithmetic on single Python integers: rounding, wrapping and the one-step cast.
+"""Own exact arithmetic on single Python integers: rounding, wrapping, the one-step cast, powers.
 
 ``raw @ F`` means ``raw * 2**-F``. Nothing here can overflow, and no float takes part but the one
 that ``cast_input`` reads.
@@ -8,6 +8,9 @@ from math import isinf, isnan
 
 from fxpnn.errors import DataError
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
+
+LOG2E = 378194
+"""``round(log2(e) * 2**18)``: turns a power of e into a power of 2."""
 
 
 def round_quotient(numerator: int, denominator: int, rounding: Rounding) -> int:
@@ -93,3 +96,28 @@ def half_up(value: int, down: int) -> int:
 def divide(numerator: int, denominator: int) -> int:
     """Divide a numerator of 0 or more, adding half and rounding down."""
     return (numerator + (denominator >> 1)) // denominator
+
+
+def exponential(d: int, frac: int, table: list[int]) -> int:
+    """Return ``exp(-d @ frac)`` at F = 30, 31 bits, for a d of 0 or more; of 0 it is 2**30."""
+    t = half_up(d * LOG2E, frac + 2)
+    n = t >> 16
+    return (mantissa(t, table) << 10) >> n if n <= 30 else 0
+
+
+def reciprocal(S: int) -> tuple[int, int]:
+    """Return ``2**(b + 18) / S``, 19 bits, and b, where ``2**b <= S < 2**(b + 1)``."""
+    b = S.bit_length() - 1
+    return divide(1 << (b + 18), S), b
+
+
+def mantissa(u: int, table: list[int]) -> int:
+    """Return ``2**-(u @ 16 modulo 1)`` at F = 20, 21 bits; ``table[k]`` is ``2**(-k / 256)``."""
+    k, f = (u >> 8) & 255, u & 255
+    return table[k] - (((table[k] - table[k + 1]) * f + 128) >> 8)
+
+
+def short_exponential(d: int, frac: int, table: list[int]) -> int:
+    """Return ``exp(d @ frac)`` at F = 8, rounded down; where it is over 2**8, some such number."""
+    u = -half_up(d * LOG2E, frac + 2)
+    return floor_shift(mantissa(u, table), max(u >> 16, -8) + 12)

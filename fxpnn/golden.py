@@ -16,7 +16,17 @@ import numpy as np
 
 from fxpnn import layers
 from fxpnn.errors import DataError
-from fxpnn.exact import cast_raw, divide, floor_shift, half_up, round_quotient, wrap
+from fxpnn.exact import (
+    cast_raw,
+    divide,
+    exponential,
+    floor_shift,
+    half_up,
+    reciprocal,
+    round_quotient,
+    short_exponential,
+    wrap,
+)
 from fxpnn.fixed import Counts, FixedNetwork, FixedNode, RawArray
 from fxpnn.layers import Array, Layer, Window
 from fxpnn.network import INPUT
@@ -24,9 +34,6 @@ from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
 
 Ints: TypeAlias = Array
 """An array of Python integers: numpy shapes it, and does none of its arithmetic."""
-
-LOG2E = 378194
-"""``round(log2(e) * 2**18)``: turns a power of e into a power of 2."""
 
 SIXTH = 43691
 """``round(2**18 / 6)``."""
@@ -317,6 +324,14 @@ def _add(layer: layers.Add, unit: Unit, x: Ints, y: Ints) -> Ints:
 
 
 @compute.register
+def _mul(layer: layers.Mul, unit: Unit, x: Ints, y: Ints) -> Ints:
+    """``cast(x * y)``, y repeated along its axes of size 1."""
+    fx, fy = (source.frac for source in unit.sources)
+    pairs = zip(x.flat, np.broadcast_to(y, x.shape).flat, strict=True)
+    return np.array([unit.cast(a * b, fx + fy) for a, b in pairs], object).reshape(x.shape)
+
+
+@compute.register
 def _concat(layer: layers.Concat, unit: Unit, *inputs: Ints) -> Ints:
     """Cast every input to the output's format and join them along the axis."""
     parts = []
@@ -375,34 +390,9 @@ def _largest_first(unit: Unit, x: list[int]) -> list[int]:
     return [half_up(v * R, b + 3) for v in e]
 
 
-def exponential(d: int, frac: int, table: list[int]) -> int:
-    """Return ``exp(-d @ frac)`` at F = 30, 31 bits, for a d of 0 or more; of 0 it is 2**30."""
-    t = half_up(d * LOG2E, frac + 2)
-    n = t >> 16
-    return (mantissa(t, table) << 10) >> n if n <= 30 else 0
-
-
-def reciprocal(S: int) -> tuple[int, int]:
-    """Return ``2**(b + 18) / S``, 19 bits, and b, where ``2**b <= S < 2**(b + 1)``."""
-    b = S.bit_length() - 1
-    return divide(1 << (b + 18), S), b
-
-
-def mantissa(u: int, table: list[int]) -> int:
-    """Return ``2**-(u @ 16 modulo 1)`` at F = 20, 21 bits; ``table[k]`` is ``2**(-k / 256)``."""
-    k, f = (u >> 8) & 255, u & 255
-    return table[k] - (((table[k] - table[k + 1]) * f + 128) >> 8)
-
-
 def _shifted(unit: Unit, x: list[int]) -> list[int]:
     """Subtract a constant instead, each exp a saturating Q7.8 word; all 0 where all exps are 0."""
     shift = unit.node.softmax_shift or 0
     e = [unit.saturate(short_exponential(v - shift, unit.frac, unit.table), 32767) for v in x]
     S = sum(e)
     return [divide(v << 15, S) if S else 0 for v in e]
-
-
-def short_exponential(d: int, frac: int, table: list[int]) -> int:
-    """Return ``exp(d @ frac)`` at F = 8, rounded down; where it is over 2**8, some such number."""
-    u = -half_up(d * LOG2E, frac + 2)
-    return floor_shift(mantissa(u, table), max(u >> 16, -8) + 12)

@@ -244,6 +244,20 @@ class Add(Layer):
 
 
 @dataclass(frozen=True, eq=False)
+class Mul(Layer):
+    """Multiply two tensors; where the second has size 1 along an axis, its values repeat."""
+
+    inputs: ClassVar[int | None] = 2
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Keep the first shape; the second is the same, or 1 along some axes."""
+        x, y = shapes
+        if len(x) != len(y) or any(n not in (1, m) for m, n in zip(x, y, strict=True)):
+            raise ModelError(f"second branch must be {_text(x)}, or 1 along axes, not {_text(y)}")
+        return x
+
+
+@dataclass(frozen=True, eq=False)
 class Concat(Layer):
     """Join tensors along ``axis`` of the shape without the batch."""
 

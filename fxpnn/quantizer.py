@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fxpnn import __version__
-from fxpnn.bounds import full, prove_node, sum_interval
+from fxpnn.bounds import full, product_interval, prove_node, sum_interval
 from fxpnn.calibrate import HEADROOM, ROOMY_WORD, choose, fitting, observe
 from fxpnn.casting import from_float, to_float
 from fxpnn.errors import FormatError, ModelError
@@ -34,6 +34,7 @@ from fxpnn.layers import (
     L2Pool2D,
     Layer,
     LeakyRelu,
+    Mul,
     Pad,
     PRelu,
     Quantize,
@@ -223,6 +224,10 @@ class _Build:
             scales = np.array([lsb * fmt.lsb for fmt in weight_formats])
             scales = scales.reshape(-1, *[1] * (total.low.ndim - 1))
             return float((total.low * scales).min()), float((total.high * scales).max())
+        if isinstance(layer, Mul):
+            (x, x_format), (y, y_format) = inputs
+            ends, scale = product_interval(x, y), x_format.lsb * y_format.lsb
+            return float(ends.low.min() * scale), float(ends.high.max() * scale)
         ranges = [
             (float(to_float(ends.low, fmt).min()), float(to_float(ends.high, fmt).max()))
             for ends, fmt in inputs

@@ -154,6 +154,14 @@ def _add(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result
     return _cast(node, [a + b for a, b in zip(*sides, strict=True)], inputs[0].shape)
 
 
+def _mul(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+    (x, y), (fx, fy) = inputs, sources
+    factor = {at: exact(v, fy.frac) for at, v in np.ndenumerate(y)}
+    places = [tuple(np.minimum(at, np.subtract(y.shape, 1))) for at in np.ndindex(x.shape)]
+    sides = zip(x.flat, places, strict=True)
+    return _cast(node, [exact(v, fx.frac) * factor[at] for v, at in sides], x.shape)
+
+
 def _quantize(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
     (source,), (x,) = sources, inputs
     moved = _cast(node, [exact(v, source.frac) for v in x.flat], x.shape)
@@ -262,6 +270,7 @@ ORACLES: dict[type[Layer], Oracle] = {
     ),
     layers.Step: _curve(lambda n, layer, f, x: Fraction(x >= exact(layer.threshold, f.frac))),
     layers.Add: _add,
+    layers.Mul: _mul,
     layers.Concat: _concat,
     layers.Quantize: _quantize,
     layers.Pad: _relabel(lambda layer, x: np.pad(x, layer.pads, constant_values=layer.value)),

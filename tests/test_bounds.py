@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxpnn import golden
-from fxpnn.bounds import full, prove, prove_node, signed_bits, sum_interval
+from fxpnn.bounds import full, product_interval, prove, prove_node, signed_bits, sum_interval
 from fxpnn.engine import Engine
 from fxpnn.fixed import FixedNetwork, FixedNode
 from fxpnn.interval import Interval
 from fxpnn.layers import Conv2D, Dense, Window
 from fxpnn.network import INPUT
 from fxpnn.qformat import Accumulator, Overflow, QFormat
-from tests.strategies import NetworkCase, fixed_networks
+from tests.strategies import NetworkCase, fixed_networks, repeated_factors
 
 WORD = QFormat(16, 0)
 
@@ -109,7 +109,7 @@ def test_needed_bits_are_exact(node: FixedNode) -> None:
     assert golden.run(fixed, np.array(inputs)).counts["d"].accumulator_overflows > 0
 
 
-@given(case=fixed_networks())
+@given(case=fixed_networks() | repeated_factors())
 def test_no_output_leaves_its_interval(case: NetworkCase) -> None:
     """Every layer's outputs lie in the proved interval; what is proved never overflows."""
     run = golden.run(case.fixed, case.raw)
@@ -119,6 +119,17 @@ def test_no_output_leaves_its_interval(case: NetworkCase) -> None:
         counts = run.counts[name]
         assert not (proof.proved and counts.accumulator_overflows)
         assert proof.saturates or not counts.saturations
+
+
+ENDS = st.lists(st.integers(-9, 9), min_size=2, max_size=2).map(sorted)
+
+
+@given(x=ENDS, y=ENDS)
+def test_products_reach_their_bounds(x: list[int], y: list[int]) -> None:
+    """The smallest and the largest product of all pairs are the interval's ends, of any signs."""
+    found = product_interval(*(Interval(*np.array(ends)[:, None]) for ends in (x, y)))
+    products = [a * b for a in range(x[0], x[1] + 1) for b in range(y[0], y[1] + 1)]
+    assert found == (min(products), max(products))
 
 
 def test_padding_counts_as_zero() -> None:

@@ -20,7 +20,7 @@ from fxpnn.layers import Dense, Flatten, Layer, Relu, Softmax, layer_types
 from fxpnn.network import INPUT, Scaling
 from fxpnn.qformat import Accumulator, Overflow, QFormat
 from fxpnn.tables import table_for
-from tests.strategies import NetworkCase, dense_at_limit, fixed_networks
+from tests.strategies import NetworkCase, dense_at_limit, fixed_networks, repeated_factors
 
 WORD = QFormat(16, 8)
 
@@ -58,6 +58,12 @@ def test_every_layer_is_the_golden_model(kind: type[Layer], data: st.DataObject)
 @given(case=dense_at_limit())
 def test_accumulators_at_their_limit(case: NetworkCase) -> None:
     """Sums that reach the limit at the first, a middle or the last step agree, and their counts."""
+    agree(case)
+
+
+@given(case=repeated_factors())
+def test_factors_repeat_along_axes(case: NetworkCase) -> None:
+    """A map times one value for each channel, row or column, wherever the words lie, agrees."""
     agree(case)
 
 

@@ -24,6 +24,7 @@ from tests.strategies import (
     accumulations,
     dense_at_limit,
     fixed_networks,
+    repeated_factors,
 )
 
 Q8 = QFormat(16, 8)
@@ -194,6 +195,15 @@ def test_formats_twenty_bits_apart_add_exactly() -> None:
     assert golden.compute(node.layer, unit, fine, coarse).tolist() == [0, 1, 0, 2]
 
 
+def test_products_are_exact_and_cast_once() -> None:
+    """-1 times -1 is 1, one count too many for Q0.15; a half is a tie, and goes to even."""
+    node = FixedNode("y", layers.Mul(), ("x", "gate"), QFormat(16, 15))
+    unit = golden.Unit(node, (QFormat(16, 15), QFormat(16, 15)))
+    x, gate = np.array([[-32768, 3], [1, 5]], object), np.array([[-32768], [16384]], object)
+    assert golden.compute(node.layer, unit, x, gate).tolist() == [[32767, -3], [0, 2]]
+    assert unit.saturations == 1
+
+
 @pytest.mark.parametrize(("layer", "times"), [(layers.Concat(), 2), (layers.Quantize(), 1)])
 @pytest.mark.parametrize(("word", "y", "saturated"), [(4, -8, 0), (5, -7, 1)])
 def test_a_cast_to_its_own_format_changes_nothing(
@@ -258,6 +268,19 @@ def test_a_layer_is_its_exact_value_cast_once(kind: type[Layer], data: st.DataOb
         assert result.raw[node.name][0].tolist() == y.tolist()
         assert result.counts[node.name] == counts
         values[node.name] = y
+
+
+@given(case=repeated_factors())
+def test_a_factor_repeats_exactly(case: NetworkCase) -> None:
+    """Each value of a map is multiplied by that of its channel, row or column, and cast once."""
+    run, (_, y) = golden.run(*case), case.fixed.nodes[2:]
+    sources, values = [case.fixed.formats[name] for name in y.inputs], run.raw
+    counts = Counts()
+    for i, found in enumerate(values[y.name]):
+        wanted, count = ORACLES[layers.Mul](y, sources, [values[name][i] for name in y.inputs])
+        assert found.tolist() == wanted.tolist()
+        counts += count
+    assert run.counts[y.name] == counts
 
 
 @given(dense_at_limit())

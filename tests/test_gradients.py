@@ -93,7 +93,7 @@ def test_gradient_of_activation(layer: Layer, shape: list[int], seed: int) -> No
 def test_gradient_of_layers_that_move_data(
     shape: list[int], seed: int, data: st.DataObject
 ) -> None:
-    """So it does for softmax, slopes per channel, and layers that join, move or keep values."""
+    """So it does for softmax, slopes per channel, and layers that pair, move or keep values."""
     generator, axes = np.random.default_rng(seed), len(shape) - 1
     axis = data.draw(st.integers(-axes, axes - 1))
     order = tuple(data.draw(st.permutations(range(axes))))
@@ -103,6 +103,8 @@ def test_gradient_of_layers_that_move_data(
     assert_gradients(Softmax(axis), generator, x)
     assert_gradients(layers.PRelu(generator.normal(size=shape[1])), generator, x)
     assert_gradients(layers.Add(), generator, x, y)
+    repeated = [shape[0], *(n if data.draw(st.booleans()) else 1 for n in shape[1:])]
+    assert_gradients(layers.Mul(), generator, x, spread(generator, *repeated))
     assert_gradients(layers.Concat(axis=axis), generator, x, y, joined)
     assert_gradients(layers.Quantize(), generator, x)
     assert_gradients(layers.Pad(pads, 1.0), generator, x)

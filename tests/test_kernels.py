@@ -127,6 +127,18 @@ def test_add_of_formats_20_bits_apart(kernel: Kernel) -> None:
     assert out.tolist() == [1, -16384]
 
 
+@both(lookup.multiply)
+def test_multiply_casts_products_once(kernel: Kernel) -> None:
+    """Words at their limits have a product of 2**30, which a left shift saturates."""
+    a, b = np.array([-32768, -32768, 3], np.int16), np.array([-32768, 32767, 5], np.int16)
+    out = np.empty(3, np.int16)
+    to = target(QFormat(16, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE)
+    assert kernel(a, b, 15, to, out) == 1
+    assert out.tolist() == [32767, -32767, 0]
+    assert kernel(a, b, 1, to, out) == 2
+    assert out.tolist() == [32767, -32768, 8]
+
+
 @both(lookup.move)
 def test_move_leaves_what_has_no_source(kernel: Kernel) -> None:
     """Each image's words go to new places; a source of -1 leaves its place."""

@@ -47,6 +47,8 @@ SHAPES: list[tuple[Layer, list[Shape], Shape]] = [
     (layers.Softmax(), [(10,)], (10,)),
     (layers.Softmax(0), [(10, 3, 3)], (10, 3, 3)),
     (layers.Add(), [(2, 3), (2, 3)], (2, 3)),
+    (layers.Mul(), [(2, 3), (2, 3)], (2, 3)),
+    (layers.Mul(), [(2, 3, 4), (2, 1, 1)], (2, 3, 4)),
     (layers.Concat(), [(2, 3), (5, 3), (1, 3)], (8, 3)),
     (layers.Concat(-1), [(2, 3), (2, 1)], (2, 4)),
     (layers.Quantize(), [(2, 3)], (2, 3)),
@@ -119,6 +121,12 @@ WRONG_SHAPES: list[tuple[Layer, list[Shape], str]] = [
     (layers.Softmax(-3), [(2, 5)], "axis must be inside the 2 axes of (2, 5), not -3"),
     (layers.Add(), [(2, 3), (3, 2)], "branches must have one shape, not (2, 3) and (3, 2)"),
     (layers.Add(), [(2, 3), (2, 3, 1)], "branches must have one shape, not (2, 3) and (2, 3, 1)"),
+    (
+        layers.Mul(),
+        [(2, 1, 1), (2, 3, 4)],
+        "second branch must be (2, 1, 1), or 1 along axes, not (2, 3, 4)",
+    ),
+    (layers.Mul(), [(2, 3), (2,)], "second branch must be (2, 3), or 1 along axes, not (2)"),
     (
         layers.Concat(),
         [(2, 3), (2, 3), (2, 4)],

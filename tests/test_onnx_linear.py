@@ -107,6 +107,53 @@ CONVOLUTIONS = {
 }
 
 
+MEAN = op("GlobalAveragePool", "x", "a")
+PRODUCTS = {
+    "a gate that is no sigmoid": form("Relu Mul", op("Relu", "x", "a"), op("Mul", "x a", "y")),
+    "a hard sigmoid that makes no swish": form(
+        "HardSigmoid Mul", op("HardSigmoid", "x", "a"), op("Mul", "a x", "y")
+    ),
+    "a square": form("Tanh Mul", op("Tanh", "x", "a"), op("Mul", "a a", "y")),
+    "squeeze and excite": form(
+        "AvgPool2D Conv2D Relu Conv2D Sigmoid Mul",
+        MEAN,
+        op("Conv", "a k", "b"),
+        op("Relu", "b", "c"),
+        op("Conv", "c l", "d"),
+        op("Sigmoid", "d", "e"),
+        op("Mul", "e x", "y"),
+        weights={"k": floats(1, 2, 1, 1), "l": floats(2, 1, 1, 1)},
+        shape=MAPS,
+    ),
+    "squeeze and excite by dense layers": form(
+        "AvgPool2D Flatten Dense HardSigmoid Reshape Mul",
+        MEAN,
+        op("Flatten", "a", "b"),
+        op("MatMul", "b w", "c"),
+        op("HardSigmoid", "c", "d"),
+        op("Reshape", "d s", "e"),
+        op("Mul", "x e", "y"),
+        weights={"w": floats(2, 2), "s": [0, 2, 1, 1]},
+        shape=MAPS,
+    ),
+    "a swish of a scaled map": form(
+        "Conv2D Conv2D Sigmoid Mul",
+        op("Conv", "x k", "a"),
+        op("Mul", "a g", "b"),
+        op("Sigmoid", "b", "c"),
+        op("Mul", "a c", "y"),
+        weights={**conv(), "g": 1.702},
+        shape=MAPS,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PRODUCTS.values(), ids=PRODUCTS)
+def test_products(case: Form) -> None:
+    """Branches are multiplied, in either order, and ONNX Runtime computes the same."""
+    check(case)
+
+
 @pytest.mark.parametrize("case", DENSE.values(), ids=DENSE)
 def test_dense_layers(case: Form) -> None:
     """What computes a dense layer becomes one, and ONNX Runtime computes the same."""
@@ -185,15 +232,15 @@ REFUSED = {
         model(op("Conv", "x k", "a"), op("Add", "a x", "y"), weights=conv(), shape=MAPS),
         "Add (node y, opset 17): branches must have one shape, not (3, 4, 3) and (2, 6, 5)",
     ),
-    "a gate that is none": (
-        model(op("Relu", "x", "a"), op("Mul", "x a", "y")),
-        "Mul (node y, opset 17): "
-        "must multiply by a constant, or x by sigmoid(x) or hard_sigmoid(x)",
-    ),
-    "a hard sigmoid that makes no swish": (
-        model(op("HardSigmoid", "x", "a"), op("Mul", "x a", "y")),
-        "Mul (node y, opset 17): "
-        "must multiply by a constant, or x by sigmoid(x) or hard_sigmoid(x)",
+    "factors that both repeat": (
+        model(
+            op("ReduceMean", "x", "a", axes=[2, 3]),
+            op("Conv", "x k", "b"),
+            op("Mul", "a b", "y"),
+            weights={"k": floats(1, 2, 3, 3)},
+            shape=MAPS,
+        ),
+        "Mul (node y, opset 17): second branch must be (1, 4, 3), or 1 along axes, not (2, 1, 1)",
     ),
     "a difference of branches": (
         model(RELU, op("Sub", "x r", "y")),

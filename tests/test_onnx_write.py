@@ -26,6 +26,7 @@ from fxpnn.layers import (
     Layer,
     LeakyRelu,
     MaxPool2D,
+    Mul,
     Pad,
     PRelu,
     Quantize,
@@ -122,7 +123,7 @@ def test_every_layer_round_trips_and_runs(shape: Shape, layer: Layer) -> None:
 
 def test_every_layer_has_a_sample() -> None:
     """No layer is left out; those of several inputs are in the branches, a cast is below."""
-    sampled = {type(layer) for _, layer in SAMPLES.values()} | {Add, Concat, Quantize}
+    sampled = {type(layer) for _, layer in SAMPLES.values()} | {Add, Concat, Mul, Quantize}
     assert sampled == set(layer_types().values())
 
 
@@ -202,14 +203,16 @@ def test_ceil_mode_is_written_only_where_it_adds_a_position() -> None:
 
 
 def branches() -> Network:
-    """Build a network with an addition, a concatenation, two outputs and a scaling."""
+    """Build a network with an addition, a product, a concatenation, two outputs and a scaling."""
     conv = Conv2D(floats(2, 2, 3, 3), floats(2), Window((3, 3), padding=(1, 1, 1, 1)))
     nodes = (
         Node("/block/conv", conv, (INPUT,)),
         Node("/block/Add", Add(), ("/block/conv", INPUT)),
         Node("act", Silu(), ("/block/Add",)),
         Node("both", Concat(0), ("act", INPUT)),
-        Node("beside", Concat(-1), ("act", "/block/Add", INPUT)),
+        Node("mean", AvgPool2D(Window(MAPS[1:])), (INPUT,)),
+        Node("scaled", Mul(), ("act", "mean")),
+        Node("beside", Concat(-1), ("scaled", "/block/Add", INPUT)),
     )
     scaling = Scaling(1 / 255, (0.1307, 0.5), (0.3081, 0.25))
     return Network("branched", MAPS, nodes, ("both", "beside"), scaling)

@@ -28,6 +28,7 @@ from fxpnn.layers import (
     Layer,
     LeakyRelu,
     MaxPool2D,
+    Mul,
     Pad,
     PRelu,
     Quantize,
@@ -96,7 +97,9 @@ def every_layer() -> Network:
     tail = (
         Node("again", Relu(), ("sigmoid",)),
         Node("sum", Add(), ("again", "tanh")),
-        Node("both", Concat(), ("sum", "hard")),
+        Node("pooled", AvgPool2D(Window((size[1], size[2]))), ("sum",)),
+        Node("scaled", Mul(), ("sum", "pooled")),
+        Node("both", Concat(), ("scaled", "hard")),
         Node("flat", Flatten(), ("both",)),
         Node("narrow", Quantize(), ("flat",)),
         Node(

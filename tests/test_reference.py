@@ -27,6 +27,7 @@ from fxpnn.layers import (
     Layer,
     LeakyRelu,
     MaxPool2D,
+    Mul,
     Pad,
     PRelu,
     Relu,
@@ -194,12 +195,13 @@ def test_softmax_of_the_lecture() -> None:
 
 
 def test_layers_that_move_data() -> None:
-    """Add, Concat, Pad, Flatten, Reshape and Transpose do to each example what numpy does to it."""
+    """Layers of two inputs, and those that relabel, do to each example what numpy does to it."""
     x = np.arange(12.0).reshape(2, 1, 2, 3)
     y = x + 100
     for n in range(2):
         pairs: list[tuple[Array, Array]] = [
             (compute(Add(), x, y)[n], x[n] + y[n]),
+            (compute(Mul(), x, y[..., :1])[n], x[n] * y[n, ..., :1]),
             (compute(Concat(axis=1), x, y, x)[n], np.concatenate([x[n], y[n], x[n]], axis=1)),
             (compute(Concat(axis=-1), x, y)[n], np.concatenate([x[n], y[n]], axis=-1)),
             (

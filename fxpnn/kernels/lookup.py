@@ -1,4 +1,4 @@
-"""Own the loops over single values of flat blocks: look-ups, slopes, moves, the sum of two."""
+"""Own the loops over single values of flat blocks: look-ups, slopes, moves, pairs of them."""
 
 import numpy as np
 from numba import njit
@@ -49,6 +49,20 @@ def add(a: I16, b: I16, lift_a: int, lift_b: int, shift: int, to: Target, out: I
     for i in range(a.size):
         total = (np.int64(a[i]) << lift_a) + (np.int64(b[i]) << lift_b)
         raw, over = cast(total, shift, to)
+        out[i] = raw
+        saturations += over
+    return saturations
+
+
+@njit(nogil=True)
+def multiply(a: I16, b: I16, shift: int, to: Target, out: I16) -> int:
+    """Multiply two blocks word by word, cast once; return how many overflowed.
+
+    A product is at most ``2**30``.
+    """
+    saturations = 0
+    for i in range(a.size):
+        raw, over = cast(np.int64(a[i]) * b[i], shift, to)
         out[i] = raw
         saturations += over
     return saturations

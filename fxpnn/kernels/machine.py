@@ -17,9 +17,9 @@ from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, Target, inner
 
 SUM_32, SUM_64, LOOK_UP, POOL, FILL, MOVE, SOFTMAX = range(7)
 """What an instruction does with a block; these are the common ones."""
-SLOPE, ADD, SHIFTED = range(7, 10)
+SLOPE, ADD, MUL, SHIFTED = range(7, 11)
 """The rarer ones, that only networks compile which have them."""
-CLAMP_32, CLAMP_64, PLAIN = range(10, 13)
+CLAMP_32, CLAMP_64, PLAIN = range(11, 14)
 """Sums that are clamped step by step, or plain: likewise."""
 
 FIELDS = (
@@ -35,7 +35,7 @@ FIELDS = (
     *("starts", "starts_size", "bias", "shifts", "lanes", "windows", "pooled", "taps"),
     *("fine_weights", "fine_weights_size", "fine_offsets", "fine_offsets_size", "fine_cuts"),
     *("matrix", "matrix_k", "edges", "kinds", "features", "bias_overflows", "flags"),
-    # add: the other tensor and both lifts; look-ups and softmax: the shift
+    # add and mul: the other tensor, and both lifts; look-ups and softmax: the shift
     *("other", "lift", "other_lift", "shift", "classes"),
     # pools: window, rim, shapes
     *("kind", "kernel_h", "kernel_w", "stride_h", "stride_w", "origin_h", "origin_w"),
@@ -104,6 +104,9 @@ def run_rare(
         elif do.op == ADD:
             other = space[do.other : do.other + n * do.x_words]
             saturations = lookup.add(x[:-1], other, do.lift, do.other_lift, do.shift, to, y)
+        elif do.op == MUL:
+            other = space[do.other : do.other + n * do.x_words]
+            saturations = lookup.multiply(x[:-1], other, do.shift, to, y)
         else:
             table = doubles[do.weights : do.weights + do.weights_size]
             shape = (y.size // do.classes, do.classes)

@@ -1,11 +1,22 @@
 """Own the operators that become dense layers and convolutions, or are folded into them."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.layers import Add, Array, Conv2D, Dense, HardSigmoid, HardSwish, Sigmoid, Silu
+from fxpnn.layers import (
+    Add,
+    Array,
+    Conv2D,
+    Dense,
+    HardSigmoid,
+    HardSwish,
+    Mul,
+    Sigmoid,
+    Silu,
+)
 from fxpnn.onnx.affine import fold_ahead, narrow
 from fxpnn.onnx.graph import Op
 from fxpnn.onnx.trace import Handler, Result, Trace, Value, image_array
@@ -112,14 +123,17 @@ def _subtract(trace: Trace, op: Op) -> Value:
 def _multiply(trace: Trace, op: Op) -> Value:
     a, b = trace.operand(op, 0), trace.operand(op, 1)
     if isinstance(a, Value) and isinstance(b, Value):
-        return _gated(trace, op, trace.settle(a), trace.settle(b))
+        return _product(trace, op, trace.settle(a), trace.settle(b))
     x, array = _value_and_array(a, b)
     gain = image_array(array, x.shape)
     return trace.transform(op, x, gain, np.zeros_like(gain))
 
 
-def _gated(trace: Trace, op: Op, a: Value, b: Value) -> Value:
-    """Recognise ``x * sigmoid(x)`` and ``x * hard_sigmoid(x)`` in either order."""
+def _product(trace: Trace, op: Op, a: Value, b: Value) -> Value:
+    """Emit a product, the factor that repeats second, or a swish.
+
+    That is ``x * sigmoid(x)`` or ``x * hard_sigmoid(x)``, in either order.
+    """
     for x, gate in ((a, b), (b, a)):
         node = trace.nodes.get(gate.source)
         if node is None or node.inputs != (x.source,):
@@ -128,7 +142,7 @@ def _gated(trace: Trace, op: Op, a: Value, b: Value) -> Value:
             return trace.emit(op, Silu(), x)
         if isinstance(node.layer, HardSigmoid) and _is_hard_swish(node.layer):
             return trace.emit(op, HardSwish(), x)
-    raise ModelError("must multiply by a constant, or x by sigmoid(x) or hard_sigmoid(x)")
+    return trace.emit(op, Mul(), *((b, a) if math.prod(a.shape) < math.prod(b.shape) else (a, b)))
 
 
 def _is_hard_swish(gate: HardSigmoid) -> bool:

@@ -23,6 +23,7 @@ from fxpnn.layers import (
     Layer,
     LeakyRelu,
     MaxPool2D,
+    Mul,
     Number,
     Pad,
     PRelu,
@@ -67,6 +68,7 @@ def operators(layer: Layer, shape: Shape) -> tuple[Operator, ...]:
 @operators.register(Tanh)
 @operators.register(HardSwish)
 @operators.register(Add)
+@operators.register(Mul)
 def _same(layer: Layer, shape: Shape) -> tuple[Operator, ...]:
     return (Operator(type(layer).__name__),)
 

@@ -21,6 +21,7 @@ from fxpnn.layers import (
     Layer,
     LeakyRelu,
     MaxPool2D,
+    Mul,
     Pad,
     PRelu,
     Quantize,
@@ -136,6 +137,11 @@ def _softmax(layer: Softmax, x: Array) -> Array:
 @compute.register
 def _add(layer: Add, x: Array, y: Array) -> Array:
     return x + y
+
+
+@compute.register
+def _mul(layer: Mul, x: Array, y: Array) -> Array:
+    return x * y
 
 
 @compute.register

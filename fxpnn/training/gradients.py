@@ -27,6 +27,7 @@ from fxpnn.layers import (
     Layer,
     LeakyRelu,
     MaxPool2D,
+    Mul,
     Pad,
     PRelu,
     Quantize,
@@ -230,6 +231,12 @@ def _softmax(layer: Softmax, delta: Array, output: Array, x: Array) -> tuple[Arr
 @input_deltas.register
 def _add(layer: Add, delta: Array, output: Array, x: Array, y: Array) -> tuple[Array, ...]:
     return delta, delta
+
+
+@input_deltas.register
+def _mul(layer: Mul, delta: Array, output: Array, x: Array, y: Array) -> tuple[Array, ...]:
+    repeated = tuple(axis for axis, size in enumerate(y.shape) if size != x.shape[axis])
+    return delta * y, (delta * x).sum(axis=repeated, keepdims=True)
 
 
 @input_deltas.register

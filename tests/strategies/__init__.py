@@ -1,6 +1,6 @@
 """Own the strategies that the tests share: numbers on ties and limits, and small networks."""
 
-from tests.strategies.networks import NetworkCase, dense_at_limit, fixed_networks
+from tests.strategies.networks import NetworkCase, dense_at_limit, fixed_networks, repeated_factors
 from tests.strategies.numbers import (
     Accumulation,
     Cast,
@@ -30,6 +30,7 @@ __all__ = [
     "overflows",
     "raw_arrays",
     "raw_values",
+    "repeated_factors",
     "roundings",
     "tensor_formats",
 ]

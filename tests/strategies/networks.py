@@ -127,6 +127,30 @@ def dense_at_limit(draw: Draw) -> NetworkCase:
     return NetworkCase(FixedNetwork("case", source.shape, source.format, (node,)), x[None])
 
 
+@st.composite
+def repeated_factors(draw: Draw) -> NetworkCase:
+    """Draw maps, turned, times their maxima along some axes, in formats of their own."""
+    nodes: list[FixedNode] = []
+
+    def append(built: Built, read: Tensor) -> Tensor:
+        nodes.append(node := _node(draw, f"n{len(nodes)}", built, read))
+        return Tensor(
+            node.name,
+            built.layer.shape(read.shape, *[read.shape] * len(built.others)),
+            node.output_format,
+        )
+
+    shape = draw(st.sampled_from([s for s in SHAPES if len(s) == 3]))
+    source = Tensor(INPUT, shape, draw(tensor_formats()))
+    turned = append(_transpose(draw, source, []), source)
+    height, width = (draw(st.sampled_from([1, size])) for size in turned.shape[1:])
+    window = Window((height, width), (height, width))
+    factor = append(Built(layers.Quantize()), append(Built(layers.MaxPool2D(window)), turned))
+    append(Built(layers.Mul(), others=(factor,)), turned)
+    raw = draw(raw_arrays(source.format, (draw(st.integers(1, 3)), *shape)))
+    return NetworkCase(FixedNetwork("case", shape, source.format, tuple(nodes)), raw)
+
+
 def _node(draw: Draw, name: str, built: Built, read: Tensor) -> FixedNode:
     rounding, overflow = draw(modes)
     return FixedNode(
@@ -284,6 +308,16 @@ def _add(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     return Built(layers.Add(), others=(draw(st.sampled_from(able)),))
 
 
+def _mul(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
+    """Draw a factor of the same shape, or of one that repeats, such as an earlier pool's."""
+    able = [t for t in tensors if _repeats(t.shape, read.shape)]
+    return Built(layers.Mul(), others=(draw(st.sampled_from(able)),))
+
+
+def _repeats(shape: Shape, over: Shape) -> bool:
+    return len(shape) == len(over) and all(n in (1, m) for n, m in zip(shape, over, strict=True))
+
+
 def _concat(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     axis = draw(st.integers(0, len(read.shape) - 1))
 
@@ -330,6 +364,7 @@ MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
         layers.Step: _step,
         layers.Softmax: _softmax,
         layers.Add: _add,
+        layers.Mul: _mul,
         layers.Concat: _concat,
         layers.Quantize: lambda *_: Built(layers.Quantize()),
         layers.Pad: _pad,
