@@ -37,6 +37,9 @@ class Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run a command line and exit with its status."""
+        # Before numpy loads: images are shared out to threads already, and threads of BLAS that wait
+        # for a busy core cost ten times the work; how many there are would show in training's bits.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # it may lack letters of a file's name
