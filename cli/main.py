@@ -37,8 +37,8 @@ class Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run a command line and exit with its status."""
-        # Before numpy loads: images are shared out to threads already, and threads of BLAS that wait
-        # for a busy core cost ten times the work; how many there are would show in training's bits.
+        # Before numpy loads: images go to threads of ours already, threads of BLAS that wait for a
+        # busy core cost ten times the work, and how many there are would show in training's bits.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
