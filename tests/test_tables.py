@@ -8,8 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from fxpnn import layers
+from fxpnn.exact import LOG2E
 from fxpnn.fixed import TABLED, FixedNode
-from fxpnn.golden import LOG2E, SIXTH, Unit, activate
+from fxpnn.golden import SIXTH, Unit, activate
 from fxpnn.layers import Layer, layer_types
 from fxpnn.network import INPUT
 from fxpnn.qformat import QFormat
