@@ -165,7 +165,8 @@ class _Build:
             limits = np.divide.outer([low, high], scaling.std)
             return fitting(float(limits.min()), float(limits.max()), settings.word)
         method = Method.MINMAX if settings.method is Method.PROVED else settings.method
-        return choose(self._seen(INPUT), settings.word, method)
+        room = _room(settings) if floats else 1.0  # pixels end where calibration's do
+        return choose(self._seen(INPUT), settings.word, method, room)
 
     def _output_format(
         self, node: Node, layer: Layer, weight_formats: tuple[QFormat, ...]
@@ -191,8 +192,7 @@ class _Build:
             low, high = self._provable(node, layer, weight_formats)
             growth = self._growth(node.name)
             return fitting(low * growth, high * growth, settings.word)
-        room = HEADROOM if settings.word >= ROOMY_WORD else 1.0
-        return choose(self._seen(node.name), settings.word, settings.method, room)
+        return choose(self._seen(node.name), settings.word, settings.method, _room(settings))
 
     def _seen(self, name: str) -> Array:
         """Return what a tensor took on, and those after it that share its format and may exceed."""
@@ -250,6 +250,11 @@ def _pixel_format(settings: Settings, scaling: Scaling) -> QFormat | None:
         return None
     word = min(settings.word, 8)
     return QFormat(word, word - 7 - exponent, signed=scaling.scale < 0)
+
+
+def _room(settings: Settings) -> float:
+    """Return by how much a range is widened for the data to come."""
+    return HEADROOM if settings.word >= ROOMY_WORD else 1.0
 
 
 def _growth_of(layer: Layer) -> float:

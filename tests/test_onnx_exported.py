@@ -19,6 +19,8 @@ MOBILE = (
     "Conv2D HardSwish Conv2D Clip Conv2D HardSwish Conv2D Add HardSigmoid Concat "
     "AvgPool2D Reshape Dense"
 )
+EXCITED = "AvgPool2D Conv2D Silu Conv2D Sigmoid Mul"
+EFFICIENT = f"Conv2D Silu Conv2D Silu Conv2D Silu {EXCITED} Conv2D Add Conv2D HardSwish AvgPool2D"
 LAYERS = {
     "torch-mlp-opset9": "Reshape Dense Relu Dense Softmax",
     "torch-mlp-dynamo": "Reshape Dense Relu Dense Softmax",
@@ -30,6 +32,10 @@ LAYERS = {
     "torch-resnet-dynamo": f"Conv2D Relu MaxPool2D {RESIDUAL} {SHRINKING} AvgPool2D Reshape Dense",
     "torch-mobilenet-opset10": MOBILE,
     "torch-mobilenet-dynamo": MOBILE,
+    "torch-efficientnet-opset17": f"{EFFICIENT} Reshape Dense Relu Dense HardSigmoid "
+    "Reshape Reshape Mul AvgPool2D Flatten Dense",
+    "torch-efficientnet-dynamo": f"{EFFICIENT} Reshape Dense Relu Dense HardSigmoid "
+    "Reshape Mul AvgPool2D Reshape Dense",
     "sklearn-classifier": "Dense Relu Dense Softmax",
     "sklearn-regressor": "Dense Tanh Dense Reshape",
 }

@@ -130,6 +130,58 @@ class MobileNet(nn.Module):
         return self.output(both.mean([2, 3])), gates
 
 
+class Excite(nn.Module):
+    """Multiply each map by a gate that is computed of the means of all maps."""
+
+    def __init__(self, gate: nn.Module) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Let the gate see vectors if it is of dense layers, else maps of one pixel."""
+        if isinstance(self.gate[0], nn.Linear):
+            return self.gate(x.mean([2, 3]))[:, :, None, None] * x
+        return x * self.gate(nn.functional.adaptive_avg_pool2d(x, 1))
+
+
+class EfficientNet(nn.Module):
+    """Squeeze-and-excite in two spellings, SiLU, and a batch normalization before all else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        convolutions = nn.Sequential(
+            nn.Conv2d(16, 4, 1), nn.SiLU(), nn.Conv2d(4, 16, 1), nn.Sigmoid()
+        )
+        dense = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 8), nn.Hardsigmoid())
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.SiLU()
+        )
+        self.body = nn.Sequential(
+            nn.Conv2d(8, 16, 1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.SiLU(),
+            nn.Conv2d(16, 16, 3, 1, 1, groups=16, bias=False),
+            nn.BatchNorm2d(16),
+            nn.SiLU(),
+            Excite(convolutions),
+            nn.Conv2d(16, 8, 1, bias=False),
+            nn.BatchNorm2d(8),
+        )
+        self.tail = nn.Sequential(
+            nn.BatchNorm2d(8),
+            nn.Hardswish(),
+            Excite(dense),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, 10),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        x = self.stem(x)
+        return self.tail(x + self.body(x))
+
+
 def settle(network: nn.Module) -> nn.Module:
     """Give batch normalizations statistics that are not the identity, and stop training."""
     for module in network.modules():
@@ -158,6 +210,7 @@ def main() -> None:
     torch.manual_seed(0)
     warnings.simplefilter("ignore")
     traced: Mapping[str, object] = {"dynamo": False, "do_constant_folding": False}
+    dynamo: Mapping[str, object] = {"dynamo": True, "external_data": False, "verbose": False}
     open_batch = {"input_names": ["x"], "dynamic_axes": {"x": {0: "N"}}}
     write("torch-mlp-opset9", Mlp(), (1, 8, 8), 9, **traced, **open_batch)
     write("torch-lenet-opset11", LeNet(), (1, 12, 12), 11, **traced)
@@ -169,7 +222,9 @@ def main() -> None:
         ("torch-resnet-dynamo", resnet(), (3, 16, 16)),
         ("torch-mobilenet-dynamo", MobileNet(), (3, 12, 12)),
     ):
-        write(name, network, shape, 20, dynamo=True, external_data=False, verbose=False)
+        write(name, network, shape, 20, **dynamo)
+    write("torch-efficientnet-opset17", EfficientNet(), (3, 12, 12), 17, **traced, **open_batch)
+    write("torch-efficientnet-dynamo", EfficientNet(), (3, 12, 12), 20, **dynamo)
     x, y = load_digits(return_X_y=True)
     x = x.astype(np.float32)
     classifier = make_pipeline(

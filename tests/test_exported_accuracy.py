@@ -1,0 +1,48 @@
+"""Models that frameworks exported: floats are ONNX Runtime's, and 16 bits are close to them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from fxpnn.engine import infer
+from fxpnn.layers import Array
+from fxpnn.network import Network
+from fxpnn.onnx import load
+from fxpnn.quantizer import quantize
+from fxpnn.reference import predict
+from tests.onnx_models import runtime
+from tests.test_onnx_exported import FOLDER, LAYERS, float_outputs
+
+LEAST: Mapping[str, float] = {"mlp": 60, "lenet": 60}
+"""The decibels that a kind of model keeps, where they are not 50."""
+
+FLOAT32 = 2.0**-20
+"""What float32 rounds off, of the largest output: some roundings of 2**-24 that add up."""
+
+
+def draw(network: Network, seed: int, count: int) -> Array:
+    """Draw inputs from a standard normal distribution, as those of normalized images are."""
+    shape = (count, *network.input_shape)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def decibels(exact: Array, found: Array) -> float:
+    """Compute the power of a signal over that of its error."""
+    return float(10 * np.log10(np.square(exact).sum() / np.square(exact - found).sum()))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_exported_model_keeps_its_accuracy(name: str) -> None:
+    """Quantized by default on other images, every output of ONNX Runtime's keeps its decibels."""
+    path = FOLDER / f"{name}.onnx"
+    network, model = load(path), float_outputs(path)
+    calibration, x = draw(network, 1, 256), draw(network, 2, 48)
+    images = [runtime(model, x[i : i + 1]) for i in range(len(x))]  # most take one at a time
+    fixed = quantize(network, calibration)
+    run, floats = infer(fixed, x), predict(network, x)
+    for output, *parts in zip(network.outputs, *images, strict=True):
+        exact = np.concatenate(parts).astype(np.float64)
+        assert np.abs(floats[output] - exact).max() <= FLOAT32 * np.abs(exact).max()
+        found = run.tensors[output] * fixed.formats[output].lsb
+        assert decibels(exact, found) >= LEAST.get(name.split("-")[1], 50)
