@@ -223,7 +223,12 @@ class _Assembler:
         y = self._fresh(x.places)
         flags = self.constants.put(BOOL, answers.over) if answers.over.any() else -1
         self._emit(
-            machine.LOOK_UP, node, x, y, weights=self.constants.put(INT16, answers.raw), flags=flags
+            machine.LOOK_UP,
+            node,
+            x,
+            y,
+            weights=self.constants.put(INT16, answers.raw),
+            flagged=flags,
         )
         return y
 

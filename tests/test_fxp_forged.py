@@ -75,7 +75,7 @@ def renamed(old: str, new: str) -> Change:
 
 CONV = "layer conv (Conv2D):"
 DIFFER = "header and tensors must name the same tensors, not differ in"
-COUNTABLE = "the input must hold 1 to 2**31 values on its axes, not"
+COUNTABLE = "the input must hold 1 to 2**27 values on its axes, not"
 ACCUMULATOR = "an accumulator must stand where products are summed, and only there"
 LIES: list[tuple[Change, str]] = [
     (head(input_shape=[2, 3, 2]), "layer rows (Reshape): shape must hold 24 values, not (4, 3)"),

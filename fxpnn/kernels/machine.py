@@ -34,7 +34,7 @@ FIELDS = (
     *("weights", "weights_size", "offsets", "offsets_size", "cuts", "columns", "segments"),
     *("starts", "starts_size", "bias", "shifts", "lanes", "windows", "pooled", "taps"),
     *("fine_weights", "fine_weights_size", "fine_offsets", "fine_offsets_size", "fine_cuts"),
-    *("matrix", "matrix_k", "edges", "kinds", "features", "bias_overflows", "flags"),
+    *("matrix", "matrix_k", "edges", "kinds", "features", "bias_overflows", "flagged"),
     # add and mul: the other tensor, and both lifts; look-ups and softmax: the shift
     *("other", "lift", "other_lift", "shift", "classes"),
     # pools: window, rim, shapes
@@ -73,8 +73,8 @@ def run(
             counts[do.node, 1] += saturations
         elif do.op == LOOK_UP:
             lookup.look_up(x[:-1], words[do.weights : do.weights + 65536], y)
-            if do.flags >= 0:
-                flagged = flags[do.flags : do.flags + 65536]
+            if do.flagged >= 0:
+                flagged = flags[do.flagged : do.flagged + 65536]
                 counts[do.node, 1] += lookup.count(x[:-1], flagged)
         elif do.op == POOL:
             counts[do.node, 1] += _pool(do, x, y, quads, n)
