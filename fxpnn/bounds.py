@@ -202,5 +202,6 @@ def _prove_length(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
 def _run(node: FixedNode, raw: Raw, fmt: QFormat) -> tuple[Raw, Counts]:
     """Run one layer that has no sums on raw words."""
     alone = FixedNetwork("layer", raw.shape[1:], fmt, (replace(node, inputs=(INPUT,)),))
-    tensors, counts = run_words(assemble(alone, {}, (), len(raw)), raw.astype(np.int16))
+    program = assemble(alone, {}, (), len(raw), plainly=True)  # two images are soon run
+    tensors, counts = run_words(program, raw.astype(np.int16))
     return tensors[node.name].astype(np.int64), counts[node.name]
