@@ -139,6 +139,9 @@ def _results_path(text: str) -> Path:
     return path
 
 
+TARGETS = ("qonnx", "qdq")
+"""What a network can be exported as, here so that help imports none."""
+
 FILE = click.Path(path_type=Path)
 """A path; whether the file can be used, the library says, with exit status 3."""
 

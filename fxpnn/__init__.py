@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from fxpnn.datasets import load_data
     from fxpnn.engine import Engine, Run, infer
     from fxpnn.errors import DataError, FormatError, FxpnnError, ModelError
+    from fxpnn.exporter import export
     from fxpnn.fixed import FixedNetwork
     from fxpnn.fxp import load, save
     from fxpnn.network import Network, Node, Scaling, chain
     from fxpnn.onnx import load as load_onnx
+    from fxpnn.onnx import load_quantized
     from fxpnn.onnx import save as save_onnx
+    from fxpnn.onnx.export import Target
     from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
     from fxpnn.quantizer import quantize
     from fxpnn.settings import Method, Plan, Settings
@@ -44,14 +47,17 @@ _HOMES = {
     "Run": "engine",
     "Scaling": "network",
     "Settings": "settings",
+    "Target": "onnx.export",
     "cast": "casting",
     "chain": "network",
     "compare": "comparison",
+    "export": "exporter",
     "from_float": "casting",
     "infer": "engine",
     "load": "fxp",
     "load_data": "datasets",
     "load_onnx": "onnx:load",
+    "load_quantized": "onnx",
     "quantize": "quantizer",
     "save": "fxp",
     "save_onnx": "onnx:save",
@@ -78,14 +84,17 @@ __all__ = [
     "Run",
     "Scaling",
     "Settings",
+    "Target",
     "cast",
     "chain",
     "compare",
+    "export",
     "from_float",
     "infer",
     "load",
     "load_data",
     "load_onnx",
+    "load_quantized",
     "quantize",
     "save",
     "save_onnx",

@@ -11,7 +11,7 @@ import msgspec
 
 from fxpnn import files
 from fxpnn.errors import FormatError
-from fxpnn.qformat import Accumulator, NumberType, Overflow, QFormat, Rounding, parse_number
+from fxpnn.qformat import Accumulator, Cast, NumberType, Overflow, QFormat, Rounding, parse_number
 
 MAX_FILE = 1 << 18
 MAX_LINE = 1000
@@ -31,7 +31,7 @@ class Given(NamedTuple):
     """What a model file itself fixes of a layer: its weight's formats, its output's cast."""
 
     weight: tuple[QFormat, ...] | None = None
-    output: NumberType | None = None
+    output: Cast | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,8 @@ class Settings:
         settings = replace(self, weight=self.weight or given.weight)
         if self.output is not None or given.output is None:
             return settings
-        number = given.output
-        rounding, overflow = number.rounding or self.rounding, number.overflow or self.overflow
-        return replace(settings, output=number.format, rounding=rounding, overflow=overflow)
+        fmt, rounding, overflow = given.output
+        return replace(settings, output=fmt, rounding=rounding, overflow=overflow)
 
 
 @dataclass(frozen=True, slots=True)

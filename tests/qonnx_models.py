@@ -58,7 +58,8 @@ class Quant(OpRun):
 
 def computed(model: onnx.ModelProto, x: Array) -> list[Array]:
     """Return what a model computes, in float32 but for its quantizing operators."""
-    return list(ReferenceEvaluator(model, new_ops=[Quant]).run(None, {"x": x}))
+    name = model.graph.input[0].name
+    return list(ReferenceEvaluator(model, new_ops=[Quant]).run(None, {name: x}))
 
 
 def quant(

@@ -17,7 +17,7 @@ from fxpnn.layers import Array
 from fxpnn.network import INPUT
 from fxpnn.onnx import load_quantized
 from fxpnn.onnx.quant import ROUNDINGS
-from fxpnn.qformat import Overflow, QFormat, Rounding, parse_number
+from fxpnn.qformat import Cast, Overflow, QFormat, Rounding
 from fxpnn.quantizer import calibrated, quantize
 from fxpnn.settings import Given, Plan, Settings
 from tests.onnx_models import MAPS, floats, model, op, refuse
@@ -209,15 +209,13 @@ def test_a_plan_goes_before_the_file() -> None:
     """Formats that the user gives stay; modes come with the format that they belong to."""
     q8, q4 = QFormat(8, 4), QFormat(8, 2)
     fixed = {
-        "a": Given((q8,), parse_number("ap_fixed<8,2,AP_TRN,AP_SAT_SYM>")),
-        INPUT: Given(output=parse_number("Q3.4")),
+        "a": Given((q8,), Cast(QFormat(8, 6), Rounding.FLOOR, Overflow.SATURATE_SYMMETRIC)),
+        INPUT: Given(output=Cast(QFormat(8, 4))),
     }
     mine = Settings(weight=q4, output=q4, rounding=Rounding.ZERO)
     plan = Plan(Settings(word=12, rounding=Rounding.ZERO), {"a": mine}).completed(fixed)
     assert plan["a"] == mine
-    assert plan[INPUT] == Settings(
-        word=12, rounding=Rounding.ZERO, output=parse_number("Q3.4").format
-    )
+    assert plan[INPUT] == Settings(word=12, output=QFormat(8, 4))
     plan = Plan(Settings(word=12)).completed(fixed)
     assert (plan["a"].weights, plan["a"].output) == ((q8,), QFormat(8, 6))
     assert (plan["a"].rounding, plan["a"].overflow) == (

@@ -28,7 +28,7 @@ from fxpnn.layers import (
     Transpose,
 )
 from fxpnn.network import INPUT, Node
-from fxpnn.qformat import TENSOR_BITS, NumberType, Overflow, QFormat, Rounding
+from fxpnn.qformat import TENSOR_BITS, Cast, Overflow, QFormat
 
 REACH = 16
 """So many layers may stand between a cast and the one that takes it; no network has more."""
@@ -36,11 +36,8 @@ REACH = 16
 ORDERLY = (Relu, MaxPool2D, Flatten, Reshape, Transpose)
 """Layers of which it is the same whether their input or their output is cast."""
 
-PLAIN = (Rounding.NEAREST_EVEN, Overflow.SATURATE)
-"""The modes in which an input is cast."""
-
 SYMMETRIC = Overflow.SATURATE_SYMMETRIC
-SOFTMAX = NumberType(SOFTMAX_FORMAT, Rounding.NEAREST_EVEN, SYMMETRIC)
+SOFTMAX = Cast(SOFTMAX_FORMAT, overflow=SYMMETRIC)
 """What a softmax gives; it is never negative."""
 
 
@@ -49,12 +46,10 @@ class Absorbed(NamedTuple):
 
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
-    casts: dict[str, NumberType]
+    casts: dict[str, Cast]
 
 
-def absorb(
-    nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, NumberType]
-) -> Absorbed:
+def absorb(nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Cast]) -> Absorbed:
     """Let layers take the casts behind them; ``casts`` holds what each Quantize casts to."""
     graph = _Graph(nodes, outputs, casts)
     for node in nodes:
@@ -67,12 +62,12 @@ class _Graph:
     """The nodes, who reads each, and the casts that layers have taken so far."""
 
     def __init__(
-        self, nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, NumberType]
+        self, nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Cast]
     ) -> None:
         self._nodes = {node.name: node for node in nodes}
         self._outputs = list(outputs)
         self._casts = casts
-        self._taken: dict[str, NumberType] = {}
+        self._taken: dict[str, Cast] = {}
         self._became: dict[str, str] = {}
         self._agreed: dict[str, bool] = {}
         self._readers: dict[str, set[str]] = {name: set() for name in (INPUT, *self._nodes)}
@@ -90,9 +85,9 @@ class _Graph:
         """Drop a cast that another layer takes or that changes nothing, or keep it."""
         (name,), cast = self._sources(node), self._casts[node.name]
         home = self._home(name, cast)
-        if home == INPUT and (cast.rounding, cast.overflow) != PLAIN:
+        if home == INPUT and cast != Cast(cast.format):
             if (finest := _finest(cast.format)) != cast.format:  # else no input is fine enough
-                self._taken[INPUT] = NumberType(finest, *PLAIN)
+                self._taken[INPUT] = Cast(finest)
         elif home is not None:
             self._taken[home] = cast
             if not self._drop(node, name):
@@ -102,13 +97,19 @@ class _Graph:
         if before is None or before.format != cast.format:
             self._taken[node.name] = cast
             return
-        if name != INPUT and isinstance(self._nodes[name].layer, LeakyRelu | PRelu):
+        if self._takes_modes(name):
             self._taken[name] = before = cast
         if cast.overflow is SYMMETRIC and before.overflow is not SYMMETRIC:
             limit = float(to_float(cast.format.max, cast.format))
             self._nodes[node.name] = replace(node, layer=Clip(-limit, limit))
         elif not self._drop(node, name):
             self._taken[node.name] = cast
+
+    def _takes_modes(self, name: str) -> bool:
+        """Tell whether a slope is yet to be rounded, by the modes of the cast behind it."""
+        if name == INPUT or name in self._taken:
+            return False
+        return isinstance(self._nodes[name].layer, LeakyRelu | PRelu) and self._agree(name)
 
     def _sources(self, node: Node) -> tuple[str, ...]:
         return tuple(self._became.get(name, name) for name in node.inputs)
@@ -124,7 +125,7 @@ class _Graph:
         self._readers[name] |= self._readers.pop(node.name)
         return True
 
-    def _home(self, name: str, cast: NumberType) -> str | None:
+    def _home(self, name: str, cast: Cast) -> str | None:
         """Return the tensor that can be cast instead of ``name``, which layers make of it."""
         if not self._agree(name):
             return None
@@ -151,7 +152,7 @@ class _Graph:
             )
         return self._agreed[name]
 
-    def _format(self, name: str) -> NumberType | None:
+    def _format(self, name: str) -> Cast | None:
         """Return the format that a tensor has if it is fixed, and the modes that led to it."""
         for _ in range(REACH):
             if name in self._taken or name == INPUT:
@@ -169,11 +170,10 @@ def _finest(fmt: QFormat) -> QFormat:
     return QFormat(fmt.word + more, fmt.frac + more, fmt.signed)
 
 
-def _orderly(layer: Layer, cast: NumberType) -> bool:
+def _orderly(layer: Layer, cast: Cast) -> bool:
     """Tell whether a layer of cast values gives its cast values."""
     if isinstance(layer, Clip):
         limits = [value for value in (layer.low, layer.high) if math.isfinite(value)]
-        modes = (cast.rounding or PLAIN[0], cast.overflow or PLAIN[1])
         plainly = from_float(limits, cast.format)  # as the quantizer casts them
-        return bool((from_float(limits, cast.format, *modes) == plainly).all())
+        return bool((from_float(limits, *cast) == plainly).all())
     return isinstance(layer, ORDERLY)

@@ -52,9 +52,9 @@ def _cast(trace: Trace, op: Op) -> Value:
     x = trace.value(op)
     later = range(1, len(op.inputs))
     constants = (trace.constant(op, i) if op.has(i) else None for i in later)
-    number = quantizer(op, (None, *constants), 1 + len(x.shape)).number()
+    cast = quantizer(op, (None, *constants), 1 + len(x.shape)).cast()
     y = trace.emit(op, Quantize(), x)
-    trace.casts[y.source] = number
+    trace.casts[y.source] = cast
     return y
 
 

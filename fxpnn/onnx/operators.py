@@ -55,6 +55,7 @@ class Operator:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     part: str = ""
     gates: bool = False
+    domain: str = ""
 
 
 @singledispatch
@@ -92,8 +93,10 @@ def _max_pool(layer: MaxPool2D, shape: Shape) -> tuple[Operator, ...]:
 
 @operators.register
 def _avg_pool(layer: AvgPool2D, shape: Shape) -> tuple[Operator, ...]:
-    counted = {"count_include_pad": int(layer.count_padding)}
-    return (Operator("AveragePool", attributes={**_pool(layer.window, shape), **counted}),)
+    attributes = {**_pool(layer.window, shape), "count_include_pad": int(layer.count_padding)}
+    if layer.window.dilation == (1, 1):
+        del attributes["dilations"]  # ONNX Runtime cannot fuse a pool of words that has them
+    return (Operator("AveragePool", attributes=attributes),)
 
 
 @operators.register

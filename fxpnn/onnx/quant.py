@@ -16,7 +16,7 @@ from fxpnn.layers import Array
 from fxpnn.onnx.affine import narrow
 from fxpnn.onnx.graph import Op
 from fxpnn.onnx.proto import number_type
-from fxpnn.qformat import MAX_WORD, NumberType, Overflow, QFormat, Rounding
+from fxpnn.qformat import MAX_WORD, Cast, Overflow, QFormat, Rounding
 
 QUANT = tuple(
     f"{domain}.{kind}"
@@ -58,7 +58,7 @@ class Quantizer:
         """Return its format at each of the fraction bits."""
         return tuple(QFormat(self.word, int(frac), self.signed) for frac in fracs.reshape(-1))
 
-    def number(self) -> NumberType:
+    def cast(self) -> Cast:
         """Return the one format, fit for a tensor, and the modes.
 
         Raises:
@@ -68,7 +68,7 @@ class Quantizer:
             raise ModelError(f"scale must be one number, not {self.fracs.size}")
         try:
             (fmt,) = self.formats(self.fracs)
-            return NumberType(fmt.for_tensor(), self.rounding, self.overflow)
+            return Cast(fmt.for_tensor(), self.rounding, self.overflow)
         except FormatError as error:
             raise ModelError(str(error)) from None
 

@@ -13,7 +13,7 @@ from fxpnn.network import MAX_VALUES, Node
 from fxpnn.onnx.affine import Affine, as_layer, fold_back
 from fxpnn.onnx.fold import FOLDERS, fold, size, sizes
 from fxpnn.onnx.graph import Graph, Names, Op
-from fxpnn.qformat import NumberType
+from fxpnn.qformat import Cast
 
 BUDGET = 1 << 26
 """The most constant values that reading a model may make, beyond those that are in it."""
@@ -56,7 +56,7 @@ class Trace:
         self.tensors: dict[str, Result] = {**graph.constants, graph.input.name: value}
         self.nodes: dict[str, Node] = {}
         self.refusals: dict[str, RefusalError] = {}
-        self.casts: dict[str, NumberType] = {}  # of Quantize layers
+        self.casts: dict[str, Cast] = {}  # of Quantize layers
         self._uses = graph.uses
         self._names = Names()
         self._budget = BUDGET

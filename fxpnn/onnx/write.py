@@ -1,5 +1,6 @@
 """Own the writing: network to ONNX, the same bytes for the same network."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,16 @@ def to_model(network: Network) -> onnx.ModelProto:
     if 4 * network.parameters > MAX_BYTES:
         size = 4 * network.parameters
         raise ModelError(f"weights must take at most {MAX_BYTES} bytes in all, not {size}")
-    writer = _Writer(network)
+    writer = Writer(network)
     for node in network.nodes:
         writer.write(node, operators(node.layer, network.shapes[node.inputs[0]]))
+    return finish(writer, network, {"": OPSET}, IR_VERSION)
+
+
+def finish(
+    writer: "Writer", network: Network, opsets: Mapping[str, int], ir_version: int
+) -> onnx.ModelProto:
+    """Return the model of a network whose layers are written."""
     graph = make_graph(
         writer.nodes,
         network.name or "network",
@@ -49,8 +57,8 @@ def to_model(network: Network) -> onnx.ModelProto:
         [_tensor_info(name, network.shapes[name]) for name in network.outputs],
         writer.weights,
     )
-    opset = make_opsetid("", OPSET)
-    model = make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="fxpnn")
+    imports = [make_opsetid(*item) for item in opsets.items()]
+    model = make_model(graph, opset_imports=imports, ir_version=ir_version, producer_name="fxpnn")
     onnx.helper.set_model_props(model, _metadata(network.scaling))
     return model
 
@@ -72,39 +80,39 @@ def _check_float32(node: Node, name: str, array: Array) -> None:
         raise ModelError(f"layer {node.name} ({node.op}): {name} must fit float32")
 
 
-class _Writer:
+class Writer:
     """The ONNX nodes and weights so far; a layer's output tensor has the name of its node."""
 
     def __init__(self, network: Network) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
-        self._names = Names()
+        self.names = Names()
         for node in network.nodes:
-            self._names.unique(node.name)
+            self.names.unique(node.name)
 
     def write(self, node: Node, chain: tuple[Operator, ...]) -> None:
         """Append the operators of one layer and their constants."""
         inputs = list(node.inputs)
         for operator in chain:
             last = operator is chain[-1]
-            name = self._names.unique(node.name + operator.part) if operator.part else node.name
-            output = node.name if last else self._names.unique(f"{node.name}.out")
+            name = self.names.unique(node.name + operator.part) if operator.part else node.name
+            output = node.name if last else self.names.unique(f"{node.name}.out")
             reads = [*node.inputs, *inputs] if operator.gates else inputs
-            constants = [self._constant(node, *item) for item in operator.constants.items()]
+            constants = [self.constant(node, *item) for item in operator.constants.items()]
             for key, value in operator.attributes.items():
                 _check_float32(node, key, np.asarray(value))
             reads = [*reads, *constants]
-            self.nodes.append(
-                make_node(operator.kind, reads, [output], name, **operator.attributes)
-            )
+            made = make_node(operator.kind, reads, [output], name, **operator.attributes)
+            made.domain = operator.domain
+            self.nodes.append(made)
             inputs = [output]
 
-    def _constant(self, node: Node, name: str, array: Array | None) -> str:
+    def constant(self, node: Node, name: str, array: Array | None) -> str:
         """Append a constant and return its name; what is left out is named by no letters."""
         if array is None:
             return ""
         _check_float32(node, name, array)
         stored = array.astype(np.float32) if array.dtype.kind == "f" else array
-        name = self._names.unique(f"{node.name}.{name}")
+        name = self.names.unique(f"{node.name}.{name}")
         self.weights.append(onnx.numpy_helper.from_array(stored, name))
         return name
