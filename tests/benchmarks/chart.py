@@ -1,0 +1,52 @@
+"""Own the bar chart of images per second on one thread."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from tests.benchmarks.figures import Figure
+
+PART = "networks, one thread"
+OURS, OTHERS, INK = "#0969da", "#b6bec8", "#57606a"
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fxpnn",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def draw(figures: Sequence[Figure], path: Path) -> None:
+    """Draw a panel of bars for each network; the format is what the file's name says."""
+    chosen = [figure for figure in figures if figure.part == PART]
+    networks = list(dict.fromkeys(figure.case for figure in chosen))
+    names = list(dict.fromkeys(figure.what for figure in chosen))
+    with mpl.rc_context(STYLE):
+        drawing = Drawing(figsize=(9.6, 0.5 + 0.27 * len(names)), layout="constrained")
+        panels = drawing.subplots(1, len(networks), sharey=True, sharex=True, squeeze=False)[0]
+        for panel, network in zip(panels, networks, strict=True):
+            rates = {figure.what: figure.value for figure in chosen if figure.case == network}
+            _panel(panel, network, names, rates)
+        drawing.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _panel(panel: Axes, network: str, names: Sequence[str], rates: dict[str, float]) -> None:
+    places = [place for place, name in enumerate(names) if name in rates]
+    values = [rates[names[place]] for place in places]
+    colours = [OURS if names[place] == "fxpnn" else OTHERS for place in places]
+    bars = panel.barh(places, values, color=colours, height=0.7)
+    panel.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
+    panel.set_title(f"{network}, images/s", fontsize=9, loc="left")
+    panel.set_yticks(range(len(names)), names)
+    panel.set(xscale="log", ylim=(len(names) - 0.5, -0.5), xlim=(100, 2e7))
+    panel.set_xticks([])
+    panel.minorticks_off()
+    panel.tick_params(length=0)
+    panel.spines[["top", "right", "bottom"]].set_visible(False)

@@ -1,0 +1,114 @@
+"""Own how the speed of fxpnn depends on the size of a layer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+import fxpnn
+from fxpnn.engine import Engine
+from fxpnn.fixed import FixedNetwork
+from fxpnn.layers import Array, Conv2D, Dense, Layer, Shape, Window
+from fxpnn.network import chain
+from tests.benchmarks.clock import clock_for, turn_about
+from tests.benchmarks.figures import Figure, figure
+from tests.benchmarks.goals import NO_CLIFF
+from tests.benchmarks.job import Job
+from tests.benchmarks.plan import Plan
+
+SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+KERNELS, CHANNELS, SIDE = (1, 3, 5, 7), (8, 32, 128, 256), 8
+MACS, DEPTH = 1 << 22, 64
+"""Small layers are chained, at most so many, until an image takes so many multiply-adds."""
+CALIBRATION, ROUNDS, FIRST = 16, 3, 2
+WORDS = (12, 16)
+"""Sums of narrow words fit 32 bits, those of full ones are made in chunks."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer whose output is as large as its input; an image takes so many multiply-adds."""
+
+    name: str
+    layer: Layer
+    shape: Shape
+    macs: int
+
+
+class Rate(NamedTuple):
+    """The speed of a case in GMAC/s, and how its sums are made."""
+
+    name: str
+    speed: float
+    method: str
+
+
+def over_sizes(job: Job) -> list[Figure]:
+    """Measure the multiply-adds per second of dense layers and convolutions, on one thread."""
+    rounds, seconds = min(job.plan.rounds, ROUNDS), job.plan.seconds / 2
+    plan = replace(job.plan, rounds=rounds, seconds=seconds)
+    found = []
+    for kind, cases in (("dense", _dense), ("convolution", _convolutions)):
+        for word in WORDS:
+            made = islice(cases(), FIRST if plan.quick else None)
+            found += _kind(f"{kind}, {word} bits", [_rate(case, word, plan) for case in made])
+    return found
+
+
+def _kind(kind: str, rates: list[Rate]) -> list[Figure]:
+    speeds = [rate.speed for rate in rates]
+    share = min(speeds) / max(speeds)
+    return [
+        *(figure("layers", kind, r.name, r.speed, "GMAC/s", note=r.method) for r in rates),
+        figure("layers", kind, "least share of the best", share, "", goal=NO_CLIFF),
+    ]
+
+
+def _dense() -> Iterator[Case]:
+    for size in SIZES:
+        layer = Dense(_weights((size, size)), np.zeros(size, np.float32))
+        yield Case(f"{size} x {size}", layer, (size,), size * size)
+
+
+def _convolutions() -> Iterator[Case]:
+    for kernel in KERNELS:
+        for channels in CHANNELS:
+            weight = _weights((channels, channels, kernel, kernel))
+            window = Window((kernel, kernel), padding=(kernel // 2,) * 4)
+            layer = Conv2D(weight, np.zeros(channels, np.float32), window)
+            name = f"{kernel} x {kernel} on {channels} channels"
+            macs = weight.size * SIDE * SIDE
+            yield Case(name, layer, (channels, SIDE, SIDE), macs)
+
+
+def _rate(case: Case, word: int, plan: Plan) -> Rate:
+    depth = min(DEPTH, max(1, MACS // case.macs))
+    fixed = _chained(case, depth, word)
+    engine = Engine(fixed)
+    images = max(1, plan.macs // (depth * case.macs))
+    x = fxpnn.from_float(_normal((images, *case.shape)), fixed.input_format).astype(np.int16)
+
+    def run() -> object:
+        return engine.run(x, 1)
+
+    run()  # compiles
+    (seconds,) = turn_about({case.name: run}, plan, clock_for(1)).values()
+    speed = images * depth * case.macs / seconds / 1e9
+    return Rate(case.name, speed, next(iter(engine.methods.values())))
+
+
+def _chained(case: Case, depth: int, word: int) -> FixedNetwork:
+    layers = {f"layer{number}": case.layer for number in range(depth)}
+    network = chain(case.name, case.shape, layers)
+    return fxpnn.quantize(network, _normal((CALIBRATION, *case.shape)), fxpnn.Settings(word=word))
+
+
+def _weights(shape: Shape) -> Array:
+    return _normal(shape) * np.float32(prod(shape[1:]) ** -0.5)
+
+
+def _normal(shape: Shape) -> Array:
+    return np.random.default_rng(0).standard_normal(shape, np.float32)

@@ -1,0 +1,98 @@
+"""Own the list of candidates: fxpnn and its peers, where each lives, what each does otherwise."""
+
+import importlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from tests.benchmarks.plan import LENET_RELU, MLP, NETWORKS
+from tests.benchmarks.work import Run, Work
+
+WHOLE = 1 << 30
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A library that runs the same networks.
+
+    ``home`` is ``module:function``; the function takes the work and a number of threads and gives a
+    ``Run``. It runs blocks of as many images as suit it best among ``blocks``; a slow one fewer
+    images in all.
+    """
+
+    name: str
+    home: str
+    packages: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    note: str = ""
+    blocks: tuple[int, ...] = (WHOLE,)
+    networks: tuple[str, ...] = NETWORKS
+    slow: bool = False
+
+    def missing(self) -> list[str]:
+        """Name what must be installed before the peer can be measured."""
+        found = [name for name in self.packages if find_spec(name) is None]
+        return found + [name for name in self.programs if shutil.which(name) is None]
+
+    def available(self) -> bool:
+        """Tell whether all it needs is installed."""
+        return not self.missing()
+
+    def prepare(self, work: Work, threads: int) -> Run:
+        """Make the network ready to run on so many threads."""
+        module, _, function = self.home.partition(":")
+        home = importlib.import_module(f"{__name__}.{module}")
+        run: Run = getattr(home, function)(work, threads)
+        return run
+
+
+BLOCKS = (64, 256, 1024)
+FXPNN = Peer("fxpnn", "ours:prepare")
+RUNTIME = Peer("ONNX Runtime float32", "runtime:float32", ("onnxruntime",), blocks=BLOCKS)
+PEERS: Sequence[Peer] = (
+    Peer("numpy float32", "floats:prepare", blocks=BLOCKS),
+    Peer("PyTorch float32", "pytorch:prepare", ("torch",), blocks=BLOCKS),
+    RUNTIME,
+    Peer(
+        "ONNX Runtime int8",
+        "runtime:int8",
+        ("onnxruntime",),
+        note="less work: half the width",
+        blocks=BLOCKS,
+    ),
+    Peer(
+        "ONNX Runtime int16",
+        "runtime:int16",
+        ("onnxruntime",),
+        note="casts to 16 bits around float sums",
+        blocks=BLOCKS,
+    ),
+    Peer(
+        "apytypes",
+        "apy:prepare",
+        ("apytypes",),
+        note="same integers; numpy moves them, softmax in floats",
+        blocks=BLOCKS,
+        networks=(MLP, LENET_RELU),
+        slow=True,
+    ),
+    Peer(
+        "fxpmath",
+        "fxp:prepare",
+        ("fxpmath",),
+        note="same integers; numpy moves them, softmax in floats; no threads",
+        networks=(MLP, LENET_RELU),
+        slow=True,
+    ),
+    Peer(
+        "hls4ml emulation",
+        "hls:prepare",
+        ("hls4ml", "torch"),
+        ("g++",),
+        note="same formats; softmax by smaller tables",
+        networks=(MLP, LENET_RELU),
+        slow=True,
+    ),
+)
+"""What fxpnn is compared with, from general to near."""

@@ -1,0 +1,39 @@
+"""Own how apytypes runs the work; it has threads of its own."""
+
+import numpy as np
+from apytypes import APyFixedArray, OverflowMode, QuantizationMode
+
+from fxpnn.fixed import FixedNode
+from fxpnn.layers import Array, Conv2D, Dense
+from fxpnn.qformat import QFormat
+from tests.benchmarks.peers.walk import BIAS, Rows, matrix, walk
+from tests.benchmarks.work import Floats, Run, Work
+
+
+def prepare(work: Work, threads: int) -> Run:
+    """Make the sums ready, exact ones: the proof says that no accumulator overflows."""
+    fmt = work.fixed.input_format
+
+    def enter(x: Floats) -> Array:
+        raw = APyFixedArray.from_array(x, bits=fmt.word + 1, frac_bits=fmt.frac)
+        return raw.to_bits(numpy=True).view(np.int16)
+
+    return walk(work.fixed, enter, _sum)
+
+
+def _sum(layer: Dense | Conv2D, node: FixedNode, source: QFormat) -> Rows:
+    (weights,), target = node.weight_formats, node.output_format
+    weight = APyFixedArray(matrix(layer), bits=weights.word, frac_bits=weights.frac)
+    bias = APyFixedArray(layer.bias.copy(), bits=BIAS, frac_bits=source.frac + weights.frac)
+
+    def rows(x: Array) -> Array:
+        exact = APyFixedArray(x, bits=16, frac_bits=source.frac) @ weight + bias
+        y = exact.cast(
+            bits=target.word,
+            frac_bits=target.frac,
+            quantization=QuantizationMode.TIES_EVEN,
+            overflow=OverflowMode.SAT,
+        )
+        return y.to_bits(numpy=True).view(np.int16)
+
+    return rows

@@ -1,0 +1,17 @@
+"""Own how fxpnn runs the work."""
+
+from fxpnn.engine import Engine
+from fxpnn.layers import Array
+from tests.benchmarks.work import Floats, Run, Work
+
+
+def prepare(work: Work, threads: int) -> Run:
+    """Make the engine ready."""
+    engine = Engine(work.fixed)
+
+    def run(x: Floats) -> Array:
+        probabilities = engine.run(x, threads).probabilities
+        assert probabilities is not None
+        return probabilities
+
+    return run
