@@ -130,6 +130,15 @@ def test_png_bad_animation(tmp_path: Path) -> None:
         load_data(path)
 
 
+def test_png_without_pixels(tmp_path: Path) -> None:
+    """An image that ends behind its header gives one line."""
+    path = tmp_path / "a.png"
+    path.write_bytes(header(4, 3) + chunk(b"IEND", b""))
+    message = "must be a whole PNG, not cut or damaged: "
+    with pytest.raises(DataError, match=rf"^{re.escape(f'{path}: {message}')}[^\n]+$"):
+        load_data(path)
+
+
 WHOLE = png(5, 4, bytes(range(200, 220)))
 
 

@@ -21,6 +21,17 @@ _CHANNELS = {(8, 0): 1, (8, 2): 3}
 _PIXELS = 1 << 26
 """The largest image; beyond it Pillow itself would warn of a decompression bomb."""
 
+_BROKEN = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    UserWarning,
+    struct.error,
+)
+"""What Pillow raises for an image that is damaged."""
+
 
 def is_png(path: Path) -> bool:
     """Tell whether a file starts as a PNG does."""
@@ -87,5 +98,5 @@ def _pixels(path: Path, shape: Shape) -> Array:
             with Image.open(path, formats=["PNG"]) as image:
                 pixels = np.frombuffer(image.tobytes(), np.uint8)
         return pixels.reshape(height, width, channels).transpose(2, 0, 1)
-    except (OSError, EOFError, SyntaxError, ValueError, UserWarning, struct.error) as error:
+    except _BROKEN as error:
         raise DataError(f"{path}: must be a whole PNG, not cut or damaged: {error}") from None
