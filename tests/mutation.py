@@ -96,7 +96,7 @@ def survivors(copy: Path) -> list[Mutation]:
 
 def first_failure(copy: Path, tests: str) -> str | None:
     """Return the first test that fails in the copy, or ``None``."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests.split()]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", *tests.split()]
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
