@@ -103,7 +103,8 @@ class Writer:
                 _check_float32(node, key, np.asarray(value))
             reads = [*reads, *constants]
             made = make_node(operator.kind, reads, [output], name, **operator.attributes)
-            made.domain = operator.domain
+            if operator.domain:  # an empty one would stand in the bytes
+                made.domain = operator.domain
             self.nodes.append(made)
             inputs = [output]
 
