@@ -96,14 +96,15 @@ def infer(
     images, images_source = sources.load_images(data, fixed.input_shape, limit, pixels)
     if max_loss is not None and images.y is None:
         raise DataError(f"{data}: must have labels where --max-loss is given")
-
     from . import report, results, runs  # compiles loops
 
     done, run = runs.perform(
         network, fixed, images, source, images_source, threads, quiet, show_flips
     )
+    if max_loss is not None and done.accuracy.loss is None:
+        raise DataError(f"{data}: must have labels of {model}'s classes where --max-loss is given")
     if output is not None:
-        results.write(output, run, images.y)
+        results.write(output, run, images.y, fixed)
     if as_json:
         print_json(done)
     else:

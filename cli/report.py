@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fxpnn.comparison import Flip, LayerReport, Timing
+from fxpnn.comparison import Flip, LayerReport, OutputReport, Timing
 
 from .runs import RunReport, first_overflow
 from .screen import Screen, table
@@ -112,20 +112,31 @@ LAYOUTS = (
 def _summary(run: RunReport) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
-    for head, text in (
+    rows: list[tuple[str, Text | str]] = [
         ("accuracy", _accuracy(run)),
+        *((printable(output.name), _output(output)) for output in run.outputs or ()),
         ("softmax", _softmax(run)),
         ("speed", _speed(run.timing)),
-    ):
+    ]
+    for head, text in rows:
         if text:
             grid.add_row(f" {head}", text)
     return grid
 
 
+def _output(output: OutputReport) -> Text:
+    if output.max_abs_error is None:
+        return Text(output.format)
+    sqnr = _sqnr(output.sqnr_db).plain
+    decibels = f"SQNR {sqnr} dB" if sqnr[-1].isdigit() else sqnr
+    return Text(f"{output.format}, {decibels}, error at most {output.max_abs_error:.2g}")
+
+
 def _accuracy(run: RunReport) -> Text:
     found = run.accuracy
     if found.fixed is None:
-        return Text(f"unknown, {printable(run.data.name)} has no labels")
+        known = Text(f"unknown, {printable(run.data.name)} has no labels")
+        return Text("") if run.outputs else known
     images = f"of {run.data.images:,} images"
     if found.reference is None or found.loss is None:
         return Text(f"fixed {found.fixed:.4f} {images}")

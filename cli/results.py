@@ -3,26 +3,40 @@
 import csv
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from fxpnn import files
+from fxpnn.comparison import class_count
 from fxpnn.engine import Run
+from fxpnn.fixed import FixedNetwork
 from fxpnn.layers import Array
 
 
-def write(path: Path, run: Run, labels: Array | None) -> None:
+def write(path: Path, run: Run, labels: Array | None, fixed: FixedNetwork) -> None:
     """Write a run's results, whole or not at all; equal runs give equal bytes.
+
+    The first output is ``raw``, others ``output_1`` and on; there are no predictions where the
+    network has no classes.
 
     Raises:
         DataError: the file cannot be written.
     """
-    files.write(path, _npz(run, labels) if path.suffix == ".npz" else _csv(run, labels))
+    outputs = {"raw": run.raw}
+    outputs |= {f"output_{i}": run.tensors[n] for i, n in enumerate(fixed.outputs) if i}
+    guesses = run.predictions if class_count(fixed) else None
+    spell = _npz if path.suffix == ".npz" else _csv
+    files.write(path, spell(run, outputs, guesses, labels))
 
 
-def _npz(run: Run, labels: Array | None) -> bytes:
-    arrays: dict[str, Array] = {"raw": run.raw, "predictions": run.predictions}
+def _npz(
+    run: Run, outputs: Mapping[str, Array], guesses: Array | None, labels: Array | None
+) -> bytes:
+    arrays: dict[str, Array] = dict(outputs)
+    if guesses is not None:
+        arrays["predictions"] = guesses
     if run.probabilities is not None:
         arrays["probabilities"] = run.probabilities
     if labels is not None:
@@ -35,13 +49,17 @@ def _npz(run: Run, labels: Array | None) -> bytes:
     return content.getvalue()
 
 
-def _csv(run: Run, labels: Array | None) -> bytes:
+def _csv(
+    run: Run, outputs: Mapping[str, Array], guesses: Array | None, labels: Array | None
+) -> bytes:
     """Spell one line for each image; a label that is not known is empty."""
-    raw = run.raw.reshape(len(run.raw), -1)
+    count = len(run.raw)
+    raw = {name: words.reshape(count, -1) for name, words in outputs.items()}
+    heads = [f"{name}_{i}" for name, words in raw.items() for i in range(words.shape[1])]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["index", "label", "prediction", *(f"raw_{i}" for i in range(raw.shape[1]))])
-    known = [""] * len(raw) if labels is None else labels.tolist()
-    rows = zip(known, run.predictions.tolist(), raw.tolist(), strict=True)
-    writer.writerows([i, label, guess, *words] for i, (label, guess, words) in enumerate(rows))
+    writer.writerow(["index", "label", "prediction", *heads])
+    columns = ([""] * count if known is None else known.tolist() for known in (labels, guesses))
+    rows = zip(range(count), *columns, np.hstack([*raw.values()]).tolist(), strict=True)
+    writer.writerows([*row, *words] for *row, words in rows)
     return text.getvalue().encode()

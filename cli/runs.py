@@ -6,6 +6,8 @@ from fxpnn.comparison import (
     Accuracy,
     Flip,
     LayerReport,
+    OutputReport,
+    Report,
     SoftmaxReport,
     Timing,
     examine,
@@ -21,7 +23,11 @@ from .terminal import printable
 
 
 class RunReport(msgspec.Struct, frozen=True):
-    """A run, schema 1; ``flipped`` is spelled only where the user asked for it."""
+    """A run, schema 1; ``flipped`` is spelled only where the user asked for it.
+
+    ``outputs`` is spelled where accuracy does not tell it all: of several, and of one that is no
+    softmax and for which there are no labels.
+    """
 
     schema: int
     model: ModelSource
@@ -30,6 +36,7 @@ class RunReport(msgspec.Struct, frozen=True):
     layers: tuple[LayerReport, ...]
     softmax: SoftmaxReport | None
     timing: Timing
+    outputs: tuple[OutputReport, ...] | msgspec.UnsetType = msgspec.UNSET
     flipped: tuple[Flip, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -62,9 +69,14 @@ def perform(
         report.layers,
         report.softmax,
         report.timing,
+        report.outputs if len(report.outputs) > 1 or _without_classes(report) else msgspec.UNSET,
         report.flipped if show_flips else msgspec.UNSET,
     )
     return done, run
+
+
+def _without_classes(report: Report) -> bool:
+    return report.accuracy.fixed is None and report.softmax is None
 
 
 def first_overflow(run: RunReport) -> str | None:

@@ -28,7 +28,7 @@ BLOCK = 256
 
 
 class Accuracy(msgspec.Struct, frozen=True, rename={"reference": "float"}):
-    """Fractions of right predictions; ``None`` where labels or the reference are missing.
+    """Fractions of right predictions; ``None`` where labels, classes or the reference are missing.
 
     ``loss`` is float minus fixed; ``flips`` counts predictions that differ from the reference's.
     """
@@ -63,6 +63,15 @@ class LayerReport(msgspec.Struct, frozen=True):
     fitting_format: str | None = None
 
 
+class OutputReport(msgspec.Struct, frozen=True):
+    """The format of one of the network's outputs, and how far it is from the reference's."""
+
+    name: str
+    format: str
+    sqnr_db: float | None
+    max_abs_error: float | None
+
+
 class SoftmaxReport(msgspec.Struct, frozen=True):
     """How far the integer softmax is from the true one of the same logits.
 
@@ -94,6 +103,7 @@ class Report(msgspec.Struct, frozen=True):
     """A comparison; ``flipped`` lists the images whose prediction changed, in order."""
 
     accuracy: Accuracy
+    outputs: tuple[OutputReport, ...]
     layers: tuple[LayerReport, ...]
     softmax: SoftmaxReport | None
     timing: Timing
@@ -139,7 +149,7 @@ def compare(
         network: the float network it came from, or ``None`` to report on the integers alone.
         fixed: the network of integers.
         x: images, as ``infer`` takes them.
-        y: labels ``(N,)``, or ``None``.
+        y: labels ``(N,)``, or ``None``; they are of no use where the network has no classes.
         threads: how many the engine uses, by default one per core.
         progress: called with the number of images done since the last call: each counts once in
             the integer run, and once more where there is a reference.
@@ -160,7 +170,8 @@ def examine(
     progress: Progress | None = None,
 ) -> tuple[Report, Run]:
     """Do as ``compare`` and give the run's raw results too."""
-    _check_labels(x, y)
+    count = class_count(fixed)
+    y = _class_labels(fixed, count, x, y)
     if network is not None:
         _check_reference(network, fixed)
     engine = Engine(fixed)
@@ -173,8 +184,11 @@ def examine(
     classes = None
     if network is not None:
         errors, classes = _trace(network, engine, x, workers, progress)
+    if count is None:
+        classes = None
     report = Report(
         _accuracy(run, classes, y),
+        tuple(_output_report(fixed, name, errors.get(name)) for name in fixed.outputs),
         tuple(_layer_reports(fixed, engine.proofs, run, errors)),
         _softmax_report(fixed, run),
         Timing(seconds, len(x) / max(seconds, 1e-9), workers),
@@ -183,9 +197,23 @@ def examine(
     return report, run
 
 
-def _check_labels(x: Array, y: Array | None) -> None:
-    if y is not None and y.shape != (len(x),):
+def class_count(fixed: FixedNetwork) -> int | None:
+    """Count the classes that a network tells apart: the values of its logits, if in one row."""
+    shape = fixed.shapes[logits_of(fixed)]
+    return max(shape) if 1 < max(shape) == math.prod(shape) else None
+
+
+def _class_labels(
+    fixed: FixedNetwork, count: int | None, x: Array, y: Array | None
+) -> Array | None:
+    """Return labels that name classes; a row of numbers without a softmax may be no classes."""
+    if y is None or count is None:
+        return None
+    if y.shape != (len(x),):
         raise DataError(f"labels must be ({len(x)},), one per image, not {y.shape}")
+    if isinstance(fixed[fixed.outputs[0]].layer, Softmax):
+        return y
+    return y if y.dtype.kind in "iu" and y.min() >= 0 and y.max() < count else None
 
 
 def _check_reference(network: Network, fixed: FixedNetwork) -> None:
@@ -248,6 +276,11 @@ def _flips(run: Run, classes: Array | None, y: Array | None) -> Iterable[Flip]:
     for i in map(int, np.flatnonzero(classes != run.predictions)):
         label = None if y is None else int(y[i])
         yield Flip(i, label, int(classes[i]), int(run.predictions[i]))
+
+
+def _output_report(fixed: FixedNetwork, name: str, error: _Error | None) -> OutputReport:
+    sqnr, largest = (error.sqnr_db, error.largest) if error else (None, None)
+    return OutputReport(name, str(fixed.formats[name]), sqnr, largest)
 
 
 def _layer_reports(

@@ -7,12 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fxpnn.comparison import Accuracy, compare, examine, weight_text
+from fxpnn.comparison import (
+    Accuracy,
+    OutputReport,
+    class_count,
+    compare,
+    examine,
+    weight_text,
+)
 from fxpnn.engine import infer
 from fxpnn.errors import DataError, ModelError
 from fxpnn.fixed import FixedNetwork
-from fxpnn.layers import Dense, Flatten, Relu, Softmax
-from fxpnn.network import Network, chain
+from fxpnn.layers import Concat, Dense, Flatten, Layer, Relu, Reshape, Sigmoid, Softmax
+from fxpnn.network import Network, Node, chain
 from fxpnn.qformat import Accumulator, Overflow, QFormat
 from fxpnn.quantizer import quantize
 from fxpnn.reference import predict
@@ -177,3 +184,66 @@ def test_formats_per_channel_are_a_range() -> None:
     assert weight_text(formats) == "Q3.12..Q0.15"
     assert weight_text(formats[:1]) == "Q0.15"
     assert weight_text(()) is None
+
+
+# Networks without classes, and with several outputs
+
+
+def regressor(*last: Node) -> Network:
+    """Build a 8-6-3 network without a softmax, and further nodes."""
+    nodes = FLOAT.nodes[:-1]
+    return Network("regressor", (1, 2, 4), (*nodes, *last), ("output", *(n.name for n in last)))
+
+
+def test_outputs_are_told_one_by_one() -> None:
+    """Each has its format, its SQNR and its largest error; these are the layers' own."""
+    scaled = regressor(Node("scaled", Relu(), ("output",)), Node("hint", Sigmoid(), ("hidden",)))
+    fixed = quantize(scaled, IMAGES)
+    report, run = examine(scaled, fixed, IMAGES)
+    layers = {layer.name: layer for layer in report.layers}
+    assert [output.name for output in report.outputs] == ["output", "scaled", "hint"]
+    for output in report.outputs:
+        layer = layers[output.name]
+        assert output == OutputReport(
+            layer.name, layer.output_format, layer.sqnr_db, layer.max_abs_error
+        )
+        assert output.sqnr_db is not None
+        assert output.sqnr_db > 60
+        raw = infer(fixed, IMAGES, keep=[output.name]).tensors[output.name]
+        assert run.tensors[output.name].tolist() == raw.tolist()
+    alone = compare(None, fixed, IMAGES).outputs[0]
+    assert alone == OutputReport("output", layers["output"].output_format, None, None)
+
+
+def test_labels_that_are_no_classes_tell_nothing() -> None:
+    """A row of three numbers has classes 0 to 2 at most; other labels are not judged."""
+    network, count = regressor(), len(IMAGES)
+    fixed = quantize(network, IMAGES)
+    guesses = examine(None, fixed, IMAGES)[1].predictions
+    assert compare(network, fixed, IMAGES, guesses).accuracy == Accuracy(1.0, 1.0, 0.0, 0)
+    for odd in (np.full(count, 3), np.full(count, -1), np.full(count, 0.5)):
+        assert compare(network, fixed, IMAGES, odd).accuracy == Accuracy()
+
+
+def test_a_map_of_one_pixel_is_a_row_of_classes() -> None:
+    """Its largest value is the class."""
+    network = replace(regressor(Node("map", Reshape((3, 1, 1)), ("output",))), outputs=("map",))
+    fixed = quantize(network, IMAGES, Settings(word=3))
+    report = compare(network, fixed, IMAGES, np.zeros(len(IMAGES), int))
+    assert class_count(fixed) == 3
+    assert report.accuracy.fixed is not None
+    assert len(report.flipped) == report.accuracy.flips
+
+
+@pytest.mark.parametrize("last", [Reshape((1, 3, 1)), Dense(np.ones((1, 3)), np.zeros(1))])
+def test_maps_and_single_numbers_have_no_classes(last: Layer) -> None:
+    """Whatever the labels, nothing is counted as right, and no prediction changes."""
+    twice = Node("twice", Concat(-1), ("last", "last"))
+    nodes = (Node("last", last, ("output",)), *([twice] if isinstance(last, Reshape) else []))
+    network = regressor(*nodes)
+    network = replace(network, outputs=network.outputs[-1:])
+    fixed = quantize(network, IMAGES, Settings(word=3))
+    assert class_count(fixed) is None
+    report = compare(network, fixed, IMAGES, np.zeros((len(IMAGES), 5)))
+    assert (report.accuracy, report.flipped) == (Accuracy(), ())
+    assert report.outputs[0].sqnr_db is not None
