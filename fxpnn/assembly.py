@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fxpnn.fixed import FixedNetwork, FixedNode
-from fxpnn.kernels import machine, packing, pool
-from fxpnn.kernels.arithmetic import target
-from fxpnn.kernels.machine import INSTRUCTION
+from fxpnn.kernels import codes, packing
+from fxpnn.kernels.codes import INSTRUCTION, target
 from fxpnn.layers import (
     Add,
     AvgPool2D,
@@ -215,7 +214,7 @@ class _Assembler:
         """Copy the values of ``x`` to words of ``y``; the other words of ``y`` stay."""
         sources = np.full(y.words, -1)
         sources[places.reshape(-1)] = x.places.reshape(-1)
-        self._emit(machine.MOVE, node, x, y, offsets=self.constants.put(INT64, sources))
+        self._emit(codes.MOVE, node, x, y, offsets=self.constants.put(INT64, sources))
 
     def _look_up(self, node: FixedNode, x: Tensor, fmt: QFormat) -> Tensor:
         answers = response(node, fmt)
@@ -223,7 +222,7 @@ class _Assembler:
         y = self._fresh(x.places)
         flags = self.constants.put(BOOL, answers.over) if answers.over.any() else -1
         self._emit(
-            machine.LOOK_UP,
+            codes.LOOK_UP,
             node,
             x,
             y,
@@ -240,7 +239,7 @@ class _Assembler:
             row[x.places.reshape(channels, -1)] = values[:, None]
         y = self._fresh(x.places)
         slopes, drops = (self.constants.put(INT64, row) for row in by_word)
-        self._emit(machine.SLOPE, node, x, y, weights=slopes, shifts=drops)
+        self._emit(codes.SLOPE, node, x, y, weights=slopes, shifts=drops)
         return y
 
     def _pool(
@@ -250,9 +249,9 @@ class _Assembler:
         y = self._fresh(standard_places(shape))
         if isinstance(layer, AvgPool2D) and not self.plainly and _is_mean(window):
             fields = self._windows(window, x.places.shape, shape, 1, shape[0])
-            self._emit(machine.POOL, node, x, y, **fields, kind=pool.MEAN, channels=shape[0])
+            self._emit(codes.POOL, node, x, y, **fields, kind=codes.MEAN, channels=shape[0])
             return y
-        kind = {MaxPool2D: pool.MAX, AvgPool2D: pool.AVERAGE, L2Pool2D: pool.L2}[type(layer)]
+        kind = {MaxPool2D: codes.MAX, AvgPool2D: codes.AVERAGE, L2Pool2D: codes.L2}[type(layer)]
         counted = isinstance(layer, AvgPool2D) and layer.count_padding
         rim = window.padding if counted else (0, 0, 0, 0)
         names = ("kernel", "stride", "origin", "dilation")
@@ -266,7 +265,7 @@ class _Assembler:
         channels, height, width = x.places.shape
         fields |= {"channels": channels, "height": height, "width": width}
         fields |= {"pooled_h": shape[1], "pooled_w": shape[2], "low": node.output_format.min}
-        self._emit(machine.POOL, node, x, y, kind=kind, **fields)
+        self._emit(codes.POOL, node, x, y, kind=kind, **fields)
         return y
 
     def _softmax(self, node: FixedNode, layer: Softmax, x: Tensor, fmt: QFormat) -> Tensor:
@@ -281,9 +280,9 @@ class _Assembler:
         assert node.table is not None
         fields = {"weights": self.constants.put(INT32, node.table), "weights_size": node.table.size}
         fields |= {"classes": classes, "shift": fmt.frac + 2}
-        op = machine.SOFTMAX
+        op = codes.SOFTMAX
         if node.softmax_shift is not None:
-            op, fields["low"] = machine.SHIFTED, node.softmax_shift
+            op, fields["low"] = codes.SHIFTED, node.softmax_shift
         y = self._fresh(x.places)
         self._emit(op, node, x, y, **fields)
         return y
@@ -295,7 +294,7 @@ class _Assembler:
         y = self._fresh(a.places)
         shift = finer - node.output_format.frac
         fields = {"other": b.base, "lift": lift, "other_lift": other_lift, "shift": shift}
-        self._emit(machine.ADD, node, a, y, **fields)
+        self._emit(codes.ADD, node, a, y, **fields)
         return y
 
     def _multiply(
@@ -304,7 +303,7 @@ class _Assembler:
         b = self._beside(node, a, b)
         y = self._fresh(a.places)
         shift = sum(fmt.frac for fmt in formats) - node.output_format.frac
-        self._emit(machine.MUL, node, a, y, other=b.base, shift=shift)
+        self._emit(codes.MUL, node, a, y, other=b.base, shift=shift)
         return y
 
     def _beside(self, node: FixedNode, a: Tensor, b: Tensor) -> Tensor:
@@ -331,7 +330,7 @@ class _Assembler:
 
     def _pad(self, node: FixedNode, layer: Pad, x: Tensor, shape: Shape) -> Tensor:
         y = self._fresh(standard_places(shape))
-        self._emit(machine.FILL, node, y, y, low=int(layer.value))
+        self._emit(codes.FILL, node, y, y, low=int(layer.value))
         sides = zip(layer.pads, x.places.shape, strict=True)
         inner = tuple(slice(before, before + size) for (before, _), size in sides)
         self._move(node, x, y, y.places[inner])

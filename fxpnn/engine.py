@@ -16,7 +16,7 @@ from fxpnn.bounds import Proof, full, prove
 from fxpnn.casting import from_float_counted, scale_pixels, to_float
 from fxpnn.errors import DataError
 from fxpnn.fixed import Counts, FixedNetwork
-from fxpnn.kernels import entry
+from fxpnn.kernels import native
 from fxpnn.layers import Array, Softmax
 from fxpnn.network import INPUT
 from fxpnn.program import Program, Words
@@ -156,10 +156,10 @@ class Engine:
         tensor, order = program.tensors[INPUT], program.orders[INPUT]
         flat, place = np.ascontiguousarray(x).reshape(len(x), -1), space[tensor.base :]
         if kind == "B":
-            return int(entry.pixels(flat, *self._pixels, order, tensor.words, place))
-        if kind not in "fd":
-            flat = flat.astype(np.float64)
-        saturations, strange = entry.floats(flat, *self._scale, order, tensor.words, place)
+            return int(native.pixels(flat, *self._pixels, order, tensor.words, place)[0])
+        if kind not in "fd" or not flat.dtype.isnative:
+            flat, kind = flat.astype(np.float64), "d"
+        saturations, strange = native.floats[kind](flat, *self._scale, order, tensor.words, place)
         if strange:
             index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
             index[0] += start
@@ -236,7 +236,7 @@ def _pixel_table(fixed: FixedNetwork) -> tuple[Words, npt.NDArray[np.bool_]]:
         Overflow.SATURATE,
         INPUT,
     )
-    return raw.astype(np.int16), over
+    return np.ascontiguousarray(raw, np.int16), np.ascontiguousarray(over)
 
 
 def _finish(

@@ -1,7 +1,7 @@
 """Own what a program for the machine is: instructions, constants, and where tensors lie."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -9,14 +9,14 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels import machine
-from fxpnn.kernels.machine import Code
+from fxpnn.kernels import codes, native
+from fxpnn.kernels.codes import Code
 from fxpnn.layers import Array, Shape
 
 Places: TypeAlias = npt.NDArray[np.int64]
 Words: TypeAlias = npt.NDArray[np.int16]
 Fields: TypeAlias = dict[str, int]
-"""Fields of an instruction by their names in ``machine.FIELDS``."""
+"""Fields of an instruction by their names in ``codes.FIELDS``."""
 
 INT16, INT32, INT64, BOOL = "<i2", "<i4", "<i8", "?"
 
@@ -88,7 +88,7 @@ class Program:
 
     ``tensors`` says where the input and the kept tensors lie; ``orders`` holds their places, flat,
     or nothing where values lie in the order of their shape. ``parts`` is the code in runs of
-    instructions, each behind the function that runs it. ``nodes`` names the rows of the
+    instructions, each behind the kernel that runs it. ``nodes`` names the rows of the
     counts. ``methods`` says in words how each layer's sums are computed.
     """
 
@@ -100,12 +100,22 @@ class Program:
     nodes: tuple[str, ...]
     methods: Mapping[str, str]
     orders: Mapping[str, Places] = field(init=False, repr=False)
-    parts: tuple[tuple[Callable[..., None], Code], ...] = field(init=False, repr=False)
+    parts: tuple[tuple[native.Kernel, Code], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         orders = {
-            name: np.zeros(0, np.int64) if tensor.in_order else tensor.places.reshape(-1)
+            name: np.zeros(0, np.int64) if tensor.in_order else tensor.places.flatten()
             for name, tensor in self.tensors.items()
         }
         object.__setattr__(self, "orders", MappingProxyType(orders))
-        object.__setattr__(self, "parts", machine.runs(self.code))
+        object.__setattr__(self, "parts", _parts(self.code))
+
+
+def _parts(code: Code) -> tuple[tuple[native.Kernel, Code], ...]:
+    """Split instructions into runs of those that one kernel runs."""
+    code = code.view(np.recarray)  # plain Python finds fields as attributes of these only
+    kinds = np.searchsorted([codes.SLOPE, codes.CLAMP_32], code["op"], side="right")
+    cuts = np.flatnonzero(np.diff(kinds)) + 1
+    parts = zip(np.split(kinds, cuts), np.split(code, cuts), strict=True)
+    kernels = native.run, native.run_rare, native.run_steps
+    return tuple((kernels[kind[0]], part) for kind, part in parts if part.size)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fxpnn.fixed import FixedNode
 from fxpnn.interval import Interval
-from fxpnn.kernels import machine, packing, plain
+from fxpnn.kernels import codes, packing
 from fxpnn.layers import Array, Conv2D, Dense
 from fxpnn.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
 from fxpnn.qformat import Overflow
@@ -124,7 +124,7 @@ def arithmetic(
         fields |= _plain(rows, bias, shifts, constants)
         return fields, "plain loops"
     fits = _fits(known.terms) and _fits(known.total)
-    if method == plain.CLAMPED:
+    if method == codes.CLAMPED:
         fields |= _clamped(rows, np.clip(bias, word.min, word.max), word.word, constants)
         lost = int((layer.bias != np.clip(layer.bias, word.min, word.max)).sum())
         fields["bias_overflows"] = lost * rows.positions
@@ -133,15 +133,15 @@ def arithmetic(
         fields |= _exact(rows, bias, fits, constants)
         chunks = fields["segments"]
         text = "plain 32-bit" if fits else f"64-bit in {chunks} chunk{'s'[: chunks > 1]}"
-        text += ", wrapped" * (method == plain.WRAPPED)
+        text += ", wrapped" * (method == codes.WRAPPED)
     fields["shifts"] = constants.put(INT64, packing.fill_lanes(shifts))
     return fields, text
 
 
 def _method(known: Known, overflow: Overflow) -> int:
     if known.proved:
-        return plain.EXACT
-    return plain.WRAPPED if overflow is Overflow.WRAP else plain.CLAMPED
+        return codes.EXACT
+    return codes.WRAPPED if overflow is Overflow.WRAP else codes.CLAMPED
 
 
 def _fits(ends: tuple[int, int]) -> bool:
@@ -150,7 +150,7 @@ def _fits(ends: tuple[int, int]) -> bool:
 
 def _plain(rows: Rows, bias: Array, shifts: Array, constants: Constants) -> Fields:
     return {
-        "op": machine.PLAIN,
+        "op": codes.PLAIN,
         "weights": constants.put(INT16, rows.weight),
         "weights_size": rows.weight.size,
         "offsets": constants.put(INT64, rows.offsets),
@@ -167,7 +167,7 @@ def _exact(rows: Rows, bias: Array, fits: bool, constants: Constants) -> Fields:
     else:
         kinds = rows.offsets % rows.features
         packed = packing.pack_chunks(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
-    op = machine.SUM_32 if fits else machine.SUM_64
+    op = codes.SUM_32 if fits else codes.SUM_64
     return {"op": op, **_packed(packed, bias, INT32 if fits else INT64, constants)}
 
 
@@ -176,7 +176,7 @@ def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields
         rows.weight, rows.offsets, rows.features, _neighbourhood(rows.offsets)
     )
     return {
-        "op": machine.CLAMP_32 if bits <= 32 else machine.CLAMP_64,
+        "op": codes.CLAMP_32 if bits <= 32 else codes.CLAMP_64,
         **_packed(packed, bias, INT32 if bits <= 32 else INT64, constants),
         "fine_weights": constants.put(INT16, steps.weights),
         "fine_weights_size": steps.weights.size,

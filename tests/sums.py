@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.kernels import packing, products
-from fxpnn.kernels.arithmetic import target
+from fxpnn.kernels.codes import target
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
 from tests.oracles import cast_rational, saturated_sum, wrapped_sum
 
@@ -96,7 +96,7 @@ def run_clamped(case: Case) -> Any:
     out = np.empty(n * outputs, np.int16)
     frame = (1, n * k, outputs, 0, 0, 0, 0, 0)
     overflows, saturations = products.clamped(
-        block(case.x), out, layer, tuple(steps), frame, word, case.modes()
+        block(case.x), out, layer, (*steps,), frame, word, case.modes()
     )
     overflows += n * int((bias != case.bias).sum())
     return out.reshape(n, outputs), overflows, saturations

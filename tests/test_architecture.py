@@ -135,7 +135,8 @@ def test_the_library_stands_alone(module: str) -> None:
 def test_the_library_is_silent_and_safe(module: str) -> None:
     """It prints nothing, and no file can make it run something."""
     assert not calls(module) & {"print", "eval", "exec", "compile", "__import__", "input"}
-    assert not roots(module) & {"pickle", "marshal", "shelve", "subprocess", "ctypes"}
+    foreign = set() if module == "fxpnn.kernels.binary" else {"ctypes"}  # it calls machine code
+    assert not roots(module) & ({"pickle", "marshal", "shelve", "subprocess"} | foreign)
 
 
 @pytest.mark.parametrize("module", FILES)

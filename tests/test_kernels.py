@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fxpnn.exact import cast_raw, wrap
-from fxpnn.kernels import arithmetic, entry, lookup, plain, pool
-from fxpnn.kernels.arithmetic import target
+from fxpnn.kernels import arithmetic, codes, entry, lookup, plain, pool
+from fxpnn.kernels.codes import target
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
 from tests.strategies import Accumulation, Cast, accumulations, casts, near_ties
 
@@ -30,7 +30,7 @@ def test_round_shift_is_ties_to_even(kernel: Kernel, case: tuple[int, int]) -> N
     """The shifted integer equals the rational quotient, rounded half to even."""
     value, shift = case
     if shift > 0:
-        assert kernel(value, shift, arithmetic.NEAREST_EVEN) == round(Fraction(value, 2**shift))
+        assert kernel(value, shift, codes.NEAREST_EVEN) == round(Fraction(value, 2**shift))
 
 
 @both(arithmetic.cast)
@@ -44,7 +44,7 @@ def test_cast_is_the_exact_cast(kernel: Kernel, case: Cast) -> None:
     assert kernel(case.value, shift, to) == expected
 
 
-METHODS = {Overflow.SATURATE: plain.CLAMPED, Overflow.WRAP: plain.WRAPPED}
+METHODS = {Overflow.SATURATE: codes.CLAMPED, Overflow.WRAP: codes.WRAPPED}
 
 
 @both(plain.accumulate)
@@ -80,7 +80,7 @@ def test_plain_rows_of_two_outputs() -> None:
     starts, offsets, bias, shifts = (np.array(v) for v in ([0, 2], [1, 0], [4, 0], [1, 0]))
     frame = (1, 4, 2, 0, 0, 0, 0, 0)
     counts = plain.run(
-        x, out, weights, offsets, starts, bias, shifts, frame, (plain.CLAMPED, -40, 44), to
+        x, out, weights, offsets, starts, bias, shifts, frame, (codes.CLAMPED, -40, 44), to
     )
     # 4+20+1 halved, -20-1; 4+40 and 3 more, halved; -40, -3 more
     assert out.tolist() == [12, 0, 15, 0]
@@ -154,10 +154,10 @@ MAP = (2, 2, 1, 2, 1)
 @pytest.mark.parametrize(
     ("kind", "limit", "rim", "expected", "saturations"),
     [
-        (pool.MAX, -9, (0, 0, 0, 0), [-1, -1], 0),
-        (pool.AVERAGE, 0, (0, 0, 0, 0), [-2, -4], 0),  # -3/2, -16/4
-        (pool.AVERAGE, 0, (1, 0, 0, 0), [-1, -4], 0),  # -3/4
-        (pool.L2, 9, (0, 0, 0, 0), [2, 9], 1),  # sqrt(5), sqrt(110) = 10.49
+        (codes.MAX, -9, (0, 0, 0, 0), [-1, -1], 0),
+        (codes.AVERAGE, 0, (0, 0, 0, 0), [-2, -4], 0),  # -3/2, -16/4
+        (codes.AVERAGE, 0, (1, 0, 0, 0), [-1, -4], 0),  # -3/4
+        (codes.L2, 9, (0, 0, 0, 0), [2, 9], 1),  # sqrt(5), sqrt(110) = 10.49
     ],
 )
 def test_pools(

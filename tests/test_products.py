@@ -108,7 +108,7 @@ def run_maps(maps: Maps, case: Case) -> Any:
         taps = 2 * window.kernel[0] * window.kernel[1]
         pairs, steps = packing.pack_steps(rows.weight, rows.offsets, channels, taps)
         layer = tables(pairs, rows.starts, bias, case.shift, windows)
-        counts = products.clamped(x, out, layer, tuple(steps), frame, word, modes)
+        counts = products.clamped(x, out, layer, (*steps,), frame, word, modes)
     else:
         least = np.full(len(rows.offsets), -32768)
         packed = packing.pack_chunks(rows.weight, rows.offsets, least, -least - 1)

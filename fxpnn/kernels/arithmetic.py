@@ -1,14 +1,23 @@
 """Own the one-step cast of one integer, in the form that the loops inline."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from fxpnn.casting import limits
-from fxpnn.qformat import Overflow, QFormat, Rounding
+from fxpnn.kernels.codes import (
+    FLOOR,
+    NEAREST_DOWN,
+    NEAREST_EVEN,
+    NEAREST_UP,
+    NEAREST_ZERO,
+    SATURATE_ZERO,
+    WRAP,
+    ZERO,
+    Target,
+)
 
 I16: TypeAlias = npt.NDArray[np.int16]
 I32: TypeAlias = npt.NDArray[np.int32]
@@ -18,34 +27,26 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 
-def inner(loop: _Loop) -> _Loop:
-    """Compile a loop that only other loops call: without an entry from Python, a third sooner."""
-    compiled: _Loop = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(loop)
+def loop(function: _Loop) -> _Loop:
+    """Compile a loop that tests call too; it counts no references (``memory`` tells why)."""
+    compiled: _Loop = njit(nogil=True, _nrt=False, no_cfunc_wrapper=True)(function)
     return compiled
 
 
-NEAREST_EVEN, NEAREST_UP, NEAREST_DOWN, NEAREST_ZERO, NEAREST_AWAY, FLOOR, ZERO = range(7)
-SATURATE, SATURATE_SYMMETRIC, SATURATE_ZERO, WRAP = range(4)
-_ROUNDINGS = tuple(Rounding)
-_OVERFLOWS = tuple(Overflow)
+def inner(function: _Loop) -> _Loop:
+    """Compile a loop that only other loops may call: without an entry from Python, sooner."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    compiled: _Loop = njit(nogil=True, _nrt=False, **options)(function)
+    return compiled
 
 
-class Target(NamedTuple):
-    """A cast as the kernels take it: codes, and the raw values that are no overflow."""
-
-    rounding: int
-    overflow: int
-    low: int
-    high: int
+def part(function: _Loop) -> _Loop:
+    """Compile a loop into the one loop that calls it: on its own it would be compiled twice."""
+    compiled: _Loop = njit(nogil=True, _nrt=False, inline="always")(function)
+    return compiled
 
 
-def target(fmt: QFormat, rounding: Rounding, overflow: Overflow) -> Target:
-    """Encode a cast for the kernels."""
-    low, high = limits(fmt, overflow)
-    return Target(_ROUNDINGS.index(rounding), _OVERFLOWS.index(overflow), low, high)
-
-
-@njit(nogil=True)
+@loop
 def round_shift(value: int, shift: int, rounding: int) -> int:
     """Divide ``value`` by ``2**shift`` and round; ``0 < shift <= 63``, ``|value| <= 2**62``."""
     quotient = value >> shift  # floor, also for a negative value
@@ -66,7 +67,7 @@ def round_shift(value: int, shift: int, rounding: int) -> int:
     return quotient + ((value < 0) == (rounding == NEAREST_ZERO))
 
 
-@njit(nogil=True)
+@loop
 def cast(value: int, shift: int, to: Target) -> tuple[int, bool]:
     """Cast ``value`` to a format with ``shift`` fewer fraction bits; also say if it overflowed.
 

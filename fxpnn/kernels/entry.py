@@ -2,12 +2,11 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from fxpnn.kernels.arithmetic import I16, I64, Bools
+from fxpnn.kernels.arithmetic import I16, I64, Bools, loop
 
 
-@njit(cache=True, nogil=True)
+@loop
 def pixels(
     x: npt.NDArray[np.uint8], raws: I16, over: Bools, places: I64, words: int, out: I16
 ) -> int:
@@ -29,7 +28,7 @@ def pixels(
     return saturations
 
 
-@njit(cache=True, nogil=True)
+@loop
 def floats(
     x: npt.NDArray[np.floating],
     scale: float,

@@ -7,7 +7,7 @@ from numba import njit
 from fxpnn.kernels.arithmetic import I16
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
+@njit(nogil=True, _nrt=False, no_cfunc_wrapper=True, fastmath={"reassoc"})
 def measure(
     reference: npt.NDArray[np.float32], raw: I16, lsb: float
 ) -> tuple[float, float, float, float, float]:

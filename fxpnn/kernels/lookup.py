@@ -1,19 +1,19 @@
 """Own the loops over single values of flat blocks: look-ups, slopes, moves, pairs of them."""
 
 import numpy as np
-from numba import njit
 
-from fxpnn.kernels.arithmetic import I16, I64, Bools, Target, cast
+from fxpnn.kernels.arithmetic import I16, I64, Bools, cast, loop
+from fxpnn.kernels.codes import Target
 
 
-@njit(nogil=True)
+@loop
 def look_up(x: I16, answers: I16, out: I16) -> None:
     """Answer each word from a table indexed by the word's 16 bits."""
     for i in range(x.size):
         out[i] = answers[np.uint16(x[i])]
 
 
-@njit(nogil=True)
+@loop
 def count(x: I16, flags: Bools) -> int:
     """Count the words whose flag stands."""
     total = 0
@@ -22,7 +22,7 @@ def count(x: I16, flags: Bools) -> int:
     return total
 
 
-@njit(nogil=True)
+@loop
 def slope(x: I16, slopes: I64, shifts: I64, to: Target, out: I16) -> int:
     """Multiply negative words by the slope of their place; return how many casts overflowed.
 
@@ -39,7 +39,7 @@ def slope(x: I16, slopes: I64, shifts: I64, to: Target, out: I16) -> int:
     return saturations
 
 
-@njit(nogil=True)
+@loop
 def add(a: I16, b: I16, lift_a: int, lift_b: int, shift: int, to: Target, out: I16) -> int:
     """Align two blocks by left shifts, add exactly, cast once; return how many overflowed.
 
@@ -54,7 +54,7 @@ def add(a: I16, b: I16, lift_a: int, lift_b: int, shift: int, to: Target, out: I
     return saturations
 
 
-@njit(nogil=True)
+@loop
 def multiply(a: I16, b: I16, shift: int, to: Target, out: I16) -> int:
     """Multiply two blocks word by word, cast once; return how many overflowed.
 
@@ -68,7 +68,7 @@ def multiply(a: I16, b: I16, shift: int, to: Target, out: I16) -> int:
     return saturations
 
 
-@njit(nogil=True)
+@loop
 def move(x: I16, words: int, sources: I64, out: I16) -> None:
     """Copy each image's words to new places; a source of -1 leaves its place as it is."""
     size = sources.size

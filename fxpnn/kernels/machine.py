@@ -5,52 +5,37 @@ one workspace, image by image. One call for all layers costs one image no more t
 a block in cache from its pixels to its classes, and lets go of Python's lock once.
 """
 
-from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from numba import config, njit
 
 from fxpnn.kernels import lookup, plain, pool, products, softmax
-from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, Target, inner
-
-SUM_32, SUM_64, LOOK_UP, POOL, FILL, MOVE, SOFTMAX = range(7)
-"""What an instruction does with a block; these are the common ones."""
-SLOPE, ADD, MUL, SHIFTED = range(7, 11)
-"""The rarer ones, that only networks compile which have them."""
-CLAMP_32, CLAMP_64, PLAIN = range(11, 14)
-"""Sums that are clamped step by step, or plain: likewise."""
-
-FIELDS = (
-    # every instruction: what, whose counts, the tensors in the workspace and their words per image
-    *("op", "node", "x", "x_words", "y", "y_words"),
-    # casts: Target and a floor; also the limits of pools and fills, the constant of a softmax
-    *("rounding", "overflow", "low", "high", "least"),
-    # sums: Frame, Word, and whether images are rows
-    *("outputs", "lines", "length", "pitch", "origin", "total"),
-    *("method", "word_low", "word_high", "dense"),
-    # where constants begin in their pool, and how many there are
-    *("weights", "weights_size", "offsets", "offsets_size", "cuts", "columns", "segments"),
-    *("starts", "starts_size", "bias", "shifts", "lanes", "windows", "pooled", "taps"),
-    *("fine_weights", "fine_weights_size", "fine_offsets", "fine_offsets_size", "fine_cuts"),
-    *("matrix", "matrix_k", "edges", "kinds", "features", "bias_overflows", "flagged"),
-    # add and mul: the other tensor, and both lifts; look-ups and softmax: the shift
-    *("other", "lift", "other_lift", "shift", "classes"),
-    # pools: window, rim, shapes
-    *("kind", "kernel_h", "kernel_w", "stride_h", "stride_w", "origin_h", "origin_w"),
-    *("dilation_h", "dilation_w", "rim_t", "rim_l", "rim_b", "rim_r"),
-    *("height", "width", "channels", "pooled_h", "pooled_w"),
+from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, inner, loop, part
+from fxpnn.kernels.codes import (
+    ADD,
+    CLAMP_32,
+    FILL,
+    LOOK_UP,
+    MAX,
+    MEAN,
+    MOVE,
+    MUL,
+    PLAIN,
+    POOL,
+    SLOPE,
+    SUM_32,
+    SUM_64,
+    WRAPPED,
+    Code,
+    Target,
 )
-INSTRUCTION = np.dtype([(name, np.int64) for name in FIELDS])
-
+from fxpnn.kernels.memory import matrix
 
 Pools: TypeAlias = tuple[I16, I32, I64, Bools]
 """The constants that instructions point into, by their width, and flags of words."""
-Code: TypeAlias = npt.NDArray[np.void]
 
 
-@njit(cache=True, nogil=True)
+@loop
 def run(
     code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, n: int, counts: I64
 ) -> None:
@@ -84,11 +69,12 @@ def run(
             lookup.move(x, do.x_words, quads[do.offsets : do.offsets + do.y_words], y)
         else:
             table = doubles[do.weights : do.weights + do.weights_size]
-            shape = (y.size // do.classes, do.classes)
-            softmax.softmax(x[:-1].reshape(shape), table, do.shift, y.reshape(shape))
+            rows = matrix(x, y.size // do.classes, do.classes)
+            shares = matrix(y, y.size // do.classes, do.classes)
+            softmax.softmax(rows, table, do.shift, shares)
 
 
-@njit(cache=True, nogil=True)
+@loop
 def run_rare(
     code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, n: int, counts: I64
 ) -> None:
@@ -109,13 +95,13 @@ def run_rare(
             saturations = lookup.multiply(x[:-1], other, do.shift, to, y)
         else:
             table = doubles[do.weights : do.weights + do.weights_size]
-            shape = (y.size // do.classes, do.classes)
-            rows, shares = x[:-1].reshape(shape), y.reshape(shape)
+            rows = matrix(x, y.size // do.classes, do.classes)
+            shares = matrix(y, y.size // do.classes, do.classes)
             saturations = softmax.shifted_softmax(rows, table, do.shift, do.low, shares)
         counts[do.node, 1] += saturations
 
 
-@njit(cache=True, nogil=True)
+@loop
 def run_steps(
     code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, n: int, counts: I64
 ) -> None:
@@ -126,16 +112,6 @@ def run_steps(
         overflows, saturations = _stepwise(do, words, doubles, quads, x, y, n)
         counts[do.node, 0] += overflows
         counts[do.node, 1] += saturations
-
-
-def runs(code: Code) -> tuple[tuple[Callable[..., None], Code], ...]:
-    """Split a program into runs of instructions, each with the function that runs it."""
-    if config.DISABLE_JIT:  # plain Python finds fields as attributes of a recarray only
-        code = code.view(np.recarray)
-    kinds = np.searchsorted([SLOPE, CLAMP_32], code["op"], side="right")
-    cuts = np.flatnonzero(np.diff(kinds)) + 1
-    parts = zip(np.split(kinds, cuts), np.split(code, cuts), strict=True)
-    return tuple(((run, run_rare, run_steps)[kind[0]], part) for kind, part in parts if part.size)
 
 
 @inner
@@ -158,7 +134,7 @@ def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products
         do.total,
     )
     to = (do.rounding, do.overflow, do.low, do.high, do.least)
-    return frame, (do.word_low, do.word_high), to, do.method == plain.WRAPPED
+    return frame, (do.word_low, do.word_high), to, do.method == WRAPPED
 
 
 @inner
@@ -169,11 +145,10 @@ def _tables(
     rows = n if do.dense else do.starts_size
     weights = words[do.weights : do.weights + do.weights_size]
     offsets = quads[do.offsets : do.offsets + do.offsets_size]
-    ends = do.columns * (do.segments + 1)
-    cuts = quads[do.cuts : do.cuts + ends].reshape((do.columns, do.segments + 1))
+    cuts = matrix(quads[do.cuts :], do.columns, do.segments + 1)
     starts = quads[do.starts : do.starts + rows]
     shifts = quads[do.shifts : do.shifts + do.lanes]
-    windows = quads[do.windows : do.windows + do.pooled * do.taps].reshape((do.pooled, do.taps))
+    windows = matrix(quads[do.windows :], do.pooled, do.taps)
     short, long = doubles[do.bias : do.bias + do.lanes], quads[do.bias : do.bias + do.lanes]
     return (
         (weights, offsets, cuts, starts, short, shifts, windows),
@@ -191,12 +166,11 @@ def _stepwise(
         weights, offsets, starts, bias, shifts = long[0], long[1], long[3], long[4], long[5]
         how = (do.method, do.word_low, do.word_high)
         return plain.run(x, y, weights, offsets, starts, bias, shifts, frame, how, to)
-    ends = do.columns * (do.segments + 1)
     steps = (
         words[do.fine_weights : do.fine_weights + do.fine_weights_size],
         quads[do.fine_offsets : do.fine_offsets + do.fine_offsets_size],
-        quads[do.fine_cuts : do.fine_cuts + ends].reshape((do.columns, do.segments + 1)),
-        words[do.matrix : do.matrix + do.lanes * do.matrix_k].reshape((do.lanes, do.matrix_k)),
+        matrix(quads[do.fine_cuts :], do.columns, do.segments + 1),
+        matrix(words[do.matrix :], do.lanes, do.matrix_k),
         quads[do.edges : do.edges + do.segments + 1],
         quads[do.kinds : do.kinds + do.matrix_k],
         do.features,
@@ -208,12 +182,11 @@ def _stepwise(
     return overflows + do.bias_overflows * n, saturations
 
 
-@inner
+@part
 def _pool(do: np.void, x: I16, y: I16, quads: I64, n: int) -> int:
-    if do.kind == pool.MEAN:
-        windows = quads[do.windows : do.windows + do.pooled * do.taps]
-        taps = windows.reshape((do.pooled, do.taps))
-        pool.mean_pool(x, do.x_words, taps, do.channels, y, n)
+    if do.kind == MEAN:
+        windows = matrix(quads[do.windows :], do.pooled, do.taps)
+        pool.mean_pool(x, do.x_words, windows, do.channels, y, n)
         return 0
     window = (
         do.kernel_h,
@@ -227,5 +200,5 @@ def _pool(do: np.void, x: I16, y: I16, quads: I64, n: int) -> int:
     )
     rim = (do.rim_t, do.rim_l, do.rim_b, do.rim_r)
     shape = (do.height, do.width, do.channels, do.pooled_h, do.pooled_w)
-    limit = do.low if do.kind == pool.MAX else do.high
+    limit = do.low if do.kind == MAX else do.high
     return pool.pool(do.kind, x, shape, window, rim, limit, y, n)

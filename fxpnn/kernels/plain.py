@@ -8,19 +8,17 @@ order of summing by a matrix.
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 
-from fxpnn.kernels.arithmetic import I16, I64, Target, cast
+from fxpnn.kernels.arithmetic import I16, I64, cast, loop
+from fxpnn.kernels.codes import CLAMPED, EXACT, Target
+from fxpnn.kernels.memory import free, zeros
 from fxpnn.kernels.products import Frame, Modes, enter
-
-EXACT, CLAMPED, WRAPPED = range(3)
-"""Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
 
 Word: TypeAlias = tuple[int, int, int]
 """How sums meet the accumulator's limits, and these."""
 
 
-@njit(nogil=True)
+@loop
 def run(
     x: I16,
     out: I16,
@@ -43,7 +41,7 @@ def run(
         out of range.
     """
     images, words, outputs = frame[:3]
-    framed = np.zeros(frame[7], np.int16)
+    framed = zeros(frame[7], np.int16)
     target = Target(to[0], to[1], to[2], to[3])
     overflows, saturations, end = 0, 0, 0
     for image in range(images):
@@ -58,10 +56,11 @@ def run(
                 saturations += out_of_range
                 out[end] = max(raw, to[4])
                 end += 1
+    free((framed,))
     return overflows, saturations
 
 
-@njit(nogil=True)
+@loop
 def accumulate(x: I16, weights: I16, offsets: I64, bias: int, word: Word) -> tuple[int, int]:
     """Sum ``bias + x[offsets[k]] * weights[k]``, k ascending; also count the overflows.
 

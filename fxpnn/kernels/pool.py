@@ -7,9 +7,10 @@ few the channels are.
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 
-from fxpnn.kernels.arithmetic import I16, I64, inner
+from fxpnn.kernels.arithmetic import I16, I64, inner, loop, part
+from fxpnn.kernels.codes import AVERAGE, L2, MAX
+from fxpnn.kernels.memory import empty, free
 from fxpnn.kernels.packing import LANES
 from fxpnn.kernels.vector import mean
 
@@ -20,10 +21,8 @@ Rim: TypeAlias = tuple[int, int, int, int]
 Shape: TypeAlias = tuple[int, int, int, int, int]
 """Height, width and channels of the map, height and width of what is pooled."""
 
-MAX, AVERAGE, L2, MEAN = range(4)
 
-
-@njit(cache=True, nogil=True)
+@loop
 def pool(
     kind: int, x: I16, shape: Shape, window: Window, rim: Rim, limit: int, out: I16, images: int
 ) -> int:
@@ -36,8 +35,8 @@ def pool(
     """
     kh, kw, sh, sw, top, left, dh, dw = window
     height, width, channels, high, wide = shape
-    lines = np.empty(width * channels, np.int64)
-    totals = np.empty(wide * channels, np.int64)
+    lines = empty(width * channels, np.int64)
+    totals = empty(wide * channels, np.int64)
     saturations = 0
     for image in range(images):
         maps = x[image * height * width * channels :]
@@ -53,6 +52,7 @@ def pool(
                 _divide(totals, rows, window, width, channels, rim, line)
             else:
                 saturations += _leave(kind, totals, limit, line)
+    free((lines, totals))
     return saturations
 
 
@@ -134,7 +134,7 @@ def _count(first: int, kernel: int, step: int, before: int, end: int) -> int:
     return places
 
 
-@inner
+@part
 def _divide(
     totals: I64, rows: int, window: Window, width: int, channels: int, rim: Rim, out: I16
 ) -> None:
@@ -145,7 +145,7 @@ def _divide(
             out[k] = divide(totals[k], count)
 
 
-@inner
+@part
 def _leave(kind: int, totals: I64, limit: int, out: I16) -> int:
     saturations = 0
     for k in range(totals.size):
@@ -155,7 +155,7 @@ def _leave(kind: int, totals: I64, limit: int, out: I16) -> int:
     return saturations
 
 
-@njit(nogil=True)
+@loop
 def divide(total: int, count: int) -> int:
     """Return ``total / count`` rounded to nearest, ties to even; ``count > 0``."""
     if count & (count - 1) == 0:  # a shift is ten times faster than a division
@@ -172,7 +172,7 @@ def divide(total: int, count: int) -> int:
     return quotient
 
 
-@njit(nogil=True)
+@loop
 def root(square: int) -> int:
     """Return ``sqrt(square)`` rounded to nearest; ``0 <= square < 2**62``."""
     floor = np.int64(np.sqrt(np.float64(square)))

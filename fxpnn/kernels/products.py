@@ -22,9 +22,10 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from fxpnn.kernels.arithmetic import I16, I64, Target, cast, inner
+from fxpnn.kernels.arithmetic import I16, I64, cast, inner, loop, part
+from fxpnn.kernels.codes import Target
+from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import LANES
 from fxpnn.kernels.vector import ROWS, dot, largest, narrow, step, within
 
@@ -41,7 +42,7 @@ Modes: TypeAlias = tuple[int, int, int, int, int]
 Counts: TypeAlias = tuple[int, int]
 
 
-@njit(cache=True, nogil=True)
+@loop
 def exact(
     x: I16, out: I16, tables: Tables, frame: Frame, word: Word, wraps: bool, to: Modes
 ) -> Counts:
@@ -68,10 +69,11 @@ def exact(
                     overflows += _wrap(acc, rows.size, word)
                 saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
             _pool(made, tables[6], target[column * LANES :], frame[2])
+    free((framed, made, acc))
     return overflows, saturations
 
 
-@njit(cache=True, nogil=True)
+@loop
 def clamped(
     x: I16, out: I16, tables: Tables, steps: Steps, frame: Frame, word: Word, to: Modes
 ) -> Counts:
@@ -106,16 +108,17 @@ def clamped(
                 overflows += _clamp(source, rows, tables, steps, column, rooms, word, acc)
                 saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
             _pool(made, tables[6], target[column * LANES :], frame[2])
+    free((framed, made, acc, *rooms))
     return overflows, saturations
 
 
-@inner
+@part
 def _scratch(tables: Tables, frame: Frame) -> tuple[I16, I16, Sums]:
     """Allocate an image's frame, what it makes before a pool, and a strip's sums."""
     starts, bias, windows = tables[3], tables[4], tables[6]
-    framed = np.zeros(frame[7], np.int16)
-    made = np.empty(starts.size * LANES if windows.size else 0, np.int16)
-    return framed, made, np.empty(min(starts.size, STRIP) * LANES, bias.dtype)
+    framed = zeros(frame[7], np.int16)
+    made = empty(starts.size * LANES if windows.size else 0, np.int16)
+    return framed, made, empty(min(starts.size, STRIP) * LANES, bias.dtype)
 
 
 @inner
@@ -131,7 +134,7 @@ def enter(x: I16, framed: I16, frame: Frame) -> I16:
     return framed
 
 
-@inner
+@part
 def _sum(x: I16, starts: I64, tables: Tables, column: int, acc: Sums) -> None:
     """Sum each row's products of one column, segment by segment; sums begin with the bias."""
     weights, offsets, cuts, _, bias = tables[:5]
@@ -208,8 +211,8 @@ def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> Rooms:
     matrix, edges, kinds, features = steps[3:]
     segments = edges.size - 1
     smallest, largest = _extremes(x, kinds, features)
-    floor = np.empty(matrix.shape[0] * segments, acc.dtype)
-    ceiling = np.empty_like(floor)
+    floor = empty(matrix.shape[0] * segments, acc.dtype)
+    ceiling = empty(floor.size, acc.dtype)
     for lane in range(matrix.shape[0]):
         for segment in range(segments):
             rise, fall = np.int64(0), np.int64(0)
@@ -223,12 +226,13 @@ def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> Rooms:
             at = (lane // LANES * segments + segment) * LANES + lane % LANES
             floor[at] = word[0] - fall if fits else word[1]
             ceiling[at] = word[1] - rise if fits else word[0]
-    blocked = np.zeros(matrix.shape[0] // LANES * segments + 1, np.int64)
+    blocked = zeros(matrix.shape[0] // LANES * segments + 1, np.int64)
     for behind in range(1, blocked.size):
         here = blocked.size - 1 - behind
         for lane in range(here * LANES, (here + 1) * LANES):
             if floor[lane] > ceiling[lane]:
                 blocked[here] = 1 + blocked[here + 1] * ((here + 1) % segments > 0)
+    free((smallest, largest))
     return floor, ceiling, blocked
 
 
@@ -236,17 +240,18 @@ def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> Rooms:
 def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
     """Return the smallest and largest word, or 0, that the block has for each k's feature."""
     width = features * (1 + 63 // features)  # a vector's worth at a time
-    low, high = np.zeros(width, np.int16), np.zeros(width, np.int16)
+    low, high = zeros(width, np.int16), zeros(width, np.int16)
     for first in range(0, x.size, width):
         words = x[first : first + width]
         for i in range(words.size):
             low[i] = min(low[i], words[i])
             high[i] = max(high[i], words[i])
-    smallest, largest = np.zeros(kinds.size, np.int16), np.zeros(kinds.size, np.int16)
+    smallest, largest = zeros(kinds.size, np.int16), zeros(kinds.size, np.int16)
     for k in range(kinds.size):
         for i in range(kinds[k], width, features):
             smallest[k] = min(smallest[k], low[i])
             largest[k] = max(largest[k], high[i])
+    free((low, high))
     return smallest, largest
 
 
@@ -262,7 +267,7 @@ def _wrap(acc: Sums, rows: int, word: Word) -> int:
     return overflows
 
 
-@inner
+@part
 def _leave(
     acc: Sums,
     rows: int,

@@ -4,9 +4,9 @@ The widths of every intermediate stand beside it; ``numerics`` calls for at most
 """
 
 import numpy as np
-from numba import njit
 
-from fxpnn.kernels.arithmetic import I16, I32
+from fxpnn.kernels.arithmetic import I16, I32, loop
+from fxpnn.kernels.memory import empty, free
 
 LOG2_E = 378194
 """round(log2(e) * 2**18), 19 bits"""
@@ -16,7 +16,7 @@ EXP_LIMIT = 32767
 """Where the exponential of the constant-shift softmax saturates: a Q7.8 word."""
 
 
-@njit(nogil=True)
+@loop
 def binary_exponent(distance: int, shift: int) -> int:
     """Return ``distance * log2(e)`` at 16 fraction bits, rounded half up.
 
@@ -30,17 +30,17 @@ def binary_exponent(distance: int, shift: int) -> int:
     return (product + (1 << (shift - 1))) >> shift
 
 
-@njit(nogil=True)
+@loop
 def mantissa(table: I32, exponent: int) -> int:
     """Return ``2**-fraction`` of an exponent with 16 fraction bits, as a 21-bit count of 2**-20."""
     k, f = (exponent >> 8) & 255, exponent & 255
     return table[k] - (((np.int64(table[k]) - table[k + 1]) * f + 128) >> 8)
 
 
-@njit(nogil=True)
+@loop
 def softmax(x: I16, table: I32, shift: int, out: I16) -> None:
     """Run softmax on the rows of ``x``, ``(N, classes)``; it cannot overflow."""
-    powers = np.empty(x.shape[1], np.int64)
+    powers = empty(x.shape[1], np.int64)
     for row in range(x.shape[0]):
         highest = np.int64(-32768)
         for i in range(x.shape[1]):
@@ -60,12 +60,13 @@ def softmax(x: I16, table: I32, shift: int, out: I16) -> None:
         half = np.int64(1) << (bits + 2)
         for i in range(x.shape[1]):
             out[row, i] = min((powers[i] * reciprocal + half) >> (bits + 3), ONE)
+    free((powers,))
 
 
-@njit(nogil=True)
+@loop
 def shifted_softmax(x: I16, table: I32, shift: int, constant: int, out: I16) -> int:
     """Run softmax with a constant subtracted; return how many exponentials saturated."""
-    powers = np.empty(x.shape[1], np.int64)
+    powers = empty(x.shape[1], np.int64)
     saturations = 0
     for row in range(x.shape[0]):
         total = np.int64(0)
@@ -80,4 +81,5 @@ def shifted_softmax(x: I16, table: I32, shift: int, constant: int, out: I16) -> 
         for i in range(x.shape[1]):
             share = ((powers[i] << 15) + (total >> 1)) // max(total, 1)
             out[row, i] = min(share, ONE)
+    free((powers,))
     return saturations

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from numba import types
 
-from fxpnn.kernels import arithmetic
+from fxpnn.kernels import codes
 from fxpnn.kernels.llvm import (
     Builder,
     Memory,
@@ -198,9 +198,9 @@ def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
         def wrap_or_zero(over: Number, rounded: Number, clamped: Number) -> Number:
             return over.choose(((rounded - low) & span) + base, rounded)
 
-        wraps = to[1].equals(arithmetic.WRAP)
+        wraps = to[1].equals(codes.WRAP)
         span, base = (wraps.choose(value, low.constant(0)) for value in (high - low, low))
-        clamps = to[1] < arithmetic.SATURATE_SYMMETRIC + 1
+        clamps = to[1] < codes.SATURATE_SYMMETRIC + 1
         branch(
             clamps, lambda: run(lambda over, rounded, clamped: clamped), lambda: run(wrap_or_zero)
         )
@@ -305,15 +305,15 @@ def _rounding_rule(rounding: Number, shift: Number) -> Numbers:
     mask = (one << shift) - 1
     half = (one << shift).logical_shift(1).max(one)  # with no remainder, never reached
     rules = {
-        arithmetic.NEAREST_EVEN: (half, one, none),
-        arithmetic.NEAREST_UP: (half - 1, none, none),
-        arithmetic.NEAREST_DOWN: (half, none, none),
-        arithmetic.NEAREST_ZERO: (half, none, one),
-        arithmetic.NEAREST_AWAY: (half - 1, none, none - 1),
-        arithmetic.FLOOR: (mask, none, none),
-        arithmetic.ZERO: (mask, none, mask),
+        codes.NEAREST_EVEN: (half, one, none),
+        codes.NEAREST_UP: (half - 1, none, none),
+        codes.NEAREST_DOWN: (half, none, none),
+        codes.NEAREST_ZERO: (half, none, one),
+        codes.NEAREST_AWAY: (half - 1, none, none - 1),
+        codes.FLOOR: (mask, none, none),
+        codes.ZERO: (mask, none, mask),
     }
-    chosen = rules[arithmetic.FLOOR]
+    chosen = rules[codes.FLOOR]
     for code, rule in rules.items():
         mine = rounding.equals(code)
         chosen = tuple(mine.choose(new, old) for new, old in zip(rule, chosen, strict=True))

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels import packing, plain, products
+from fxpnn.kernels import codes, packing, plain, products
 from fxpnn.kernels.packing import Packed, Steps
 
 Words: TypeAlias = npt.NDArray[np.int16]
@@ -85,7 +85,7 @@ def scalar(x: Words, weight: Words, word: Any) -> Run:
     flat, out = np.append(x.ravel(), np.int16(0)), np.empty(len(x) * outputs, np.int16)
     shifts, frame = np.full(outputs, 14), (1, x.size, outputs, 0, 0, 0, 0, 0)
     rows, bias = np.arange(len(x)) * inputs, np.zeros(outputs, np.int64)
-    how = (plain.CLAMPED, *word)
+    how = (codes.CLAMPED, *word)
     return lambda: plain.run(
         flat, out, weight.ravel(), np.arange(inputs), rows, bias, shifts, frame, how, MODES
     )

@@ -1,0 +1,150 @@
+"""Own the folder where compiled kernels stay between runs: whose it is, for what, whole files.
+
+What lies there is machine code, so nothing is used that does not verify. The folder and its files
+must belong to the user and be writable by nobody else; a file begins with a digest of the rest, of
+its name, and of all that the code depends on. Whatever fails is deleted and made again; where the
+folder cannot be used, kernels are compiled and not kept.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import util
+from pathlib import Path
+from typing import NamedTuple
+
+import llvmlite
+import numpy as np
+from llvmlite import binding
+
+import fxpnn
+from fxpnn import casting, files, qformat
+from fxpnn.errors import DataError
+
+PLACE = "NUMBA_CACHE_DIR"
+"""The environment variable that says where all that Numba compiles is kept."""
+KEPT = 2
+"""Folders of other versions, sources and processors stay until there are more than this many."""
+
+
+class Cache(NamedTuple):
+    """The files for one identity (``identity``) in a folder that is shared with others."""
+
+    root: Path
+    key: str
+
+    @property
+    def folder(self) -> Path:
+        """Name the folder of this identity."""
+        return self.root / self.key
+
+    def read(self, name: str) -> bytes | None:
+        """Return what was written by this name, if it is whole and ours."""
+        path = self.folder / name
+        try:
+            if not (_ours(self.root) and _ours(self.folder)):
+                return None
+            content = path.read_bytes() if _ours(path) else b""
+        except OSError:
+            return None
+        body = content[32:]
+        if content[:32] == self._digest(name, body):
+            return body
+        with suppress(OSError):
+            path.unlink()
+        return None
+
+    def write(self, name: str, body: bytes) -> None:
+        """Keep a file if that can be; a new folder takes the place of the oldest."""
+        try:
+            new = not self.folder.exists()
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            if _ours(self.root) and _ours(self.folder):
+                files.write(self.folder / name, self._digest(name, body) + body)
+                (self.folder / name).chmod(0o600)
+                if new:
+                    self._clear()
+        except (OSError, DataError):
+            return
+
+    def _digest(self, name: str, body: bytes) -> bytes:
+        return hashlib.sha256(f"{self.key}/{name}/".encode() + body).digest()
+
+    def _clear(self) -> None:
+        others = [path for path in self.root.iterdir() if path != self.folder and _ours(path)]
+        others.sort(key=lambda path: path.stat().st_mtime)
+        for path in others[: 1 - KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def default() -> Cache:
+    """Return the user's own cache for this machine as it is."""
+    return Cache(_root(), key(identity()))
+
+
+def key(parts: Mapping[str, str]) -> str:
+    """Name an identity by a digest."""
+    return hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()[:32]
+
+
+def identity() -> dict[str, str]:
+    """Gather all that compiled code depends on: versions, sources, processor, Numba's settings."""
+    settings = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k != PLACE}
+    return {
+        "fxpnn": fxpnn.__version__,
+        "sources": _sources(),
+        "python": sys.version,
+        "numpy": np.__version__,
+        "numba": _numba(),
+        "llvmlite": llvmlite.__version__,
+        "system": binding.get_process_triple(),
+        "processor": binding.get_host_cpu_name(),
+        "features": _features(),
+        "settings": repr(sorted(settings.items())),
+    }
+
+
+def _root() -> Path:
+    if place := os.environ.get(PLACE):
+        return Path(place) / "fxpnn"
+    import platformdirs  # here, for it is not needed where the user names a folder
+
+    return platformdirs.user_cache_path("fxpnn", appauthor=False) / "kernels"
+
+
+def _ours(path: Path) -> bool:
+    """Tell whether a file or folder, no link, is the user's and nobody else may write it."""
+    if os.name == "nt":  # a user's folders are private there; modes say nothing of it
+        return True
+    about = path.lstat()
+    plain = stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)
+    return plain and about.st_uid == os.geteuid() and not about.st_mode & 0o022
+
+
+def _sources() -> str:
+    """Digest what kernels are compiled from, and what their codes are made of."""
+    digest = hashlib.sha256()
+    modules = (casting, qformat)
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), *(Path(m.__file__) for m in modules)):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _numba() -> str:
+    """Return what names Numba's version, without the price of its import."""
+    found = util.find_spec("numba")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).with_name("_version.py").read_text()
+
+
+def _features() -> str:
+    try:
+        return binding.get_host_cpu_features().flatten()
+    except RuntimeError:  # LLVM does not know them on every system
+        return ""
