@@ -11,16 +11,6 @@ from tests.benchmarks.figures import Figure
 
 PART = "networks, one thread"
 OURS, OTHERS, INK = "#0969da", "#b6bec8", "#57606a"
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "fxpnn",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:
@@ -28,7 +18,9 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
     chosen = [figure for figure in figures if figure.part == PART]
     networks = list(dict.fromkeys(figure.case for figure in chosen))
     names = list(dict.fromkeys(figure.what for figure in chosen))
-    with mpl.rc_context(STYLE):
+    style = mpl.RcParams({"svg.fonttype": "none", "svg.hashsalt": "fxpnn", "font.size": 9})
+    style |= dict.fromkeys(("text.color", "axes.edgecolor", "ytick.color"), INK)
+    with mpl.rc_context(style):
         drawing = Drawing(figsize=(9.6, 0.5 + 0.27 * len(names)), layout="constrained")
         panels = drawing.subplots(1, len(networks), sharey=True, sharex=True, squeeze=False)[0]
         for panel, network in zip(panels, networks, strict=True):

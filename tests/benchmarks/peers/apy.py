@@ -15,8 +15,7 @@ def prepare(work: Work, threads: int) -> Run:
     fmt = work.fixed.input_format
 
     def enter(x: Floats) -> Array:
-        raw = APyFixedArray.from_array(x, bits=fmt.word + 1, frac_bits=fmt.frac)
-        return raw.to_bits(numpy=True).view(np.int16)
+        return _words(APyFixedArray.from_array(x, bits=fmt.word + 1, frac_bits=fmt.frac))
 
     return walk(work.fixed, enter, _sum)
 
@@ -34,6 +33,11 @@ def _sum(layer: Dense | Conv2D, node: FixedNode, source: QFormat) -> Rows:
             quantization=QuantizationMode.TIES_EVEN,
             overflow=OverflowMode.SAT,
         )
-        return y.to_bits(numpy=True).view(np.int16)
+        return _words(y)
 
     return rows
+
+
+def _words(values: APyFixedArray) -> Array:
+    words: Array = values.to_bits(numpy=True).view(np.int16)
+    return words
