@@ -15,7 +15,7 @@ from fxpnn.errors import FormatError, FxpnnError
 
 from .terminal import GateError, complain
 
-COMMANDS = ("demo", "quantize", "infer", "inspect", "export", "train", "data")
+COMMANDS = ("demo", "quantize", "infer", "inspect", "export", "convert", "train", "data")
 
 GATE_FAILED, USAGE, UNUSABLE, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 130, 141
 

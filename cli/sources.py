@@ -71,7 +71,7 @@ def load_planned(
     from fxpnn.onnx import load_quantized  # no .fxp needs it
 
     network, completed = load_quantized(path, plan)
-    return _scaled(network, pixels), completed, source_of(path, network.name)
+    return scaled(network, pixels), completed, source_of(path, network.name)
 
 
 def load_fixed(path: Path, pixels: Pixels | None = None) -> tuple[FixedNetwork, ModelSource]:
@@ -85,7 +85,7 @@ def load_fixed(path: Path, pixels: Pixels | None = None) -> tuple[FixedNetwork, 
             f"{path}: must be a quantized model (.fxp); fxpnn quantize makes one from an ONNX model"
         )
     fixed = fxpnn.load(path)
-    return _scaled(fixed, pixels), source_of(path, fixed.name)
+    return scaled(fixed, pixels), source_of(path, fixed.name)
 
 
 def load_images(
@@ -146,7 +146,12 @@ def source_of(path: Path, name: str) -> ModelSource:
     return ModelSource(path_text(path), digest, printable(name))
 
 
-def _scaled(network: _Model, pixels: Pixels | None) -> _Model:
+def scaled(network: _Model, pixels: Pixels | None) -> _Model:
+    """Return the network with pixels that become numbers as the user says.
+
+    Raises:
+        FormatError: that does not fit the network.
+    """
     if pixels is None or not pixels.given():
         return network
     try:

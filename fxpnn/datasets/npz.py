@@ -5,11 +5,13 @@ so that a hostile one can neither exhaust the parser nor name a type that holds 
 Source: "NEP 1, a simple file format for NumPy arrays".
 """
 
+import contextlib
 import math
 import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -53,20 +55,47 @@ def read_npz(path: Path) -> tuple[Array, Array | None]:
         DataError: the archive is damaged, has no ``x``, holds anything but numbers where they are
             asked, or would unpack to more than ``files.unpacked_limit``.
     """
+    with _opened(path) as archive:
+        names = archive.namelist()
+        if "x.npy" not in names:
+            raise DataError(f"{path}: must hold x.npy, not only {_quoted(names)}")
+        x = _member(path, archive, "x")
+        return x, _member(path, archive, "y") if "y.npy" in names else None
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Read every array, by its name and in the archive's order.
+
+    Raises:
+        DataError: as ``read_npz``, or the archive holds something else, or all of it together
+            would unpack to more than ``files.unpacked_limit``.
+    """
+    with _opened(path) as archive:
+        names = archive.namelist()
+        if other := [name for name in names if not name.endswith(".npy")]:
+            raise DataError(f"{path}: must hold arrays (.npy) alone, not {_quoted(other)}")
+        limit = files.unpacked_limit(path.stat().st_size)
+        if (total := sum(info.file_size for info in archive.infolist())) > limit:
+            raise DataError(f"{path}: must unpack to at most {limit} bytes, not {total}")
+        stems = (name.removesuffix(".npy") for name in names)
+        return {stem: _member(path, archive, stem) for stem in stems}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     with files.opened(path, DataError) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                names = archive.namelist()
-                if "x.npy" not in names:
-                    held = str(names)[1:-1][:80] or "nothing"  # quoted: names may hold anything
-                    raise DataError(f"{path}: must hold x.npy, not only {held}")
-                x = _member(path, archive, "x")
-                return x, _member(path, archive, "y") if "y.npy" in names else None
+                yield archive
         except DataError:
             raise
         except _BROKEN as error:
             reason = str(error) or "it ends early"
             raise DataError(f"{path}: must be a whole .npz, not cut or damaged: {reason}") from None
+
+
+def _quoted(names: list[str]) -> str:
+    return str(names)[1:-1][:80] or "nothing"  # quoted: names may hold anything
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
