@@ -16,12 +16,11 @@ from fxpnn.bounds import Proof, full, prove
 from fxpnn.casting import from_float_counted, scale_pixels, to_float
 from fxpnn.errors import DataError
 from fxpnn.fixed import Counts, FixedNetwork
-from fxpnn.kernels import native
 from fxpnn.layers import Array, Softmax
 from fxpnn.network import INPUT
 from fxpnn.program import Program, Words
 from fxpnn.qformat import Overflow, Rounding
-from fxpnn.runner import counts, enter, execute, fetch
+from fxpnn.runner import Conversion, Workspace, counts
 from fxpnn.sums import Known
 
 CACHED_WORDS = 1 << 18
@@ -64,29 +63,30 @@ class Engine:
         self.fixed = fixed
         self.proofs = prove(fixed)
         self._known = known(fixed, self.proofs)
-        self._pixels = _pixel_table(fixed)
+        self._conversion = _conversion(fixed)
         self._plainly = os.environ.get(PLAIN) == "plain"
         self._programs: dict[frozenset[str], Program] = {}
-        self._spaces: list[Words] = []
-        fmt = fixed.input_format
-        self._scale = 2.0**fmt.frac, float(fmt.min), float(fmt.max)
+        self._unchecked = "Bfdh" if _every_word(fixed) else "Bfd"
+        self._spaces: list[Workspace] = []
 
     def __call__(self, x: Array) -> Words:
         """Return the first output's raw words for images, and nothing else: the shortest way.
 
-        One image takes microseconds; more than a block's go the way of ``run``.
+        One image takes microseconds, most of them in its sums: kernels are bound to a workspace
+        that stays. More than a block's images go the way of ``run``, and so does what ``run`` must
+        check: raw words where the input's format has fewer.
         """
         program, images = self._main, len(x)
-        fits = 0 < images <= program.images and x.dtype.char in "Bfd"
+        fits = 0 < images <= program.images and x.dtype.char in self._unchecked
         if not fits or x.shape[1:] != self.fixed.input_shape:
             return self.run(x).raw
         try:
             space = self._spaces.pop()  # of this engine's threads, each has one at a time
         except IndexError:
-            space = np.empty(program.size, np.int16)
-        self._enter(program, x, space, 0)
-        execute(program, space, images)
-        raw = fetch(program, space, self.fixed.outputs[0], images)
+            space = Workspace(program, self._conversion)
+        space.enter(x)
+        space.run(images)
+        raw = space.fetch(self.fixed.outputs[0], images)
         self._spaces.append(space)
         return raw
 
@@ -127,17 +127,16 @@ class Engine:
 
         def work(number: int) -> npt.NDArray[np.int64]:
             """Run every ``workers``-th block in one workspace."""
-            space = np.empty(program.size, np.int16)
-            totals = np.zeros((len(program.nodes) + 1, 2), np.int64)
+            space, saturations = Workspace(program, self._conversion), 0
             for start in starts[number::workers]:
                 block = x[start : start + program.images]
-                totals[-1, 1] += self._enter(program, block, space, start)
-                totals[:-1] += execute(program, space, len(block))
+                saturations += space.enter(block, start)
+                space.run(len(block))
                 for name, tensor in tensors.items():
-                    tensor[start : start + len(block)] = fetch(program, space, name, len(block))
+                    tensor[start : start + len(block)] = space.fetch(name, len(block))
                 if progress is not None:
                     progress(len(block))
-            return totals
+            return np.vstack([space.counts, [0, saturations]])
 
         if workers == 1:
             totals = work(0)
@@ -146,25 +145,6 @@ class Engine:
                 totals = np.sum(list(pool.map(work, range(workers))), axis=0)
         found = {INPUT: Counts(saturations=int(totals[-1, 1])), **counts(program, totals[:-1])}
         return _finish(self.fixed, tensors, found, logits)
-
-    def _enter(self, program: Program, x: Array, space: Words, start: int) -> int:
-        """Put a block's images into the workspace as raw words; return how many saturated."""
-        kind = x.dtype.char
-        if kind == "h":
-            enter(program, x, space)
-            return 0
-        tensor, order = program.tensors[INPUT], program.orders[INPUT]
-        flat, place = np.ascontiguousarray(x).reshape(len(x), -1), space[tensor.base :]
-        if kind == "B":
-            return int(native.pixels(flat, *self._pixels, order, tensor.words, place)[0])
-        if kind not in "fd" or not flat.dtype.isnative:
-            flat, kind = flat.astype(np.float64), "d"
-        saturations, strange = native.floats[kind](flat, *self._scale, order, tensor.words, place)
-        if strange:
-            index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
-            index[0] += start
-            raise DataError(f"{INPUT}{index} must be a number, not NaN")
-        return int(saturations)
 
 
 def infer(
@@ -196,13 +176,20 @@ def check_images(fixed: FixedNetwork, x: Array) -> None:
     if x.shape[1:] != fixed.input_shape or not len(x):
         wanted = ", ".join(map(str, ("N", *fixed.input_shape)))
         raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
-    if x.dtype not in (np.uint8, np.int16) and x.dtype.kind != "f":
+    if x.dtype.char not in "Bh" and x.dtype.kind != "f":
         raise DataError(
             f"images must be uint8 pixels, scaled floats or int16 raw words, not {x.dtype}"
         )
     fmt = fixed.input_format
-    if x.dtype == np.int16 and (x.min() < fmt.min or x.max() > fmt.max):
+    if x.dtype.char != "h" or _every_word(fixed):
+        return
+    if x.min() < fmt.min or x.max() > fmt.max:
         raise DataError(f"raw words must fit {fmt}, not reach {x.min()}..{x.max()}")
+
+
+def _every_word(fixed: FixedNetwork) -> bool:
+    """Say whether every 16-bit word is one of the input's format."""
+    return (fixed.input_format.min, fixed.input_format.max) == (-(1 << 15), (1 << 15) - 1)
 
 
 def logits_of(fixed: FixedNetwork) -> str:
@@ -224,19 +211,21 @@ def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
     return found
 
 
-def _pixel_table(fixed: FixedNetwork) -> tuple[Words, npt.NDArray[np.bool_]]:
-    """Return the raw value of each of 256 pixels per channel, and whether it overflowed."""
+def _conversion(fixed: FixedNetwork) -> Conversion:
+    """Return what each of 256 pixels of a channel becomes, and how floats become raw words."""
     channels = max(len(fixed.scaling.mean), len(fixed.scaling.std))
     channels = fixed.input_shape[0] if channels > 1 else 1
     pixels = np.broadcast_to(np.arange(256, dtype=np.uint8), (1, channels, 256))
+    fmt = fixed.input_format
     raw, over = from_float_counted(
         scale_pixels(pixels, fixed.scaling)[0],
-        fixed.input_format,
+        fmt,
         Rounding.NEAREST_EVEN,
         Overflow.SATURATE,
         INPUT,
     )
-    return np.ascontiguousarray(raw, np.int16), np.ascontiguousarray(over)
+    tables = np.ascontiguousarray(raw, np.int16), np.ascontiguousarray(over)
+    return Conversion(*tables, 2.0**fmt.frac, float(fmt.min), float(fmt.max))
 
 
 def _finish(

@@ -1,47 +1,119 @@
-"""Own one run of a program on one block of raw images, in a workspace of its own."""
+"""Own one run of a program on one block of images, in a workspace of its own."""
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fxpnn.errors import DataError
 from fxpnn.fixed import Counts
+from fxpnn.kernels import native
+from fxpnn.layers import Array
 from fxpnn.network import INPUT
 from fxpnn.program import Program, Words
 
 
+class Conversion(NamedTuple):
+    """How images become raw words.
+
+    ``raws`` and ``over`` are ``(channels, 256)``: what a channel's pixel becomes, and whether it
+    overflowed. Floats are multiplied by ``scale``, rounded, and kept within ``low`` and ``high``.
+    """
+
+    raws: Words
+    over: npt.NDArray[np.bool_]
+    scale: float
+    low: float
+    high: float
+
+
+class Workspace:
+    """The memory in which one thread at a time runs a program, block by block.
+
+    Kernels are bound to it once: one image takes little longer to compute than Python would take to
+    hand over what they need. ``counts`` grows by every block, ``(nodes, 2)``. Without a conversion
+    images are raw words.
+    """
+
+    def __init__(self, program: Program, conversion: Conversion | None = None) -> None:
+        self.program = program
+        self.counts = np.zeros((len(program.nodes), 2), np.int64)
+        self._words = np.empty(program.size, np.int16)
+        self._conversion = conversion
+        self._tensors = {name: self._tensor(name) for name in program.tensors}
+        given = (*program.pools, self._words, self.counts)
+        self._parts = [kernel.bind(code, *given) for kernel, code in program.parts]
+        self._entries: dict[np.dtype[np.generic], native.Bound] = {}
+
+    def enter(self, x: Array, start: int = 0) -> int:
+        """Put images ``(n, *shape)`` where the program reads them; return how many saturated.
+
+        Args:
+            x: pixels, floats or raw words, n at most the program's.
+            start: the first image's number, for an error.
+
+        Raises:
+            DataError: a float is NaN.
+        """
+        entry = self._entries.get(x.dtype)
+        if entry is None:  # or it is of another byte order, or a rarer kind of float
+            kind = x.dtype.char if x.dtype.char in "Bhfd" else "d"
+            x = x.astype(kind, copy=False)
+            entry = self._entries.setdefault(x.dtype, self._entry(kind))
+        counts = entry(np.ascontiguousarray(x).reshape(len(x), -1))
+        if len(counts) > 1 and counts[1]:
+            index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
+            index[0] += start
+            raise DataError(f"{INPUT}{index} must be a number, not NaN")
+        return int(counts[0])
+
+    def run(self, images: int) -> None:
+        """Run the program on the images that were entered."""
+        for part in self._parts:
+            part(images)
+
+    def fetch(self, name: str, images: int) -> Words:
+        """Copy a kept tensor of the images, ``(images, *shape)``."""
+        tensor, order = self._tensors[name], self.program.orders[name]
+        if not order.size:
+            return tensor[:images].copy()
+        shape = self.program.tensors[name].places.shape
+        return tensor[:images].reshape(images, -1)[:, order].reshape(images, *shape)
+
+    def _tensor(self, name: str) -> Words:
+        base, words, places = self.program.tensors[name]
+        block = self._words[base : base + self.program.images * words]
+        return block.reshape(-1, *places.shape)
+
+    def _entry(self, kind: str) -> native.Bound:
+        """Bind what takes images of a dtype to where the program reads them."""
+        if kind == "h":
+            return self._enter_words
+        assert self._conversion is not None
+        raws, over, *limits = self._conversion
+        tensor, order = self.program.tensors[INPUT], self.program.orders[INPUT]
+        ends = order, tensor.words, self._words[tensor.base :]
+        if kind == "B":
+            return native.pixels.bind(raws, over, *ends)
+        return native.floats[kind].bind(*limits, *ends)
+
+    def _enter_words(self, flat: Words) -> tuple[int]:
+        block = self._tensors[INPUT].reshape(-1, flat.shape[1])
+        order = self.program.orders[INPUT]
+        if order.size:
+            block[: len(flat), order] = flat
+        else:
+            block[: len(flat)] = flat
+        return (0,)
+
+
 def run_words(program: Program, raw: Words) -> tuple[dict[str, Words], dict[str, Counts]]:
     """Run raw words ``(N, *shape)``, N at most the program's; return its tensors and counts."""
-    space = np.empty(program.size, np.int16)
-    enter(program, raw, space)
-    totals = execute(program, space, len(raw))
-    tensors = {name: fetch(program, space, name, len(raw)) for name in program.tensors}
-    return tensors, counts(program, totals)
-
-
-def enter(program: Program, raw: Words, space: Words) -> None:
-    """Put raw words ``(N, *shape)`` where the program reads its input."""
-    tensor = program.tensors[INPUT]
-    block = space[tensor.base : tensor.base + len(raw) * tensor.words].reshape(len(raw), -1)
-    flat, order = raw.reshape(len(raw), -1), program.orders[INPUT]
-    if order.size:
-        block[:, order] = flat
-    else:
-        block[:] = flat
-
-
-def execute(program: Program, space: Words, images: int) -> npt.NDArray[np.int64]:
-    """Run the program on what stands in the workspace; return the counts, ``(nodes, 2)``."""
-    totals = np.zeros((len(program.nodes), 2), np.int64)
-    for run, code in program.parts:
-        run(code, *program.pools, space, images, totals)
-    return totals
-
-
-def fetch(program: Program, space: Words, name: str, images: int) -> Words:
-    """Copy a kept tensor of the images out of the workspace, ``(images, *shape)``."""
-    tensor, order = program.tensors[name], program.orders[name]
-    block = space[tensor.base : tensor.base + images * tensor.words].reshape(images, -1)
-    values = block[:, order] if order.size else block.copy()
-    return values.reshape(images, *tensor.places.shape)
+    space = Workspace(program)
+    space.enter(raw)
+    space.run(len(raw))
+    tensors = {name: space.fetch(name, len(raw)) for name in program.tensors}
+    return tensors, counts(program, space.counts)
 
 
 def counts(program: Program, totals: npt.NDArray[np.int64]) -> dict[str, Counts]:

@@ -137,6 +137,72 @@ def test_callers_may_be_threads_themselves() -> None:
         assert all((raw == expected).all() for raw in runs)
 
 
+IMAGES = {
+    "pixels": np.arange(1800).astype(np.uint8),
+    "floats": np.linspace(-130, 130, 1800, dtype=np.float32),
+    "float64": np.linspace(-130, 130, 1800),
+    "float16": np.linspace(-130, 130, 1800).astype(np.float16),
+    "words": np.linspace(-32768, 32767, 1800).astype(np.int16),
+}
+
+
+@pytest.mark.parametrize("flat", IMAGES.values(), ids=list(IMAGES))
+def test_the_shortest_way_gives_the_same_words(flat: np.ndarray) -> None:
+    """One image, some or many, in any layout and byte order: as the golden model's words."""
+    fixed, x = network(), flat.reshape(300, 1, 2, 3)
+    ready, raw = Engine(fixed), x
+    if x.dtype != np.int16:
+        factor = 256 * fixed.scaling.scale if x.dtype == np.uint8 else 256
+        raw = np.clip(np.rint(x.astype(float) * factor), -32768, 32767)
+    truth = golden.run(fixed, raw.astype(np.int64)[:20]).raw["softmax"].tolist()
+    expected = ready.run(x).raw
+    assert expected[:20].tolist() == truth
+    swapped = x.astype(x.dtype.newbyteorder())
+    for same in (x, swapped, np.asfortranarray(x), np.repeat(x, 2, axis=3)[..., ::2]):
+        assert ready(same).tolist() == expected.tolist()
+        assert ready(same[3:4]).tolist() == expected[3:4].tolist()
+        assert ready(same[::-7]).tolist() == expected[::-7].tolist()
+
+
+def test_the_shortest_way_refuses_what_run_refuses() -> None:
+    """NaN, another shape, no images and words outside the input's format."""
+    ready, x = Engine(network()), np.zeros((1, 1, 2, 3))
+    for wrong in (np.full_like(x, np.nan), x[:, :, :1], x[:0], x.astype(np.int32)):
+        with pytest.raises(DataError):
+            ready(wrong)
+    assert ready(x).tolist() == ready.run(x).raw.tolist()
+    with pytest.raises(DataError, match=r"^raw words must fit UQ0\.8, not reach 256\.\.256$"):
+        Engine(bytes_network())(np.array([[256]], np.int16))
+
+
+def test_one_image_from_many_threads() -> None:
+    """Each call has a workspace of its own while it runs."""
+    ready, x = Engine(network(24)), images()
+    expected = ready.run(x).raw
+    with ThreadPoolExecutor(4) as pool:
+        ones = pool.map(lambda i: ready(x[i : i + 1])[0], [*range(300)] * 20)
+        assert np.array_equal(np.stack([*ones]), np.concatenate([expected] * 20))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_child_may_go_on() -> None:
+    """After a fork, parent and child run the engine that the parent made ready, on threads too."""
+    program = (
+        "import os, sys, threading, warnings; warnings.simplefilter('ignore')\n"
+        "from tests.test_engine import Engine, images, network\n"
+        "ready, x = Engine(network()), images()\n"
+        "def give():\n"
+        "    assert (ready.run(x, threads=2).raw == expected).all()\n"
+        "    assert (ready(x[:1]) == expected[:1]).all()\n"
+        "expected = ready.run(x, threads=2).raw\n"
+        "child = os.fork()\n"
+        "give()\n"
+        "if child: assert os.waitpid(child, 0)[1] == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_is_saved_and_loaded_computes_the_same() -> None:
     """The file keeps every bit."""
     fixed = network(30, Overflow.WRAP)
@@ -240,10 +306,14 @@ def test_images_that_do_not_fit(x: np.ndarray, message: str) -> None:
 
 def test_words_outside_the_input_format() -> None:
     """A raw word that the input's format has not is refused."""
-    node = FixedNode("flat", Flatten(), (INPUT,), QFormat(8, 8, signed=False))
-    fixed = FixedNetwork("n", (1,), QFormat(8, 8, signed=False), (node,))
     with pytest.raises(DataError, match=r"^raw words must fit UQ0\.8, not reach 256\.\.256$"):
-        infer(fixed, np.array([[256]], np.int16))
+        infer(bytes_network(), np.array([[256]], np.int16))
+
+
+def bytes_network() -> FixedNetwork:
+    """Build a network that gives its one 8-bit word back."""
+    node = FixedNode("flat", Flatten(), (INPUT,), QFormat(8, 8, signed=False))
+    return FixedNetwork("n", (1,), QFormat(8, 8, signed=False), (node,))
 
 
 def test_progress_counts_every_image() -> None:

@@ -2,6 +2,11 @@
 
 A kernel is two object files: a loop as Numba compiled it, and a C function that calls it. LLVM's
 loader links them in milliseconds and needs nothing of Numba, whose import takes half a second.
+
+Python pays for each argument of a C function by the time of a thousand products. So a kernel takes
+two: a block of 64-bit words, where all lies that stays the same from call to call, and its loop's
+first argument. The block holds the other arguments (an array as the address of its Python object,
+a float as its bits), then room for the results.
 """
 
 import ctypes
@@ -12,8 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from llvmlite import binding
 
 ENTRY = "fxpnn_kernel"
-"""The C function's name: it takes the place for results, then what the loop takes, and returns 0
-unless the loop failed. Arrays are pointers to their Python objects."""
+"""The C function's name; it returns 0 unless the loop failed."""
 
 Binary: TypeAlias = tuple[bytes, bytes]
 
@@ -30,6 +34,10 @@ Kind: TypeAlias = Array | type[int] | type[float]
 
 INTEGER: Any = ctypes.c_int64
 FLOAT: Any = ctypes.c_double
+_TYPES = {int: INTEGER, float: FLOAT}
+
+Function: TypeAlias = Callable[[int, Any], int]
+"""``ENTRY`` as Python calls it: with the block's address and the first argument."""
 
 
 def join(binary: Binary) -> bytes:
@@ -43,16 +51,29 @@ def split(joined: bytes) -> Binary:
     return joined[8:end], joined[end:]
 
 
-def link(binary: Binary, kinds: Sequence[Kind]) -> tuple[Callable[..., int], object]:
+def link(binary: Binary, first: Kind) -> tuple[Function, object]:
     """Return the function, and the linker in whose memory it lies."""
     linker = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
     for code in binary:
         linker.add_object_file(binding.ObjectFileRef.from_data(code))
     linker.finalize_object()
-    c_types = {int: INTEGER, float: FLOAT}
-    types = [ctypes.py_object if isinstance(kind, Array) else c_types[kind] for kind in kinds]
-    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, *types)
+    taken = ctypes.py_object if isinstance(first, Array) else _TYPES[first]
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, taken)
     return prototype(linker.get_function_address(ENTRY)), linker
+
+
+def block(kinds: Sequence[Kind], values: Sequence[Any], results: Any) -> tuple[Any, Any]:
+    """Return the block of all arguments but the first, and its room for the results.
+
+    The block does not keep its arrays alive.
+    """
+    made = (INTEGER * (len(values) + len(results())))()
+    for i, (kind, value) in enumerate(zip(kinds, values, strict=True)):
+        if isinstance(kind, Array):
+            made[i] = id(value)
+        else:
+            _TYPES[kind].from_buffer(made, 8 * i).value = value
+    return made, results.from_buffer(made, 8 * len(values))
 
 
 def target_machine() -> Any:

@@ -15,16 +15,14 @@ from fxpnn.kernels.memory import array_at
 
 _code: Any = cgutils
 _STATUS, _WORD, _FLOAT = ir.IntType(32), ir.IntType(64), ir.DoubleType()
-_PLACE = ir.IntType(8).as_pointer()
-_ARRAY = ir.LiteralStructType([_PLACE, _STATUS, _WORD.as_pointer()])
+_ARRAY = ir.LiteralStructType([ir.IntType(8).as_pointer(), _STATUS, _WORD.as_pointer()])
 """What stands in a NumPy array's object behind what every object has: data, axes, lengths."""
 
 
 def compile_loop(loop: str, arguments: Sequence[Kind]) -> Binary:
     """Compile a loop (``module.function``) to two object files: the loop, and what calls it.
 
-    The second defines ``ENTRY``, a C function: it takes the place for results and the arguments,
-    arrays as their Python objects, and returns 0 unless the loop failed.
+    The second defines ``ENTRY``, in the form that ``binary`` tells.
     """
     module, _, name = loop.partition(".")
     kinds = tuple(map(_numba_type, arguments))
@@ -46,23 +44,25 @@ def _entry(loop: Any, kinds: Sequence[Any]) -> Any:
     """Write the function that opens arrays and calls a loop by Numba's convention."""
     context = cpu_target.target_context
     module = context.codegen()._create_empty_module("entry")
-    given = [_FLOAT if kind is types.float64 else _WORD for kind in kinds]
-    entry = ir.Function(module, ir.FunctionType(_STATUS, [_PLACE, *given]), ENTRY)
+    taken = ir.FunctionType(_STATUS, [_WORD.as_pointer(), _WORD])
+    entry = ir.Function(module, taken, ENTRY)
     b = ir.IRBuilder(entry.append_basic_block())
-    place, *values = entry.args
+    block, first = entry.args
+    places = [b.gep(block, [_WORD(i)]) for i in range(len(kinds))]
+    values = [first, *map(b.load, places[:-1])]
     opened = [_open(context, b, *pair) for pair in zip(kinds, values, strict=True)]
     callee = context.declare_function(module, loop)
     status, results = context.call_conv.call_function(b, callee, loop.restype, kinds, opened)
     if loop.restype != types.none:
-        b.store(results, b.bitcast(place, results.type.as_pointer()))
+        b.store(results, b.bitcast(places[-1], results.type.as_pointer()))
     b.ret(status.code)
     return module
 
 
 def _open(context: Any, b: Any, kind: Any, value: Any) -> Any:
-    """Write the array that a Python object holds; other values are what they are."""
+    """Write the array that a Python object holds, the float of a word's bits, or the word."""
     if not isinstance(kind, types.Array):
-        return value
+        return b.bitcast(value, _FLOAT) if kind is types.float64 else value
     place = b.add(value, _WORD(object.__basicsize__))
     data, _, lengths = _code.unpack_tuple(b, b.load(b.inttoptr(place, _ARRAY.as_pointer())))
     shape = [b.load(b.gep(lengths, [_WORD(axis)])) for axis in range(kind.ndim)]

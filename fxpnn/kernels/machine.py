@@ -37,7 +37,7 @@ Pools: TypeAlias = tuple[I16, I32, I64, Bools]
 
 @loop
 def run(
-    code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, n: int, counts: I64
+    n: int, code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, counts: I64
 ) -> None:
     """Run instructions on the ``n`` images whose words stand in the workspace.
 
@@ -76,7 +76,7 @@ def run(
 
 @loop
 def run_rare(
-    code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, n: int, counts: I64
+    n: int, code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, counts: I64
 ) -> None:
     """Run the rarer instructions, as ``run`` does the others."""
     for i in range(code.size):
@@ -103,7 +103,7 @@ def run_rare(
 
 @loop
 def run_steps(
-    code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, n: int, counts: I64
+    n: int, code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, counts: I64
 ) -> None:
     """Run the sums that go step by step, as ``run`` does the others."""
     for i in range(code.size):

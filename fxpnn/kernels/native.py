@@ -3,19 +3,24 @@
 Nothing is checked here: arrays must be contiguous and of the dtypes that are named below.
 """
 
+import ctypes
 import functools
 import logging
 import os
 import threading
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 from fxpnn.kernels import binary, cache
-from fxpnn.kernels.binary import FLOAT, INTEGER, Array, Kind
+from fxpnn.kernels.binary import FLOAT, INTEGER, Array, Function, Kind
 from fxpnn.kernels.codes import INSTRUCTION
 
 log = logging.getLogger(__name__)
+
+Bound: TypeAlias = Callable[[Any], Any]
+"""A kernel that has all arguments but the first; it takes that and returns a sequence of results,
+which the next call overwrites. One thread may use it at a time."""
 
 _cache = functools.cache(cache.default)
 _LOADING = threading.RLock()
@@ -38,21 +43,30 @@ class Kernel:
     ) -> None:
         self.name, self.loop, self.kinds, self.seconds = name, loop, kinds, seconds
         self._results = results
-        self._linked: tuple[Callable[..., int], object] | None = None
+        self._linked: tuple[Function, object] | None = None
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, first: Any, *rest: Any) -> Any:
         """Run the loop; return an array of what it returned."""
-        function, _ = self._linked or self._link()
-        results = self._results()
-        if function(results, *arguments):
-            raise MemoryError(f"no room for what {self.loop} computes with")
-        return results
+        return self.bind(*rest)(first)
 
-    def _link(self) -> tuple[Callable[..., int], object]:
+    def bind(self, *rest: Any) -> Bound:
+        """Return the kernel with all arguments but the first, so that a call costs the least."""
+        function, _ = self._linked or self._link()
+        block, results = binary.block(self.kinds[1:], rest, self._results)
+        place = ctypes.addressof(block)
+
+        def bound(first: Any, _kept: object = (block, rest)) -> Any:
+            if function(place, first):
+                raise MemoryError(f"no room for what {self.loop} computes with")
+            return results
+
+        return bound
+
+    def _link(self) -> tuple[Function, object]:
         with _LOADING:
             if self._linked is None:
                 kept = _cache().read(self.name) or self._compile()
-                self._linked = binary.link(binary.split(kept), self.kinds)
+                self._linked = binary.link(binary.split(kept), self.kinds[0])
             return self._linked
 
     def _compile(self) -> bytes:
@@ -68,18 +82,23 @@ class Kernel:
 class PlainKernel(Kernel):
     """Stands in where Numba is told to compile nothing."""
 
-    def __call__(self, *arguments: Any) -> Any:
-        """Run the loop in Python; return a sequence of what it returned."""
-        module, _, function = self.loop.partition(".")
-        returned = getattr(import_module(f"fxpnn.kernels.{module}"), function)(*arguments)
-        return returned if isinstance(returned, tuple) else (returned,)
+    def bind(self, *rest: Any) -> Bound:
+        """Return the loop in Python with all arguments but the first."""
+        module, _, name = self.loop.partition(".")
+        loop = getattr(import_module(f"fxpnn.kernels.{module}"), name)
+
+        def bound(first: Any) -> Any:
+            returned = loop(first, *rest)
+            return returned if isinstance(returned, tuple) else (returned,)
+
+        return bound
 
 
 _make = Kernel if os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") else PlainKernel
 
 _WORDS, _QUADS = Array("i2"), Array("i8")
 _POOLS = (_WORDS, Array("i4"), _QUADS, Array("?"))
-_MACHINE = (Array(INSTRUCTION), *_POOLS, _WORDS, int, Array("i8", 2))
+_MACHINE = (int, Array(INSTRUCTION), *_POOLS, _WORDS, Array("i8", 2))
 run = _make("run", "machine.run", _MACHINE, seconds=8)
 run_rare = _make("run_rare", "machine.run_rare", _MACHINE)
 run_steps = _make("run_steps", "machine.run_steps", _MACHINE, seconds=5)
