@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from tests.benchmarks import command, growth, layers, networks, training
+from tests.benchmarks import alone, command, growth, layers, networks, single, training
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.job import Job
 from tests.benchmarks.peers import PEERS, Peer
@@ -31,8 +31,9 @@ class Part(NamedTuple):
 
 PARTS: Mapping[str, Part] = {
     "networks": Part(networks.many_images, (1, CORES)),
-    "one-image": Part(networks.one_image, (1,)),
+    "one-image": Part(single.one_image, (1,)),
     "growth": Part(growth.over_images, (CORES,)),
+    "kernels": Part(alone.against_sgemm, (1,)),
     "layers": Part(layers.over_sizes, (1,)),
     "process": Part(command.processes, (CORES,)),
     "training": Part(training.epochs, (1, CORES)),

@@ -8,6 +8,7 @@ from typing import TypeAlias, TypeVar
 from tests.benchmarks.plan import Plan
 
 K = TypeVar("K")
+Call: TypeAlias = Callable[[], object]
 Clock: TypeAlias = Callable[[], float]
 
 REST = 0.005
@@ -19,7 +20,7 @@ def clock_for(threads: int) -> Clock:
     return time.process_time if threads == 1 else time.perf_counter
 
 
-def turn(run: Callable[[], object], seconds: float, clock: Clock) -> float:
+def turn(run: Call, seconds: float, clock: Clock) -> float:
     """Call for about so many seconds, once at least; return the median call's seconds."""
     calls, spent = list[float](), 0.0
     while not calls or spent < seconds:
@@ -30,7 +31,7 @@ def turn(run: Callable[[], object], seconds: float, clock: Clock) -> float:
     return median(calls)
 
 
-def turn_about(runs: Mapping[K, Callable[[], object]], plan: Plan, clock: Clock) -> dict[K, float]:
+def turn_about(runs: Mapping[K, Call], plan: Plan, clock: Clock) -> dict[K, float]:
     """Give each candidate its turns, one after the other; return the best turn of each."""
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(plan.rounds):

@@ -18,8 +18,8 @@ class Goal(msgspec.Struct, frozen=True):
 class Figure(msgspec.Struct, frozen=True):
     """One measured figure: of which ``case``, of ``what`` in it, and what it has to reach.
 
-    ``ratio``, where there is one, is what ``what`` costs in counts of fxpnn's cost; goals are then
-    its. ``note`` says what is not the same work.
+    ``ratio``, where there is one, is what ``what`` costs in counts of fxpnn's cost, or a kernel's
+    rate in counts of sgemm's; goals are then its. ``note`` says what is not the same work.
     """
 
     part: str

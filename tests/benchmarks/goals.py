@@ -1,13 +1,15 @@
 """Own the figures that fxpnn has to reach, and those it aims at."""
 
 from tests.benchmarks.figures import Goal
-from tests.benchmarks.plan import LENET, LENET_RELU, MLP
+from tests.benchmarks.peers import REFERENCE
+from tests.benchmarks.plan import LENET, LENET_RELU, MLP, NETWORKS
 
 FASTER_THAN_FLOAT = Goal(1.0)
 ONE_THREAD = {
     ("numpy float32", MLP): Goal(1.6, 2.2),
     ("numpy float32", LENET_RELU): Goal(13, 18),
     ("numpy float32", LENET): Goal(9, 12),
+    **{(REFERENCE, network): FASTER_THAN_FLOAT for network in NETWORKS},
     ("PyTorch float32", MLP): Goal(1.9, 2.5),
     ("PyTorch float32", LENET_RELU): Goal(8, 12),
     ("PyTorch float32", LENET): Goal(7, 9),
@@ -22,6 +24,7 @@ ONE_THREAD = {
 
 ALL_THREADS = {
     **{key: FASTER_THAN_FLOAT for key in ONE_THREAD if key[0].endswith("float32")},
+    **{(REFERENCE, network): FASTER_THAN_FLOAT for network in NETWORKS},
     ("apytypes", MLP): Goal(15, 22),
     ("apytypes", LENET_RELU): Goal(150, 220),
     ("hls4ml emulation", MLP): Goal(1000, 2000),
@@ -38,6 +41,19 @@ ONE_IMAGE = {
 
 EPOCH = {MLP: Goal(1.0), LENET_RELU: Goal(0.5), LENET: Goal(0.5)}
 """How many times the time of fxpnn PyTorch takes to train."""
+
+KERNELS = {
+    "plain 32-bit": Goal(1.8),
+    "64-bit, few chunks": Goal(1.5),
+    "64-bit, many chunks": Goal(1.5),
+    "32 bits, bound holds": Goal(1.4),
+    "32 bits, every step": Goal(0.25),
+    "24 bits, every step": Goal(0.45),
+}
+"""The rate of a kernel in counts of numpy's sgemm."""
+
+STEPPED_BY_SCALARS = Goal(8)
+"""The rate of the stepwise kernel in counts of a scalar loop's."""
 
 NO_CLIFF = Goal(0.5)
 """The least share of the best rate."""

@@ -1,4 +1,4 @@
-"""Own the main comparison: whole networks on many images, and on one."""
+"""Own the main comparison: whole networks on many images."""
 
 import sys
 import time
@@ -11,17 +11,16 @@ import numpy as np
 from fxpnn.layers import Array
 from tests.benchmarks.clock import clock_for, turn, turn_about
 from tests.benchmarks.figures import Figure, figure
-from tests.benchmarks.goals import ALL_THREADS, ONE_IMAGE, ONE_THREAD
+from tests.benchmarks.goals import ALL_THREADS, ONE_THREAD
 from tests.benchmarks.job import Job
-from tests.benchmarks.peers import FXPNN, RUNTIME, Peer
+from tests.benchmarks.peers import FXPNN, Peer
 from tests.benchmarks.work import Floats, Run, Work, load
 
 Bound: TypeAlias = Callable[[], list[Array]]
 """A run bound to its images: gives the probabilities of each block."""
 
-FEW, TRIED = 8, 2048
+FEW, TRIED = 8, 1024
 """Images that a slow peer is timed on before it starts, and on which blocks are tried."""
-MICRO = 1e6
 
 
 @dataclass(frozen=True)
@@ -37,21 +36,6 @@ class Entrant:
 def many_images(job: Job) -> list[Figure]:
     """Measure images per second of fxpnn and its peers; what a peer costs in counts of fxpnn."""
     return [f for name in job.networks for f in _contest(job, load(name, job.plan.images))]
-
-
-def one_image(job: Job) -> list[Figure]:
-    """Measure the microseconds from one image to its probabilities, in process."""
-    found = []
-    for name in job.networks:
-        work = load(name, 1)
-        peers = (FXPNN, *(peer for peer in job.peers if peer == RUNTIME))
-        runs = {p.name: _in_blocks(p.prepare(work, 1), work.x, 1) for p in peers}
-        for run in runs.values():
-            run()  # compiles
-        for peer, seconds in turn_about(runs, job.plan, time.perf_counter).items():
-            goal = ONE_IMAGE[name] if peer == FXPNN.name else None
-            found.append(figure("one image", name, peer, seconds * MICRO, "us", goal=goal))
-    return found
 
 
 def _contest(job: Job, work: Work) -> list[Figure]:
@@ -86,6 +70,7 @@ def _note(entrant: Entrant, images: int) -> str:
 
 def _try(job: Job, peer: Peer, work: Work) -> Entrant | None:
     """Let a peer that fails stay away: another release of it may be installed."""
+    print(f"  {work.network.name}: {peer.name}", file=sys.stderr)
     try:
         return _enter(job, peer, work)
     except Exception as error:

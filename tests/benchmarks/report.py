@@ -55,7 +55,7 @@ def _table(part: str, figures: Sequence[Figure]) -> Table:
     table = Table(title=part, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for name in ("", " "):
         table.add_column(name, no_wrap=True)
-    for name in ("value", "fxpnn = 1", "must", "aim"):
+    for name in ("value", "sgemm = 1" if part == "kernels" else "fxpnn = 1", "must", "aim"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note", style="dim")
     case = ""

@@ -18,7 +18,7 @@ class Peer:
 
     ``home`` is ``module:function``; the function takes the work and a number of threads and gives a
     ``Run``. It runs blocks of as many images as suit it best among ``blocks``; a slow one fewer
-    images in all.
+    images in all; a ``single`` one is also measured on one image.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Peer:
     blocks: tuple[int, ...] = (WHOLE,)
     networks: tuple[str, ...] = NETWORKS
     slow: bool = False
+    single: bool = False
 
     def missing(self) -> list[str]:
         """Name what must be installed before the peer can be measured."""
@@ -47,13 +48,14 @@ class Peer:
         return run
 
 
-BLOCKS = (64, 256, 1024)
+BLOCKS = (32, 128, 256, 1024)
+REFERENCE = "numpy float32, fxpnn's"
 FXPNN = Peer("fxpnn", "ours:prepare")
-RUNTIME = Peer("ONNX Runtime float32", "runtime:float32", ("onnxruntime",), blocks=BLOCKS)
 PEERS: Sequence[Peer] = (
-    Peer("numpy float32", "floats:prepare", blocks=BLOCKS),
-    Peer("PyTorch float32", "pytorch:prepare", ("torch",), blocks=BLOCKS),
-    RUNTIME,
+    Peer("numpy float32", "floats:plain", note="as one writes it", blocks=BLOCKS, single=True),
+    Peer(REFERENCE, "floats:reference", note="its float reference", blocks=BLOCKS, single=True),
+    Peer("PyTorch float32", "pytorch:prepare", ("torch",), blocks=BLOCKS, single=True),
+    Peer("ONNX Runtime float32", "runtime:float32", ("onnxruntime",), blocks=BLOCKS, single=True),
     Peer(
         "ONNX Runtime int8",
         "runtime:int8",

@@ -15,3 +15,8 @@ def prepare(work: Work, threads: int) -> Run:
         return probabilities
 
     return run
+
+
+def shortest(work: Work) -> Run:
+    """Make the engine ready for a few images at a time; it gives the raw words alone."""
+    return Engine(work.fixed)
