@@ -17,7 +17,7 @@ from fxpnn.casting import to_float
 from fxpnn.engine import Engine, Progress, Run, logits_of
 from fxpnn.errors import DataError, ModelError
 from fxpnn.fixed import Counts, FixedNetwork
-from fxpnn.kernels.error import measure
+from fxpnn.kernels import native
 from fxpnn.layers import Array, Softmax
 from fxpnn.network import INPUT, Network
 from fxpnn.qformat import QFormat
@@ -243,9 +243,9 @@ def _trace(
             raw = engine.run(block, 1, fixed.shapes).tensors
             floats = forward(network, scale(block, network.scaling), keep=fixed.shapes)
             for name, error in errors.items():
-                reference = np.ascontiguousarray(floats[name]).reshape(-1)
+                reference = np.ascontiguousarray(floats[name], np.float32).reshape(-1)
                 lsb = fixed.formats[name].lsb
-                error.add(measure(reference, raw[name].reshape(-1), lsb))
+                error.add(tuple(native.measure(reference, raw[name].reshape(-1), lsb)))
             classes[start : start + BLOCK] = floats[logits].reshape(len(block), -1).argmax(1)
             if progress is not None:
                 progress(len(block))
