@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fxpnn import placement
 from fxpnn.fixed import FixedNetwork, FixedNode
 from fxpnn.kernels import codes, packing
-from fxpnn.kernels.codes import INSTRUCTION, target
+from fxpnn.kernels.codes import INSTRUCTION, Code, target
 from fxpnn.layers import (
     Add,
     AvgPool2D,
@@ -51,6 +52,8 @@ from fxpnn.response import response
 from fxpnn.sums import Known, arithmetic, conv_rows, covers, dense_rows
 
 NO_FLOOR = -(1 << 15)
+TILES = (40, 8, 1)
+"""Multiples of the rows of a tile, which are 8, 5 or 2 by the machine."""
 
 
 def assemble(
@@ -58,6 +61,7 @@ def assemble(
     sums: Mapping[str, Known],
     keep: Collection[str],
     images: int,
+    words: int | None = None,
     plainly: bool = False,
 ) -> Program:
     """Assemble a program.
@@ -67,9 +71,17 @@ def assemble(
         sums: what is known of the sums of each layer that has an accumulator.
         keep: the tensors to be found in the workspace; others may vanish in what follows them.
         images: the most images of a block.
+        words: the most words of a workspace that holds more than one image.
         plainly: compute sums by the plain loops.
     """
-    return _Assembler(fixed, sums, frozenset(keep) | {*fixed.outputs}, images, plainly).program()
+    program = _Assembler(fixed, sums, frozenset(keep) | {*fixed.outputs}, plainly)
+    return program.program(images, words)
+
+
+def _whole_tiles(images: int) -> int:
+    """Round a number of images down, so that rows that are images fill the vector code's tiles."""
+    rows = next(rows for rows in TILES if images >= rows)
+    return images - images % rows
 
 
 def _is_mean(window: Window) -> bool:
@@ -84,33 +96,56 @@ class _Assembler:
     fixed: FixedNetwork
     sums: Mapping[str, Known]
     keep: frozenset[str]
-    images: int
     plainly: bool
     constants: Constants = field(default_factory=Constants)
     code: list[Fields] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     methods: dict[str, str] = field(default_factory=dict)
-    size: int = 0
+    sizes: list[int] = field(default_factory=list)
 
-    def program(self) -> Program:
+    def program(self, images: int, words: int | None) -> Program:
         """Walk the nodes in order; those that vanished in a sum are done already."""
         self.numbers = {node.name: i for i, node in enumerate(self.fixed.nodes)}
         self.tensors[INPUT] = self._fresh(standard_places(self.fixed.input_shape))
         for node in self.fixed.nodes:
             if node.name not in self.tensors:
                 self._node(node)
+        kept = {n: t for n, t in self.tensors.items() if n in self.keep or n == INPUT}
+        plan = placement.plan(self.sizes, self._uses(), {tensor.base for tensor in kept.values()})
+        if words is not None:
+            images = _whole_tiles(max(1, min(images, words // plan.words)))
+        begins = [begin * images for begin in plan.begins]
+        code = self._code(begins, images)
+        kept = {name: tensor._replace(base=begins[tensor.base]) for name, tensor in kept.items()}
+        size = plan.words * images + 1  # one word more: sums read words in pairs
+        pools, nodes = self.constants.pools(), tuple(self.numbers)
+        return Program(code, pools, images, size, kept, nodes, self.methods)
+
+    def _uses(self) -> list[placement.Use]:
+        return [
+            placement.Use(
+                tuple(fields[end] for end in ("x", "other") if end in fields),
+                fields["y"],
+                fields["op"] == codes.LOOK_UP,
+            )
+            for fields in self.code
+        ]
+
+    def _code(self, begins: Sequence[int], images: int) -> Code:
+        """Write the instructions, now that it is known where tensors begin."""
         code = np.zeros(len(self.code), INSTRUCTION)
         for row, fields in zip(code, self.code, strict=True):
             for name, value in fields.items():
-                row[name] = value
-        kept = {n: t for n, t in self.tensors.items() if n in self.keep or n == INPUT}
-        pools, nodes = self.constants.pools(), tuple(self.numbers)
-        return Program(code, pools, self.images, self.size, kept, nodes, self.methods)
+                row[name] = begins[value] if name in ("x", "y", "other") else value
+            if row["dense"]:
+                starts = np.arange(images) * row["x_words"]
+                row["starts"], row["starts_size"] = self.constants.put(INT64, starts), images
+        return code
 
     def _fresh(self, places: Places) -> Tensor:
-        tensor = Tensor(self.size, places.size, places)
-        self.size += places.size * self.images + 1  # one word more: sums read words in pairs
-        return tensor
+        """Return a new tensor; its number stands for its place until all are known."""
+        self.sizes.append(places.size)
+        return Tensor(len(self.sizes) - 1, places.size, places)
 
     def _emit(self, op: int, node: FixedNode, x: Tensor, y: Tensor, **fields: int) -> None:
         cast = target(node.output_format, node.rounding, node.overflow)._asdict()
@@ -150,7 +185,7 @@ class _Assembler:
     def _sum(self, node: FixedNode, layer: Dense | Conv2D, x: Tensor, fmt: QFormat) -> Tensor:
         known = self.sums[node.name]
         if isinstance(layer, Dense) or covers(layer, x):
-            rows = dense_rows(layer, x, known.inputs, self.images)
+            rows = dense_rows(layer, x, known.inputs)
         else:
             x = self._standard(node, x)
             rows = conv_rows(layer, x, known.inputs)

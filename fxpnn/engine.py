@@ -24,7 +24,7 @@ from fxpnn.runner import Conversion, Workspace, counts
 from fxpnn.sums import Known
 
 CACHED_WORDS = 1 << 18
-"""A block's tensors take at most this many words where they can: they stay in a core's cache."""
+"""A block's workspace takes at most this many words where it can: it stays in a core's cache."""
 BLOCK = 240
 """The most images of a block, a multiple of the rows that the vector code sums at once."""
 SERIAL = 64
@@ -103,9 +103,7 @@ class Engine:
         """Return the program that keeps the logits and the named tensors, made when first asked."""
         names = frozenset({*keep, logits_of(self.fixed)})
         if names not in self._programs:
-            words = sum(int(np.prod(shape)) for shape in self.fixed.shapes.values())
-            images = max(1, min(BLOCK, CACHED_WORDS // words))
-            program = assemble(self.fixed, self._known, names, images, self._plainly)
+            program = assemble(self.fixed, self._known, names, BLOCK, CACHED_WORDS, self._plainly)
             self._programs[names] = program
         return self._programs[names]
 

@@ -58,6 +58,8 @@ class Workspace:
         entry = self._entries.get(x.dtype)
         if entry is None:  # or it is of another byte order, or a rarer kind of float
             kind = x.dtype.char if x.dtype.char in "Bhfd" else "d"
+            if kind == "f" and not self._scales_float32():
+                kind = "d"
             x = x.astype(kind, copy=False)
             entry = self._entries.setdefault(x.dtype, self._entry(kind))
         counts = entry(np.ascontiguousarray(x).reshape(len(x), -1))
@@ -96,6 +98,10 @@ class Workspace:
         if kind == "B":
             return native.pixels.bind(raws, over, *ends)
         return native.floats[kind].bind(*limits, *ends)
+
+    def _scales_float32(self) -> bool:
+        """Say whether the scale is no infinity, and nothing is rounded to 0 that a cast keeps."""
+        return self._conversion is None or 2.0**-100 <= self._conversion.scale <= 2.0**100
 
     def _enter_words(self, flat: Words) -> tuple[int]:
         block = self._tensors[INPUT].reshape(-1, flat.shape[1])

@@ -50,16 +50,16 @@ class Rows(NamedTuple):
     frame: Fields
 
 
-def dense_rows(layer: Dense | Conv2D, x: Tensor, bounds: Interval, images: int) -> Rows:
+def dense_rows(layer: Dense | Conv2D, x: Tensor, bounds: Interval) -> Rows:
     """Lay out a dense layer: an image is a row, its words wherever they lie.
 
-    A convolution whose one position covers the whole map is one too.
+    A convolution whose one position covers the whole map is one too. Where the rows of a block
+    begin is for the assembler to say, who knows how many there are.
     """
     low, high = np.zeros((2, x.words), np.int64)
     low[x.places], high[x.places] = np.minimum(bounds.low, 0), np.maximum(bounds.high, 0)
-    starts = np.arange(images) * x.words
     weight = np.asarray(layer.weight, np.int16).reshape(len(layer.weight), -1)
-    frame = {"dense": 1}
+    starts, frame = np.zeros(0, np.int64), {"dense": 1}
     return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, low, high, frame)
 
 

@@ -273,6 +273,20 @@ def test_input_saturations_are_counted() -> None:
     assert run.layers[INPUT] == Counts(saturations=2)
 
 
+@pytest.mark.parametrize("frac", [-140, -126, -100, -2, 7, 15, 100, 127, 140])
+def test_float32_is_cast_as_float64(frac: int) -> None:
+    """Whatever the scale: products that float32 would lose or make infinite, ties, limits."""
+    fmt = QFormat(16, frac)
+    fixed = FixedNetwork("n", (4,), fmt, (FixedNode("flat", Flatten(), (INPUT,), fmt),))
+    around = np.array([0, 0.5, 1.5, -2.5, 32767.4, 32767.5, -32768.5, -32768.6]) * 2.0**-frac
+    limits = [np.inf, -np.inf, np.finfo("f4").max, -np.finfo("f4").tiny, 1e-45, -0.0, 1, -1]
+    with np.errstate(over="ignore", under="ignore"):
+        x = np.array([*around, *limits], np.float32).reshape(4, 4)
+    short, exact = infer(fixed, x), infer(fixed, x.astype(np.float64))
+    assert short.raw.tolist() == exact.raw.tolist()
+    assert short.layers == exact.layers
+
+
 def test_predictions_are_the_first_maximum_of_the_logits() -> None:
     """Logits that differ by one count are told apart though their softmax is equal."""
     table = table_for(Softmax)

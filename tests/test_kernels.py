@@ -193,6 +193,19 @@ def test_pixels_enter_by_their_channels_table(kernel: Kernel) -> None:
     x, out = np.array([[1, 2, 3, 7]], np.uint8), np.empty(4, np.int16)
     assert kernel(x, raws, over, np.array([0, 2, 1, 3]), 4, out) == 1
     assert out.tolist() == [1, -3, 2, -7]
+    assert kernel(x, raws, over, np.zeros(0, np.int64), 4, out) == 1
+    assert out.tolist() == [1, 2, -3, -7]
+
+
+@both(entry.pixels)
+def test_pixels_enter_by_any_table(kernel: Kernel) -> None:
+    """Steps of one size reach both ends of the words; others are looked up."""
+    x, none, out = np.arange(256, dtype=np.uint8)[None], np.zeros(0, np.int64), np.empty(256, "i2")
+    even, bent = np.arange(-32768, 32768, 257), np.minimum(np.arange(256) * 200, 32767)
+    for table in (even, even[::-1], bent):
+        raws = table.astype(np.int16)[None]
+        assert kernel(x, raws, np.zeros((1, 256), bool), none, 256, out) == 0
+        assert out.tolist() == table.tolist()
 
 
 @both(lookup.look_up)

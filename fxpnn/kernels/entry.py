@@ -17,15 +17,42 @@ def pixels(
     """
     saturations = 0
     size = x.shape[1] // raws.shape[0]
-    for image in range(x.shape[0]):
-        for channel in range(raws.shape[0]):
-            table, flags = raws[channel], over[channel]
-            for value in range(channel * size, (channel + 1) * size):
-                pixel = x[image, value]
-                place = places[value] if places.size else value
-                out[image * words + place] = table[pixel]
-                saturations += flags[pixel]
+    for channel in range(raws.shape[0]):
+        table, flags, first = raws[channel], over[channel], channel * size
+        even, begin, step = _evenly(table)
+        counted = size if _any(flags) else 0
+        for image in range(x.shape[0]):
+            here, values = out[image * words :], x[image, first : first + size]
+            if places.size:
+                for i in range(size):
+                    here[places[first + i]] = table[values[i]]
+            elif even:  # as most are; vectors know how to multiply, not how to look up
+                for i in range(size):
+                    here[first + i] = begin + step * np.int64(values[i])
+            else:
+                for i in range(size):
+                    here[first + i] = table[values[i]]
+            for i in range(counted):
+                saturations += flags[values[i]]
     return saturations
+
+
+@loop
+def _evenly(table: I16) -> tuple[bool, int, int]:
+    """Say whether a table's words are the same step apart; return the first, and the step."""
+    begin, even = np.int64(table[0]), True
+    step = np.int64(table[1]) - begin
+    for pixel in range(table.size):
+        even &= table[pixel] == begin + step * pixel
+    return even, begin, step
+
+
+@loop
+def _any(flags: Bools) -> bool:
+    found = False
+    for i in range(flags.size):
+        found |= flags[i]
+    return found
 
 
 @loop
@@ -41,15 +68,22 @@ def floats(
     """Cast each float to nearest even and saturate; return how many saturated, how many are NaN.
 
     ``x`` is ``(N, values)``; ``scale`` is a power of two, so that the product is exact, or so large
-    or small that its cast is the same.
+    or small that its cast is the same; ``low`` and ``high`` have 16 bits. All three are of the type
+    of ``x``: float32 fills twice the lanes of float64.
     """
+    factor, least, most = x.dtype.type(scale), x.dtype.type(low), x.dtype.type(high)
+    nothing = x.dtype.type(0)
     saturations, strange = 0, 0
     for image in range(x.shape[0]):
-        here = out[image * words : (image + 1) * words]
-        for value in range(x.shape[1]):
-            rounded = np.rint(np.float64(x[image, value]) * scale)
-            kept = min(max(rounded, low), high) if rounded == rounded else 0.0
-            saturations += kept != rounded
-            strange += rounded != rounded  # NaN alone is not itself
+        here, values = out[image * words : (image + 1) * words], x[image]
+        saturated, nans = np.int32(0), np.int32(0)
+        for value in range(values.size):
+            rounded = np.rint(values[value] * factor)
+            kept = rounded if rounded == rounded else nothing  # NaN alone is not itself
+            kept = min(max(kept, least), most)
+            saturated = np.int32(saturated + (kept != rounded))
+            nans = np.int32(nans + (rounded != rounded))
             here[places[value] if places.size else value] = np.int16(kept)
+        saturations += saturated
+        strange += nans
     return saturations, strange

@@ -110,6 +110,22 @@ class Number:
         word = Number(self.b, self.b.bitcast(self.value, ir.IntType(self.lanes)))
         return Number(self.b, self.b.zext(word.call("llvm.ctpop").value, _I64))
 
+    def total(self) -> "Number":
+        """Add up the lanes, and extend the sum to 64 bits."""
+        kind = self.value.type
+        name = f"llvm.vector.reduce.add.v{self.lanes}i{self.bits}"
+        function = _code.get_or_insert_function(
+            self.b.module, ir.FunctionType(kind.element, [kind]), name
+        )
+        return Number(self.b, self.b.call(function, [self.value])).sized(64)
+
+    def clamped(self, bits: int) -> "Number":
+        """Keep the number where fewer bits hold it, else the nearest that they hold."""
+        if bits >= self.bits:
+            return self
+        limit = self.constant(2 ** (bits - 1) - 1)
+        return self.min(limit).max(limit.constant(-(2 ** (bits - 1)))).sized(bits)
+
     def sized(self, bits: int) -> "Number":
         """Extend the sign, or keep the low bits; a flag that stands becomes -1."""
         kind = ir.IntType(bits)

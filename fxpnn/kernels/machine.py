@@ -57,10 +57,10 @@ def run(
             counts[do.node, 0] += overflows
             counts[do.node, 1] += saturations
         elif do.op == LOOK_UP:
-            lookup.look_up(x[:-1], words[do.weights : do.weights + 65536], y)
-            if do.flagged >= 0:
+            if do.flagged >= 0:  # first, since answers may take their words' place
                 flagged = flags[do.flagged : do.flagged + 65536]
                 counts[do.node, 1] += lookup.count(x[:-1], flagged)
+            lookup.look_up(x[:-1], words[do.weights : do.weights + 65536], y)
         elif do.op == POOL:
             counts[do.node, 1] += _pool(do, x, y, quads, n)
         elif do.op == FILL:

@@ -181,18 +181,19 @@ def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
     def write(b: Builder, rows: Number, arrays: Arrays, at: Numbers, to: Numbers) -> Number:
         acc, shifts, out = arrays
         lane, pitch = at
-        low, high, least = (limit.sized(acc.bits).splat(LANES) for limit in to[2:])
+        low, high, least = (limit.sized(32).splat(LANES) for limit in to[2:])
         shift = shifts.load(lane, LANES).sized(acc.bits)
         rule = _rounding_rule(to[0], shift)
-        counted = Variable(integer(b, 0))
+        counted = Variable(low.constant(0))
 
         def run(keep: Callable[[Number, Number, Number], Number]) -> None:
             with loop(integer(b, 0), rows) as row:
-                rounded = _round(acc.load(row * LANES, LANES), shift, rule)
+                exact = _round(acc.load(row * LANES, LANES), shift, rule)
+                rounded = exact.clamped(32)  # the range's 16 bits do not tell it from the exact one
                 clamped = rounded.max(low).min(high)
                 over = clamped.differs(rounded)
-                counted.set(counted.get() + over.count())
-                word = keep(over, rounded, clamped).max(least)
+                counted.set(counted.get() - over.sized(32))
+                word = keep(over, exact.sized(32), clamped).max(least)
                 out.store(word.sized(16), row * pitch)
 
         def wrap_or_zero(over: Number, rounded: Number, clamped: Number) -> Number:
@@ -204,7 +205,7 @@ def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
         branch(
             clamps, lambda: run(lambda over, rounded, clamped: clamped), lambda: run(wrap_or_zero)
         )
-        return counted.get()
+        return counted.get().total()
 
     return types.int64(rows, arrays, at, to), writer(write)
 
@@ -224,11 +225,23 @@ def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
     def write(b: Builder, pixels: Number, arrays: Arrays, at: Numbers) -> None:
         made, windows, out = arrays
         taps, pitch = at
-        with loop(integer(b, 0), pixels) as pixel:
-            best = Variable(made.load(windows.load(pixel * taps), LANES))
-            with loop(integer(b, 1), taps) as tap:
-                best.set(best.get().max(made.load(windows.load(pixel * taps + tap), LANES)))
-            out.store(best.get(), pixel * pitch)
+
+        def words(pixel: Number, tap: Number) -> Number:
+            return made.load(windows.load(pixel * taps + tap), LANES)
+
+        def four() -> None:
+            with loop(integer(b, 0), pixels) as pixel:
+                seen = [words(pixel, integer(b, tap)) for tap in range(4)]
+                out.store(reduce(Number.max, seen), pixel * pitch)
+
+        def any_number() -> None:
+            with loop(integer(b, 0), pixels) as pixel:
+                best = Variable(words(pixel, integer(b, 0)))
+                with loop(integer(b, 1), taps) as tap:
+                    best.set(best.get().max(words(pixel, tap)))
+                out.store(best.get(), pixel * pitch)
+
+        branch(taps.equals(4), four, any_number)  # 2 by 2 is what most pools are
 
     return types.void(pixels, arrays, at), writer(write)
 
@@ -295,23 +308,23 @@ def _multiply_add(lanes: Number, words: Number) -> Number:
 
 
 def _rounding_rule(rounding: Number, shift: Number) -> Numbers:
-    """Return what ``_round`` needs: the remainder's mask, a threshold, and two weights.
+    """Return what ``_round`` needs: the remainder's mask, a threshold, a bit and its weight.
 
-    A nearest rounding goes up from half on, or beyond half; which, may depend on an odd quotient or
-    a negative sign, which then weigh as much as 1 more. ``zero`` goes up where a negative value has
-    a remainder at all, ``floor`` never.
+    A nearest rounding goes up from half on, or beyond half; which, may depend on the bit that makes
+    a quotient odd or a total negative, which then weighs as much as 1 more or less. ``zero`` goes
+    up where a negative value has a remainder at all, ``floor`` never.
     """
-    none, one = shift.constant(0), shift.constant(1)
+    none, one, sign = (shift.constant(value) for value in (0, 1, shift.bits - 1))
     mask = (one << shift) - 1
     half = (one << shift).logical_shift(1).max(one)  # with no remainder, never reached
     rules = {
-        codes.NEAREST_EVEN: (half, one, none),
-        codes.NEAREST_UP: (half - 1, none, none),
-        codes.NEAREST_DOWN: (half, none, none),
-        codes.NEAREST_ZERO: (half, none, one),
-        codes.NEAREST_AWAY: (half - 1, none, none - 1),
-        codes.FLOOR: (mask, none, none),
-        codes.ZERO: (mask, none, mask),
+        codes.NEAREST_EVEN: (half, shift, one),
+        codes.NEAREST_UP: (half - 1, sign, none),
+        codes.NEAREST_DOWN: (half, sign, none),
+        codes.NEAREST_ZERO: (half, sign, one),
+        codes.NEAREST_AWAY: (half - 1, sign, none - 1),
+        codes.FLOOR: (mask, sign, none),
+        codes.ZERO: (mask, sign, mask),
     }
     chosen = rules[codes.FLOOR]
     for code, rule in rules.items():
@@ -321,8 +334,7 @@ def _rounding_rule(rounding: Number, shift: Number) -> Numbers:
 
 
 def _round(total: Number, shift: Number, rule: Numbers) -> Number:
-    """Divide by ``2**shift``; the remainder and its weights stay below ``2**(shift + 1)``."""
-    mask, threshold, odd, negative = rule
-    quotient, sign = total >> shift, total >> (total.bits - 1)
-    up = (total & mask) + (quotient & odd) + (sign & negative) > threshold
-    return quotient - up.sized(total.bits)
+    """Divide by ``2**shift``; the remainder and the weight stay below ``2**(shift + 1)``."""
+    mask, threshold, bit, weight = rule
+    up = (total & mask) + ((total >> bit) & weight) > threshold
+    return (total >> shift) - up.sized(total.bits)
