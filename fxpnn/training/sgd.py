@@ -123,9 +123,9 @@ def descend(
     _keep_freed_memory()
     goals = targets(network, y, len(x), dtype)
     generator = np.random.default_rng(seed)
-    start = {name: value.astype(dtype) for name, value in parameters(network).items()}
-    network = with_parameters(network, start)
-    velocity = {name: np.zeros_like(value) for name, value in start.items()}
+    values = {name: value.astype(dtype) for name, value in parameters(network).items()}
+    network = with_parameters(network, values)
+    velocity = {name: np.zeros_like(value) for name, value in values.items()}
     batches = math.ceil(len(x) / recipe.batch)
     total = recipe.epochs * batches
     for number in range(total):
@@ -137,8 +137,12 @@ def descend(
         rate = recipe.rate * recipe.schedule.factor(number / total)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # judged below
             value, gradients = cost_and_gradients(network, images, goals[chosen], loss)
-            velocity = _velocity(velocity, gradients, network, recipe, masks)
-            network = _moved(network, velocity, rate, epoch)
+            for name, gradient in gradients.items():
+                change = _change(name, gradient, values[name], recipe.decay, masks)
+                velocity[name] *= recipe.momentum
+                velocity[name] += change
+                values[name] = _moved(values[name], rate, velocity[name])
+            network = _rebuilt(network, values, epoch)
         yield Step(number + 1, total, epoch + 1, value, network)
 
 
@@ -178,28 +182,24 @@ def targets(network: Network, y: Array, count: int, dtype: npt.DTypeLike = np.fl
     return y.astype(dtype, copy=False)
 
 
-def _velocity(
-    velocity: Mapping[str, Array],
-    gradients: Mapping[str, Array],
-    network: Network,
-    recipe: Recipe,
-    masks: Mapping[str, Array],
-) -> dict[str, Array]:
-    values, found = parameters(network), {}
-    for name, change in gradients.items():
-        if recipe.decay and name.endswith(".weight"):
-            change = change + recipe.decay * values[name]
-        if name in masks:
-            change = change * masks[name]
-        found[name] = change + recipe.momentum * velocity[name] if recipe.momentum else change
-    return found
+def _change(
+    name: str, gradient: Array, value: Array, decay: float, masks: Mapping[str, Array]
+) -> Array:
+    change = gradient
+    if decay and name.endswith(".weight"):
+        change = value * decay
+        change += gradient
+    return change * masks[name] if name in masks else change
 
 
-def _moved(network: Network, velocity: Mapping[str, Array], rate: float, epoch: int) -> Network:
-    values = parameters(network)
-    for name, change in velocity.items():
-        values[name] = values[name] - rate * change
-        values[name].setflags(write=False)  # so that the layer takes it without a copy
+def _moved(value: Array, rate: float, velocity: Array) -> Array:
+    moved: Array = velocity * rate
+    np.subtract(value, moved, out=moved)
+    moved.setflags(write=False)  # so that the layer takes it without a copy
+    return moved
+
+
+def _rebuilt(network: Network, values: Mapping[str, Array], epoch: int) -> Network:
     try:
         return with_parameters(network, values)
     except ModelError as error:
