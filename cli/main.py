@@ -13,7 +13,7 @@ import click
 import fxpnn
 from fxpnn.errors import FormatError, FxpnnError
 
-from .terminal import GateError, complain
+from .terminal import GateError, complain, show_log
 
 COMMANDS = ("demo", "quantize", "infer", "inspect", "export", "convert", "train", "data")
 
@@ -110,4 +110,5 @@ def run() -> NoReturn:
     """Run the command line of this process."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # they speak to who writes code, not to who runs it
+    show_log()
     main.main()

@@ -12,6 +12,7 @@ import fxpnn
 from fxpnn.qformat import Accumulator, NumberType, Overflow, Rounding
 
 from . import params
+from .terminal import hide_log
 
 Function: TypeAlias = Callable[..., None]
 
@@ -21,8 +22,20 @@ def example(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def _hush(_: click.Context, __: click.Parameter, quiet: bool) -> bool:
+    if quiet:
+        hide_log()
+    return quiet
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print no notes and no progress.")
+quiet = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    callback=_hush,
+    help="Print no notes and no progress.",
+)
 threads = click.option(
     "--threads",
     type=params.COUNT,

@@ -1,9 +1,12 @@
 """Own what reaches the terminal: results on stdout, notes on stderr, text that is safe there."""
 
+import logging
 import os
 import sys
 
 import click
+
+_LIBRARY = logging.getLogger("fxpnn")
 
 
 class GateError(Exception):
@@ -33,6 +36,22 @@ def note(text: str, quiet: bool) -> None:
     """Print a line on stderr, unless the user wants none."""
     if not quiet:
         click.echo(f"fxpnn: note: {printable(text)}", err=True)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage(), quiet=False)
+
+
+def show_log() -> None:
+    """Print as notes what the library logs: that it compiles, and how long a user may wait."""
+    _LIBRARY.addHandler(_Notes())
+    _LIBRARY.setLevel(logging.INFO)
+
+
+def hide_log() -> None:
+    """Print no such notes any more."""
+    _LIBRARY.setLevel(logging.WARNING)
 
 
 def print_json(value: object) -> None:

@@ -16,6 +16,9 @@ from fxpnn.errors import DataError, FxpnnError
 PIECE = 1 << 20
 """Bytes that are read or unpacked at a time."""
 
+CACHE = "FXPNN_CACHE_DIR"
+"""The environment variable that names another folder for what fxpnn keeps between runs."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -121,6 +124,15 @@ def write(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):  # gone already where all went well
             temporary.unlink()
+
+
+def cache_folder(name: str) -> Path:
+    """Name a folder, which may not exist yet, for what can be made or fetched again."""
+    if place := os.environ.get(CACHE):
+        return Path(place, name).absolute()
+    import platformdirs  # here, because few commands need it
+
+    return platformdirs.user_cache_path("fxpnn", appauthor=False) / name
 
 
 def sha256(content: bytes) -> str:

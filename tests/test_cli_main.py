@@ -1,3 +1,4 @@
+import logging
 import os
 import re
 import shlex
@@ -12,12 +13,12 @@ import click
 import pytest
 
 import fxpnn
-from cli import params
+from cli import params, terminal
 from cli.main import COMMANDS, Commands, main
 from cli.progress import progress
 from cli.terminal import GateError, path_text, printable
 from fxpnn.architectures import ARCHITECTURES
-from tests.cli_runner import Outcome, fxp, installed
+from tests.cli_runner import Outcome, fxp, installed, write_models
 
 HEAVY = {"numpy", "numba", "onnx", "rich", "msgspec"}
 
@@ -263,3 +264,41 @@ def _rest(terminal: int) -> bytes:
         pass
     os.close(terminal)
     return b"".join(parts)
+
+
+@pytest.fixture
+def library() -> Iterator[logging.Logger]:
+    """Give the library's logger, and leave it as it was."""
+    logger = logging.getLogger("fxpnn")
+    before = logger.level, logger.handlers[:]
+    yield logger
+    logger.level, logger.handlers[:] = before
+
+
+def test_what_the_library_logs_is_a_note(
+    library: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user who waits for a compiler is told so, on stderr, in one line; --quiet hides it."""
+    terminal.show_log()
+    library.getChild("kernels").info("compiling for this processor, once: about %d s", 8)
+    assert capsys.readouterr() == (
+        "",
+        "fxpnn: note: compiling for this processor, once: about 8 s\n",
+    )
+    fxp("quantize", "missing.onnx", "-o", "a.fxp", "--quiet")
+    library.getChild("kernels").info("compiling")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_the_first_run_says_that_it_compiles(tmp_path: Path) -> None:
+    """One line on stderr, at the first run only; with --quiet none."""
+    model = write_models(tmp_path) / "tiny.fxp"
+    command = ["infer", str(model), "--data", "mnist", "--limit", "5"]
+    said = []
+    for folder, quiet in (("a", ()), ("a", ()), ("b", ("-q",))):
+        done = installed(*command, *quiet, FXPNN_CACHE_DIR=str(tmp_path / folder))
+        assert done.status == 0
+        said.append([line for line in done.err.splitlines() if "compil" in line])
+    assert said[0] == ["fxpnn: note: compiling for this processor, once: about 8 s"]
+    assert said[1:] == [[], []]

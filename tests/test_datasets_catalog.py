@@ -75,8 +75,11 @@ def test_verify_names_half_a_fetched_set(cache: Path) -> None:
     ]
 
 
-def test_cache_is_the_platforms() -> None:
-    """Fetched data lie where the platform keeps what can be fetched again."""
+def test_cache_is_the_platforms_or_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetched data lie where the platform keeps what can be fetched again, or where one says."""
+    monkeypatch.setenv("FXPNN_CACHE_DIR", "/some/where")
+    assert mnist.cache_folder() == Path("/some/where/mnist").absolute()
+    monkeypatch.delenv("FXPNN_CACHE_DIR")
     assert mnist.cache_folder() == Path(platformdirs.user_cache_dir("fxpnn", False)) / "mnist"
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fxpnn import data
+from fxpnn import data, files
 from fxpnn.datasets.idx import locate
 from fxpnn.errors import DataError
 
@@ -89,9 +89,7 @@ PUBLISHED = (*DATASETS["mnist:train"].files, *DATASETS["mnist"].files)
 
 def cache_folder() -> Path:
     """Give the folder of the user's cache that MNIST is fetched into."""
-    import platformdirs  # here, because only fetched data need it
-
-    return platformdirs.user_cache_path("fxpnn", appauthor=False) / "mnist"
+    return files.cache_folder("mnist")
 
 
 def find(name: str, split: str | None = None) -> tuple[Path, Path] | None:

@@ -4,16 +4,21 @@ What lies there is machine code, so nothing is used that does not verify. The fo
 must belong to the user and be writable by nobody else; a file begins with a digest of the rest, of
 its name, and of all that the code depends on. Whatever fails is deleted and made again; where the
 folder cannot be used, kernels are compiled and not kept.
+
+It lies in the user's cache or in ``files.CACHE``. Numba's variable for its own cache is not heeded:
+that may be a folder which many users share, and none of these files is Numba's.
 """
 
 import hashlib
+import logging
 import os
+import re
 import shutil
 import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import util
+from importlib import metadata, util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +30,13 @@ import fxpnn
 from fxpnn import casting, files, qformat
 from fxpnn.errors import DataError
 
-PLACE = "NUMBA_CACHE_DIR"
-"""The environment variable that says where all that Numba compiles is kept."""
-KEPT = 2
-"""Folders of other versions, sources and processors stay until there are more than this many."""
+log = logging.getLogger(__name__)
+
+KEPT = 8
+"""Folders of other versions, sources and processors stay until there are more than this many: a
+home may serve several machines."""
+_OTHER = "NUMBA_CACHE_DIR"
+_KEY = re.compile(r"[0-9a-f]{32}")
 
 
 class Cache(NamedTuple):
@@ -46,7 +54,7 @@ class Cache(NamedTuple):
         """Return what was written by this name, if it is whole and ours."""
         path = self.folder / name
         try:
-            if not (_ours(self.root) and _ours(self.folder)):
+            if not self._private():
                 return None
             content = path.read_bytes() if _ours(path) else b""
         except OSError:
@@ -62,29 +70,36 @@ class Cache(NamedTuple):
         """Keep a file if that can be; a new folder takes the place of the oldest."""
         try:
             new = not self.folder.exists()
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-            if _ours(self.root) and _ours(self.folder):
-                files.write(self.folder / name, self._digest(name, body) + body)
-                (self.folder / name).chmod(0o600)
-                if new:
-                    self._clear()
-        except (OSError, DataError):
-            return
+            for folder in (*reversed(self.root.parents), self.root, self.folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            if not self._private():
+                log.info("compiled code is not kept: %s must be yours alone to write", self.root)
+                return
+            files.write(self.folder / name, self._digest(name, body) + body)
+            (self.folder / name).chmod(0o600)
+            if new:
+                self._clear()
+        except (OSError, DataError) as error:
+            log.info("compiled code is not kept: %s", error)
+
+    def _private(self) -> bool:
+        above = all(map(_guarded, Path(os.path.realpath(self.root)).parents))
+        return above and _ours(self.root) and _ours(self.folder)
 
     def _digest(self, name: str, body: bytes) -> bytes:
         return hashlib.sha256(f"{self.key}/{name}/".encode() + body).digest()
 
     def _clear(self) -> None:
-        others = [path for path in self.root.iterdir() if path != self.folder and _ours(path)]
-        others.sort(key=lambda path: path.stat().st_mtime)
-        for path in others[: 1 - KEPT]:
-            shutil.rmtree(path, ignore_errors=True)
+        found = [path for path in self.root.iterdir() if _KEY.fullmatch(path.name) and _ours(path)]
+        found.sort(key=lambda path: path.stat().st_mtime_ns)
+        for path in found[:-KEPT]:
+            if path != self.folder:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def default() -> Cache:
     """Return the user's own cache for this machine as it is."""
-    return Cache(_root(), key(identity()))
+    return Cache(files.cache_folder("kernels"), key(identity()))
 
 
 def key(parts: Mapping[str, str]) -> str:
@@ -94,7 +109,7 @@ def key(parts: Mapping[str, str]) -> str:
 
 def identity() -> dict[str, str]:
     """Gather all that compiled code depends on: versions, sources, processor, Numba's settings."""
-    settings = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k != PLACE}
+    settings = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k != _OTHER}
     return {
         "fxpnn": fxpnn.__version__,
         "sources": _sources(),
@@ -109,14 +124,6 @@ def identity() -> dict[str, str]:
     }
 
 
-def _root() -> Path:
-    if place := os.environ.get(PLACE):
-        return Path(place) / "fxpnn"
-    import platformdirs  # here, for it is not needed where the user names a folder
-
-    return platformdirs.user_cache_path("fxpnn", appauthor=False) / "kernels"
-
-
 def _ours(path: Path) -> bool:
     """Tell whether a file or folder, no link, is the user's and nobody else may write it."""
     if os.name == "nt":  # a user's folders are private there; modes say nothing of it
@@ -124,6 +131,15 @@ def _ours(path: Path) -> bool:
     about = path.lstat()
     plain = stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)
     return plain and about.st_uid == os.geteuid() and not about.st_mode & 0o022
+
+
+def _guarded(folder: Path) -> bool:
+    """Tell whether no stranger can put another folder in the place of one in this folder."""
+    if os.name == "nt":
+        return True
+    about = folder.lstat()
+    shared = about.st_mode & stat.S_IWOTH and not about.st_mode & stat.S_ISVTX
+    return about.st_uid in (0, os.geteuid()) and not shared
 
 
 def _sources() -> str:
@@ -138,9 +154,11 @@ def _sources() -> str:
 def _numba() -> str:
     """Return what names Numba's version, without the price of its import."""
     found = util.find_spec("numba")
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).with_name("_version.py").read_text()
+    if found is not None and found.origin is not None:
+        version = Path(found.origin).with_name("_version.py")
+        if version.exists():
+            return version.read_text()
+    return metadata.version("numba")  # slower by ten times
 
 
 def _features() -> str:

@@ -42,7 +42,7 @@ class Kernel:
         seconds: int = 0,
     ) -> None:
         self.name, self.loop, self.kinds, self.seconds = name, loop, kinds, seconds
-        self._results = results
+        self.results = results
         self._linked: tuple[Function, object] | None = None
 
     def __call__(self, first: Any, *rest: Any) -> Any:
@@ -52,7 +52,7 @@ class Kernel:
     def bind(self, *rest: Any) -> Bound:
         """Return the kernel with all arguments but the first, so that a call costs the least."""
         function, _ = self._linked or self._link()
-        block, results = binary.block(self.kinds[1:], rest, self._results)
+        block, results = binary.block(self.kinds[1:], rest, self.results)
         place = ctypes.addressof(block)
 
         def bound(first: Any, _kept: object = (block, rest)) -> Any:
@@ -100,7 +100,7 @@ _WORDS, _QUADS = Array("i2"), Array("i8")
 _POOLS = (_WORDS, Array("i4"), _QUADS, Array("?"))
 _MACHINE = (int, Array(INSTRUCTION), *_POOLS, _WORDS, Array("i8", 2))
 run = _make("run", "machine.run", _MACHINE, seconds=8)
-run_rare = _make("run_rare", "machine.run_rare", _MACHINE)
+run_rare = _make("run_rare", "machine.run_rare", _MACHINE, seconds=2)
 run_steps = _make("run_steps", "machine.run_steps", _MACHINE, seconds=5)
 
 _PLACES = (_QUADS, int, _WORDS)

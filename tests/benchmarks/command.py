@@ -12,11 +12,11 @@ from fxpnn import engine, fxp, reference
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import COMPILING, HELP, MEMORY, SECOND_RUN
 from tests.benchmarks.job import Job
-from tests.benchmarks.process import environment, fresh
+from tests.benchmarks.process import environment, fresh, pools
 from tests.benchmarks.work import ROOT, load
 
 COMMAND = (sys.executable, "-c", "from cli.main import run; run()")
-CACHES = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+CACHES = ("FXPNN_CACHE_DIR",)
 """Where compiled loops are kept."""
 PART = "process"
 KB = 1024
@@ -31,11 +31,11 @@ def processes(job: Job) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, environment(dict.fromkeys(CACHES, folder)):
         for name in job.networks:
             path = Path(folder, f"{name}.fxp")
-            fresh(1, save, name, path)
+            fresh(pools(1), save, name, path)
             infer = ("infer", str(path), "--data", "mnist", "--limit", str(images), "--quiet")
             first, second = _seconds(*infer), min(_seconds(*infer) for _ in range(rounds))
             compiling += max(0.0, first - second)
-            peak = fresh(job.threads, memory, path, images)
+            peak = fresh(pools(job.threads), memory, path, images)
             case, goal = f"fxpnn infer {name}", SECOND_RUN.get(name)
             found += [
                 figure(PART, case, "second run", second, "s", goal=goal),
