@@ -6,6 +6,7 @@ Run ``python -m tests.benchmarks`` in the project's folder.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import click
@@ -15,28 +16,33 @@ from tests.benchmarks.figures import Figure
 from tests.benchmarks.job import Job
 from tests.benchmarks.peers import PEERS, Peer
 from tests.benchmarks.plan import NETWORKS, QUICK, Plan
-from tests.benchmarks.process import fresh
+from tests.benchmarks.process import BLAS, fresh, pools
 from tests.benchmarks.report import print_tables, report, write_json
 
 CORES = os.cpu_count() or 1
+ONE_AND_ALL = tuple(sorted({1, CORES}))
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 class Part(NamedTuple):
-    """What gives a part's figures, and on how many threads, each in a process of its own."""
+    """What gives a part's figures, and on how many threads, each in a process of its own.
+
+    ``changes`` are what the process's environment has beside its threads.
+    """
 
     measure: Callable[[Job], list[Figure]]
     threads: tuple[int, ...]
+    changes: Mapping[str, str] = MappingProxyType({})
 
 
 PARTS: Mapping[str, Part] = {
-    "networks": Part(networks.many_images, (1, CORES)),
+    "networks": Part(networks.many_images, ONE_AND_ALL),
     "one-image": Part(single.one_image, (1,)),
     "growth": Part(growth.over_images, (CORES,)),
     "kernels": Part(alone.against_sgemm, (1,)),
     "layers": Part(layers.over_sizes, (1,)),
     "process": Part(command.processes, (CORES,)),
-    "training": Part(training.epochs, (1, CORES)),
+    "training": Part(training.epochs, ONE_AND_ALL, {BLAS: "1"}),  # as the command line has it
 }
 
 
@@ -62,13 +68,16 @@ def main(
     On one thread CPU seconds count, on all threads time; the best of several turns is told. Options
     that choose may be given several times.
     """
+    if chart and only and "networks" not in only:
+        raise click.UsageError("--chart must stand with the part networks, whose figures it shows")
     peers = tuple(filter(_installed, (p for p in PEERS if not peer or p.name in peer)))
     measured: list[Figure] = []
     for name in only or PARTS:
-        for threads in PARTS[name].threads:
-            click.echo(f"measuring {name} on {threads} threads", err=True)
+        measure, counts, changes = PARTS[name]
+        for threads in counts:
+            click.echo(f"measuring {name} on {threads} thread{'s'[: threads > 1]}", err=True)
             job = Job(network or NETWORKS, peers, threads, QUICK if quick else Plan())
-            measured += fresh(threads, PARTS[name].measure, job)
+            measured += fresh({**pools(threads), **changes}, measure, job)
     found = report(measured, CORES, quick)
     print_tables(found)
     if told:

@@ -8,24 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.assembly import assemble
-from fxpnn.bounds import prove
-from fxpnn.engine import known
+from fxpnn.engine import PLAIN, Engine
 from fxpnn.fixed import FixedNetwork, FixedNode
 from fxpnn.layers import Dense
 from fxpnn.network import INPUT
-from fxpnn.program import Program
 from fxpnn.qformat import Accumulator, QFormat
 from fxpnn.runner import Workspace
 from tests.benchmarks.clock import Call, clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import KERNELS, STEPPED_BY_SCALARS
 from tests.benchmarks.job import Job
+from tests.benchmarks.process import environment
 
 INPUTS, OUTPUTS, SHIFT = 784, 100, 14
 STEPPED, SCALAR = "32 bits, every step", "32 bits, scalar loop"
 MANY, BLOCK, FEW = 9600, 240, 24
-"""Images at once: for sgemm, for a kernel, for the scalar loop."""
+"""Images at once: for sgemm, for sgemm and a kernel, for the scalar loop."""
 TAME, WILD = (300, 1500), (30_000, 30_000)
 """The standard deviation of input words and of weights."""
 
@@ -101,14 +99,12 @@ def _layer(kind: Kind, images: int) -> tuple[Call, str]:
     )
     layer, accumulator = Dense(weight, np.zeros(OUTPUTS, np.int64)), Accumulator(kind.bits)
     node = FixedNode("y", layer, (INPUT,), QFormat(16, total - SHIFT), (weights,), accumulator)
-    program = _program(FixedNetwork("one", (INPUTS,), inputs, (node,)), images, kind.scalar)
+    fixed = FixedNetwork("one", (INPUTS,), inputs, (node,))
+    with environment({PLAIN: "plain"} if kind.scalar else {}):
+        program = Engine(fixed).program()
     space = Workspace(program)
     space.enter(x)
     return lambda: space.run(images), program.methods["y"]
-
-
-def _program(fixed: FixedNetwork, images: int, plainly: bool) -> Program:
-    return assemble(fixed, known(fixed, prove(fixed)), fixed.outputs, images, plainly)
 
 
 def _normal(deviation: int, shape: tuple[int, int], fmt: QFormat) -> npt.NDArray[np.int16]:

@@ -49,10 +49,12 @@ def print_tables(told: Report) -> None:
     console.print(f"{told.machine}, {told.cores} cores\nfxpnn {told.fxpnn}, {packages}")
     for part, figures in groupby(told.figures, key=lambda figure: figure.part):
         console.print(_table(part, list(figures)))
+    if judged := [figure for figure in told.figures if figure.goal]:
+        console.print(_goals(judged))
 
 
 def _table(part: str, figures: Sequence[Figure]) -> Table:
-    table = Table(title=part, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = _plain(part)
     for name in ("", " "):
         table.add_column(name, no_wrap=True)
     for name in ("value", "sgemm = 1" if part == "kernels" else "fxpnn = 1", "must", "aim"):
@@ -63,6 +65,24 @@ def _table(part: str, figures: Sequence[Figure]) -> Table:
         table.add_row(figure.case if figure.case != case else "", *_cells(figure))
         case = figure.case
     return table
+
+
+def _goals(figures: Sequence[Figure]) -> Table:
+    """Gather what has to be reached, all parts in one table."""
+    held = sum(bool(figure.holds) for figure in figures)
+    table = _plain(f"what it must show: {held} of {len(figures)} hold")
+    for name in ("part", "", " "):
+        table.add_column(name, no_wrap=True)
+    for name in ("measured", "must", "aim"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for figure in figures:
+        value, ratio, must, aim = _cells(figure)[1:5]
+        table.add_row(figure.part, figure.case, figure.what, ratio or value, must, aim)
+    return table
+
+
+def _plain(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
