@@ -89,7 +89,7 @@ def infer(
     fixed, source = sources.load_fixed(model, pixels)
     network = None
     if reference is not None:
-        network, original = sources.load_float(reference)
+        network, original = sources.load_float(reference, fixed.input_shape)
         network = replace(network, scaling=fixed.scaling)  # the same numbers for both
         if fixed.provenance.model not in ("", original.sha256):
             note(f"{model} was quantized from another file than {reference}", quiet)

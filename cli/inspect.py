@@ -12,8 +12,9 @@ from .terminal import print_json
     epilog=options.example("fxpnn inspect mlp.fxp", "fxpnn inspect mlp.onnx --json"),
 )
 @click.argument("model", metavar="MODEL.onnx|MODEL.fxp", type=params.FILE)
+@options.shape
 @options.as_json
-def inspect(model: Path, as_json: bool) -> None:
+def inspect(model: Path, shape: tuple[int, ...] | None, as_json: bool) -> None:
     """Show the layers, formats, memory and proofs of a model.
 
     Memory counts weights in the word of their format, biases and tables in the narrowest word that
@@ -23,9 +24,11 @@ def inspect(model: Path, as_json: bool) -> None:
 
     found: anatomy.FixedAnatomy | anatomy.FloatAnatomy
     if sources.is_fixed(model):
+        if shape is not None:
+            raise click.UsageError("--shape must go with an ONNX model: a .fxp leaves nothing open")
         found = anatomy.of_fixed(*sources.load_fixed(model))
     else:
-        found = anatomy.of_float(*sources.load_float(model))
+        found = anatomy.of_float(*sources.load_float(model, shape))
     if as_json:
         print_json(found)
     else:

@@ -42,6 +42,12 @@ threads = click.option(
     metavar="N",
     help="Threads of the integer engine; results do not depend on it.  [default: one per core]",
 )
+shape = click.option(
+    "--shape",
+    type=params.SIZES,
+    metavar="C,H,W",
+    help="Shape of one input, where the model leaves sizes open.",
+)
 
 
 def given() -> dict[str, str]:

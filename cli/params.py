@@ -68,6 +68,10 @@ def _count(text: str) -> int:
     return count
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(map(_count, text.split(",")))
+
+
 def _seed(text: str) -> int:
     seed = _whole(text)
     if seed < 0:
@@ -146,6 +150,7 @@ FILE = click.Path(path_type=Path)
 """A path; whether the file can be used, the library says, with exit status 3."""
 
 COUNT = parsed(_count)
+SIZES = parsed(_sizes)
 SEED = parsed(_seed)
 RATE = parsed(_rate)
 FORMAT = parsed(_format)

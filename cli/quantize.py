@@ -49,6 +49,7 @@ DEFAULT_CALIBRATION, DEFAULT_SHAPE = "mnist:calibration", (1, 28, 28)
 )
 @options.with_settings
 @options.with_pixels
+@options.shape
 @options.as_json
 @options.quiet
 def quantize(
@@ -58,6 +59,7 @@ def quantize(
     formats: Path | None,
     settings: "fxpnn.Settings",
     pixels: "Pixels",
+    shape: tuple[int, ...] | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -76,7 +78,7 @@ def quantize(
 
     sources.check_target(output, model, formats, calibration)
     plan = load_plan(formats, settings) if formats else fxpnn.Plan(settings)
-    network, completed, source = sources.load_planned(model, plan, pixels)
+    network, completed, source = sources.load_planned(model, plan, pixels, shape)
     if completed != plan and (chosen := _chosen(network, completed)):
         note(f"{model} fixes formats; chosen are those of {', '.join(chosen)}", quiet)
     data, data_source = _calibration(calibration, completed, network, pixels)

@@ -48,20 +48,20 @@ def is_fixed(path: Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
-def load_float(path: Path, pixels: Pixels | None = None) -> tuple[Network, ModelSource]:
-    """Load an ONNX model.
+def load_float(path: Path, shape: Shape | None = None) -> tuple[Network, ModelSource]:
+    """Load an ONNX model; ``shape`` gives its input the sizes that it leaves open.
 
     Raises:
         ModelError: it cannot be used, or is a .fxp.
     """
-    network, _, source = load_planned(path, Plan(), pixels)
+    network, _, source = load_planned(path, Plan(), shape=shape)
     return network, source
 
 
 def load_planned(
-    path: Path, plan: Plan, pixels: Pixels | None = None
+    path: Path, plan: Plan, pixels: Pixels | None = None, shape: Shape | None = None
 ) -> tuple[Network, Plan, ModelSource]:
-    """Load an ONNX model, and complete a plan by the formats that are in it.
+    """Load an ONNX model as ``load_float`` does, and complete a plan by the formats in it.
 
     Raises:
         ModelError: it cannot be used, or is a .fxp.
@@ -70,7 +70,7 @@ def load_planned(
         raise ModelError(f"{path}: must be a float model (.onnx), not a quantized one")
     from fxpnn.onnx import load_quantized  # no .fxp needs it
 
-    network, completed = load_quantized(path, plan)
+    network, completed = load_quantized(path, plan, shape)
     return scaled(network, pixels), completed, source_of(path, network.name)
 
 

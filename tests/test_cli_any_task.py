@@ -10,6 +10,7 @@ import fxpnn
 from fxpnn.layers import Dense, Relu, Reshape, Sigmoid
 from fxpnn.network import INPUT, Network, Node
 from tests.cli_runner import fxp
+from tests.onnx_models import floats, model, op
 
 GENERATOR = np.random.default_rng(6)
 
@@ -90,3 +91,51 @@ def test_a_loss_needs_classes(folder: Path) -> None:
     line = f"{folder / 'x.npz'}: must have labels of {folder / 'r.fxp'}'s classes where --max-loss"
     assert (done.status, done.out) == (3, "")
     assert done.err == f"fxpnn: error: {line} is given\n"
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a fully convolutional model, and images for it."""
+    made = tmp_path_factory.mktemp("maps")
+    conv = op("Conv", "x w", "y", pads=[1, 1, 1, 1])
+    proto = model(conv, shape=("N", 2, "H", "W"), weights={"w": floats(3, 2, 3, 3)})
+    (made / "m.onnx").write_bytes(proto.SerializeToString())
+    np.savez(made / "x.npz", x=floats(9, 2, 6, 5))
+    return made
+
+
+def test_maps_of_any_size(maps: Path) -> None:
+    """The user says how large the maps are; the reference then follows the integers."""
+    made, images, shape = maps / "m.fxp", maps / "x.npz", ("--shape", "2,6,5")
+    command = ("quantize", maps / "m.onnx", "-o", made, "--calibration", images)
+    assert fxp(*command, *shape).status == 0
+    done = fxp("infer", made, "--data", images, "--reference", maps / "m.onnx", "--json").json
+    assert [output["sqnr_db"] > 60 for output in done["outputs"]] == [True]
+    assert fxp("inspect", maps / "m.onnx", *shape, "--json").json["layers"][0]["shape"] == [3, 6, 5]
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "line"),
+    [
+        ((), 3, "m.onnx: input x leaves sizes open; a shape must be given for (2, ?, ?)"),
+        (("--shape", "3,6,5"), 3, "m.onnx: input x must be (2, ?, ?), not (3, 6, 5)"),
+        (("--shape", "2,6,0"), 2,
+         "--shape: must be 1 or more, not 0 (see fxpnn quantize --help)"),
+        (("--shape", "2,5,5"), 3,
+         "x.npz: images must be (N, 2, 5, 5), as the network's input, not (N, 2, 6, 5)"),
+    ],
+)  # fmt: skip
+def test_sizes_that_do_not_fit(
+    args: tuple[str, ...], status: int, line: str, maps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says what the model leaves open, or what the data are."""
+    monkeypatch.chdir(maps)
+    done = fxp("quantize", "m.onnx", "-o", "o.fxp", "--calibration", "x.npz", *args)
+    assert (done.status, done.err) == (status, f"fxpnn: error: {line}\n")
+
+
+def test_only_a_model_leaves_sizes_open(folder: Path) -> None:
+    """A quantized one has a shape."""
+    done = fxp("inspect", folder / "r.fxp", "--shape", "4")
+    line = "--shape must go with an ONNX model: a .fxp leaves nothing open"
+    assert (done.status, done.err) == (2, f"fxpnn: error: {line} (see fxpnn inspect --help)\n")

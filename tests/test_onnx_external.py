@@ -76,9 +76,9 @@ def test_files_outside_the_folder_are_not_read(tmp_path: Path, location: str) ->
         load(path)
 
 
-@pytest.mark.parametrize("location", ["none.bin", "pipe", "deeper"])
+@pytest.mark.parametrize("location", ["none.bin", "pipe", "deeper", "long" * 100])
 def test_what_is_no_file_is_not_read(tmp_path: Path, location: str) -> None:
-    """A missing file, a pipe that would wait for ever, a folder: none holds weights."""
+    """A missing file, a pipe that would wait for ever, a folder, a name of no file: no weights."""
     path = folder(tmp_path, {"location": location})
     message = f"{path}: tensor w: its file {path.parent / location} must be there"
     with pytest.raises(ModelError, match=rf"^{re.escape(message)}$"):

@@ -1,5 +1,6 @@
 """Own the weights beside a model: external data, read only from inside the model's folder."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -73,9 +74,10 @@ def _inside(location: str, folder: Path, where: str) -> Path:
         outside = True
     if outside or not location or "\0" in location:
         raise ModelError(f"{where}: its file must lie in the model's folder, not {location!r}")
-    if not path.is_file():
-        raise ModelError(f"{where}: its file {path} must be there")
-    return path
+    with contextlib.suppress(OSError):  # a name longer than any file's
+        if path.is_file():
+            return path
+    raise ModelError(f"{where}: its file {path} must be there")
 
 
 def _count(entries: Mapping[str, str], key: str, default: int, where: str) -> int:
