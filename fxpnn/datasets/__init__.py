@@ -121,7 +121,8 @@ def _checked_inputs(path: Path, x: Array) -> Array:
 def _checked_labels(path: Path, y: Array, x: Array) -> npt.NDArray[np.int64]:
     if y.dtype.kind not in "iu":
         raise DataError(
-            f"{path}: labels must be integers, not {y.dtype}; leave y out where there are no classes"
+            f"{path}: labels must be integers, not {y.dtype}; "
+            "leave y out where there are no classes"
         )
     if y.shape != x.shape[:1]:
         raise DataError(f"{path}: labels must be ({len(x)}), one for each image, not {y.shape}")
