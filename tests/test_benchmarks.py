@@ -5,37 +5,77 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from tests.benchmarks.__main__ import main
 from tests.benchmarks.clock import turn, turn_about
 from tests.benchmarks.figures import Goal, figure
-from tests.benchmarks.plan import MLP, QUICK
+from tests.benchmarks.peers import PEERS
+from tests.benchmarks.plan import MLP, NETWORKS, QUICK
 from tests.benchmarks.report import Report
 
 ROOT = Path(__file__).parent.parent
 
 
+PARTS = ("networks", "one-image", "growth", "kernels", "layers", "process", "training")
+
+
+def measure(*options: str) -> str:
+    """Do tiny work in a process of its own; return what it prints."""
+    command = (sys.executable, "-m", "tests.benchmarks", "--quick", *options)
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def read(path: Path) -> Report:
+    """Read what ``--json`` wrote."""
+    return msgspec.json.decode(path.read_bytes(), type=Report)
+
+
 def test_quick_run_is_told(tmp_path: Path) -> None:
     """The command does tiny work: figures of fxpnn and a peer as a table, as JSON, as a chart."""
     told, chart = tmp_path / "told.json", tmp_path / "chart.svg"
-    peers = ("--peer", "numpy float32", "--peer", "ONNX Runtime float32")
-    command = (sys.executable, "-m", "tests.benchmarks", "--quick", "--only", "networks")
-    files = ("--network", MLP, "--json", str(told), "--chart", str(chart))
-    done = subprocess.run(
-        [*command, *peers, *files], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    report = msgspec.json.decode(told.read_bytes(), type=Report)
-    assert (report.schema, report.quick) == (1, True)
     networks = ("fxpnn", "numpy float32", "ONNX Runtime float32")
+    peers = [option for name in networks[1:] for option in ("--peer", name)]
+    files = ("--network", MLP, "--json", str(told), "--chart", str(chart))
+    printed = measure("--only", "networks", *peers, *files)
+    report = read(told)
+    assert (report.schema, report.quick) == (1, True)
+    parts = ("networks, one thread", "networks, all threads")[: report.cores]
     assert [(f.part, f.case, f.what) for f in report.figures] == [
-        *(("networks, one thread", MLP, name) for name in networks),
-        *(("networks, all threads", MLP, name) for name in networks),
+        (part, MLP, name) for part in parts for name in networks
     ]
     assert all(f.value > 0 for f in report.figures)
-    assert [f.ratio is None for f in report.figures] == [True, False, False] * 2
+    assert [f.ratio is None for f in report.figures] == [True, False, False] * len(parts)
     assert "differ" not in "".join(f.note for f in report.figures)
+    assert "what it must show" in printed
     for figure_told in report.figures:
-        assert figure_told.what in done.stdout
+        assert figure_told.what in printed
         assert figure_told.what in chart.read_text()
+
+
+@pytest.mark.slow
+def test_all_of_it_runs(tmp_path: Path) -> None:
+    """Every part gives figures of every network, and every peer that is installed takes part."""
+    told = tmp_path / "told.json"
+    measure("--json", str(told))
+    figures = read(told).figures
+    for part in PARTS:
+        assert any(f.part.startswith(part.replace("-", " ")) for f in figures), part
+    expected = {"fxpnn", *(peer.name for peer in PEERS if not peer.missing())}
+    assert {f.what for f in figures if f.part.startswith("networks")} == expected
+    assert {f.case for f in figures if f.part == "growth"} == set(NETWORKS)
+
+
+def test_a_chart_needs_its_figures(tmp_path: Path) -> None:
+    """A chart of what is not measured is refused before anything is measured."""
+    target = tmp_path / "chart.svg"
+    done = CliRunner().invoke(main, ["--only", "growth", "--chart", str(target)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == (
+        "Error: --chart must stand with the part networks, whose figures it shows"
+    )
 
 
 @pytest.mark.parametrize(
