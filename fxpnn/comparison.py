@@ -24,7 +24,10 @@ from fxpnn.qformat import QFormat
 from fxpnn.reference import forward, scale
 
 BLOCK = 256
-"""How many images are compared layer by layer at once."""
+"""At most so many images are compared layer by layer at once."""
+VALUES = 1 << 20
+"""At most so many values of all layers are in memory at once for each thread, where one image has
+no more."""
 
 
 class Accuracy(msgspec.Struct, frozen=True, rename={"reference": "float"}):
@@ -234,19 +237,21 @@ def _trace(
     logits = logits_of(fixed)
     classes = np.empty(len(x), np.int64)
     engine.program(fixed.shapes)  # made once, before the threads ask for it
+    values = sum(math.prod(shape) for shape in fixed.shapes.values())
+    step = max(1, min(BLOCK, VALUES // values))
 
     def work(number: int) -> dict[str, _Error]:
         """Compare every ``threads``-th block."""
         errors = {name: _Error() for name in fixed.shapes}
-        for start in range(number * BLOCK, len(x), threads * BLOCK):
-            block = x[start : start + BLOCK]
+        for start in range(number * step, len(x), threads * step):
+            block = x[start : start + step]
             raw = engine.run(block, 1, fixed.shapes).tensors
             floats = forward(network, scale(block, network.scaling), keep=fixed.shapes)
             for name, error in errors.items():
                 reference = np.ascontiguousarray(floats[name], np.float32).reshape(-1)
                 lsb = fixed.formats[name].lsb
                 error.add(tuple(native.measure(reference, raw[name].reshape(-1), lsb)))
-            classes[start : start + BLOCK] = floats[logits].reshape(len(block), -1).argmax(1)
+            classes[start : start + step] = floats[logits].reshape(len(block), -1).argmax(1)
             if progress is not None:
                 progress(len(block))
         return errors

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fxpnn import files
 from fxpnn.assembly import assemble
 from fxpnn.bounds import Proof, full, prove
 from fxpnn.casting import from_float_counted, scale_pixels, to_float
@@ -19,7 +20,7 @@ from fxpnn.fixed import Counts, FixedNetwork
 from fxpnn.layers import Array, Softmax
 from fxpnn.network import INPUT
 from fxpnn.program import Program, Words
-from fxpnn.qformat import Overflow, Rounding
+from fxpnn.qformat import Overflow, QFormat, Rounding
 from fxpnn.runner import Conversion, Workspace, counts
 from fxpnn.sums import Known
 
@@ -41,16 +42,21 @@ class Run:
     """What a fixed network gave for a batch of images.
 
     ``tensors`` holds the raw outputs (and every node that was asked for) by name, int16
-    ``(N, *shape)``; ``raw`` is the first output. ``probabilities`` are its values, float64, where
-    the network ends in a softmax, else ``None``. ``predictions`` are the first maxima of the
-    logits' raw values. ``layers`` holds every node's counts, the input's too.
+    ``(N, *shape)``; ``raw`` is the first output. ``predictions`` are the first maxima of the
+    logits' raw values. ``layers`` holds every node's counts, the input's too. ``softmax`` is the
+    format of the output where that is a softmax, else ``None``.
     """
 
     raw: Words
     predictions: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float64] | None
     tensors: Mapping[str, Words]
     layers: Mapping[str, Counts]
+    softmax: QFormat | None
+
+    @cached_property
+    def probabilities(self) -> npt.NDArray[np.float64] | None:
+        """The output's values where the network ends in a softmax, else ``None``."""
+        return None if self.softmax is None else to_float(self.raw, self.softmax)
 
 
 class Engine:
@@ -132,6 +138,7 @@ class Engine:
                 space.run(len(block))
                 for name, tensor in tensors.items():
                     tensor[start : start + len(block)] = space.fetch(name, len(block))
+                files.release(x)
                 if progress is not None:
                     progress(len(block))
             return np.vstack([space.counts, [0, saturations]])
@@ -236,7 +243,7 @@ def _finish(
     return Run(
         raw,
         classes.astype(np.int64),
-        to_float(raw, node.output_format) if softmax else None,
         MappingProxyType(tensors),
         MappingProxyType(found),
+        node.output_format if softmax else None,
     )

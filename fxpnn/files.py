@@ -4,8 +4,10 @@ import contextlib
 import gzip
 import hashlib
 import io
+import mmap
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +88,18 @@ def fill(stream: Readable, memory: memoryview) -> int:
         memory[done : done + len(piece)] = piece
         done += len(piece)
     return done
+
+
+def release(array: object) -> None:
+    """Let go of the memory of a mapped file's array; it is read again where it is used again.
+
+    Only where a mapping is read-only: another one's memory may hold what the file does not.
+    """
+    under = getattr(array, "base", None)
+    while under is not None and not isinstance(under, mmap.mmap):
+        array, under = under, getattr(under, "base", None)
+    if under is not None and getattr(array, "mode", "") == "r" and sys.platform != "win32":
+        under.madvise(mmap.MADV_DONTNEED)
 
 
 def read(path: Path, limit: int, kind: type[FxpnnError]) -> bytes:

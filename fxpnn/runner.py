@@ -62,7 +62,9 @@ class Workspace:
                 kind = "d"
             x = x.astype(kind, copy=False)
             entry = self._entries.setdefault(x.dtype, self._entry(kind))
-        counts = entry(np.ascontiguousarray(x).reshape(len(x), -1))
+        if not (x.flags.c_contiguous and x.flags.aligned):  # kernels take no others
+            x = x.copy()
+        counts = entry(x.reshape(len(x), -1))
         if len(counts) > 1 and counts[1]:
             index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
             index[0] += start

@@ -112,12 +112,14 @@ def test_idx_dimensions(tmp_path: Path, sizes: tuple[int, ...], shape: tuple[int
 
 
 def test_raw_idx_of_any_size_costs_no_memory(tmp_path: Path) -> None:
-    """A raw file of 8 GiB is mapped, not read."""
+    """A raw file of 8 GiB is mapped, not read; nobody can write to it by its array."""
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.write(idx(1 << 23, 32, 32, content=b""))
         file.truncate(16 + (1 << 33))  # a hole: it takes no disk either
-    assert load_data(path).x.shape == (1 << 23, 1, 32, 32)
+    x = load_data(path).x
+    assert x.shape == (1 << 23, 1, 32, 32)
+    assert not x.flags.writeable
 
 
 @pytest.mark.parametrize(

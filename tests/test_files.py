@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fxpnn import files
@@ -175,3 +176,16 @@ def test_sha256_is_the_standard_one() -> None:
     assert files.sha256(b"abc") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_released_memory_is_read_again(tmp_path: Path) -> None:
+    """Views of a mapped file keep their values, also what only a private mapping has."""
+    path = tmp_path / "a"
+    path.write_bytes(bytes(range(256)) * 64)
+    mapped = np.memmap(path, np.uint8, mode="r", offset=16)
+    private = np.memmap(path, np.uint8, mode="c", offset=16)
+    private += 1
+    for array, expected in ((mapped, 16), (private, 17), (np.arange(16, 20), 16)):
+        for view in (array, array[:3], array.view(np.ndarray)[np.newaxis, :3][0]):
+            files.release(view)
+            assert view[0] == expected

@@ -9,9 +9,13 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fxpnn import files
 from fxpnn.datasets import idx, mnist, npz, png
 from fxpnn.errors import DataError
 from fxpnn.layers import Array
+
+DIGESTED = 1024
+"""Images that are in memory at once while a large file is digested."""
 
 Split: TypeAlias = Literal["test", "train"]
 
@@ -33,8 +37,9 @@ def load_data(source: str | os.PathLike[str], *, split: Split | None = None) -> 
     - ``"mnist"``: the 10,000 test images, bundled. ``"mnist:calibration"``: 1,000 training images,
       bundled. ``"mnist:train"``: the 60,000 training images, once ``fetch`` has brought them.
       ``split`` chooses between test and train of ``"mnist"``.
-    - An IDX file of unsigned bytes, raw (mapped, so that any size costs no memory) or gzip. Labels
-      are read where they lie beside it: ``...labels...idx1...`` for ``...images...idx3...``.
+    - An IDX file of unsigned bytes, raw (a large one is mapped, read-only, and costs no memory) or
+      gzip. Labels are read where they lie beside it: ``...labels...idx1...`` for
+      ``...images...idx3...``.
     - A folder of IDX files, ``t10k-*`` or ``train-*``; ``split`` chooses where it holds both.
     - An ``.npz`` with ``x`` and optionally ``y``.
     - A PNG, 8-bit grey or RGB, or a folder of PNGs of one size, sorted by name.
@@ -67,9 +72,12 @@ def data_sha256(data: Data) -> str:
     digest = hashlib.sha256()
     for array in data:
         if array is not None:
-            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            digest.update(f"{little.dtype.str}{little.shape}".encode())
-            digest.update(little.reshape(-1).view(np.uint8).data)
+            dtype = array.dtype.newbyteorder("<")
+            digest.update(f"{dtype.str}{array.shape}".encode())
+            for start in range(0, len(array), DIGESTED):
+                part = np.ascontiguousarray(array[start : start + DIGESTED], dtype)
+                digest.update(part.reshape(-1).view(np.uint8).data)
+                files.release(array)
     return digest.hexdigest()
 
 

@@ -17,6 +17,9 @@ from fxpnn import files
 from fxpnn.errors import DataError
 from fxpnn.layers import Array
 
+MAPPED = 64 << 20
+"""A raw file of more bytes is mapped, not read."""
+
 PREFIX = {"test": "t10k", "train": "train"}
 """How the file names of each split begin."""
 
@@ -28,8 +31,8 @@ _DIMENSIONS = range(1, 5)
 def read_idx(path: Path) -> Array:
     """Read an IDX file of unsigned bytes, 1 to 4 dimensions, none of them 0.
 
-    A raw file is mapped (private: writing to the array leaves the file alone), a gzip file is
-    unpacked into memory.
+    A raw file of more than ``MAPPED`` bytes is mapped, so that any size takes no memory, and its
+    array is read-only.
 
     Raises:
         DataError: the file cannot be read, is no such IDX file, or is longer or shorter than its
@@ -43,9 +46,9 @@ def read_idx(path: Path) -> Array:
         length = os.fstat(stream.fileno()).st_size - offset
         if length != math.prod(shape):
             raise _wrong_length(path, shape, str(length))
-        # Copy-on-write, not read-only: one array type for the compiled kernels, however stored.
-        mapped = np.memmap(stream, np.uint8, mode="c", offset=offset, shape=shape)
-        return mapped.view(np.ndarray)
+        if length <= MAPPED:
+            return _filled(path, stream, shape)
+        return np.memmap(stream, np.uint8, mode="r", offset=offset, shape=shape).view(np.ndarray)
 
 
 def labels_beside(images: Path) -> Path | None:
@@ -106,10 +109,15 @@ def _unpack(path: Path, stream: gzip.GzipFile, shape: tuple[int, ...]) -> Array:
             f"{path}: must unpack to at most {limit} bytes, not the {math.prod(shape)} of its "
             "header; gunzip a larger file"
         )
-    array = np.empty(shape, np.uint8)
-    count = files.fill(stream, array.data.cast("B"))
+    array = _filled(path, stream, shape)
     if stream.read(1):
         raise _wrong_length(path, shape, "more")
+    return array
+
+
+def _filled(path: Path, stream: files.Readable, shape: tuple[int, ...]) -> Array:
+    array = np.empty(shape, np.uint8)
+    count = files.fill(stream, array.data.cast("B"))
     if count < array.size:
         raise _wrong_length(path, shape, str(count))
     return array
