@@ -95,18 +95,19 @@ def test_flipped_bits_never_crash(flips: list[int]) -> None:
 
 
 def test_all_operators_that_are_not_supported_are_named() -> None:
-    """One message lists every operator in the way, with node and opset, but not what follows."""
+    """One message lists every operator in the way, with node and opset; behind others too."""
     refuse(
         model(
             op("Erf", "x", "a", "first"),
             op("Relu", "a", "b"),
-            op("Elu", "b", "c"),
+            op("Elu", "b", "c", "behind"),
             op("Det", "x", "d", "second", domain="my.own"),
             op("Softmax", "x", "e", "third", axis=0),
             op("Sum", "c d e", "y", "all"),
             domains={"my.own": 3},
         ),
         "Erf (node first, opset 17): is not supported; "
+        "Elu (node behind, opset 17): is not supported; "
         "my.own.Det (node second, opset 3): is not supported; "
         "Softmax (node third, opset 17): axis must be one of the 2 axes but the images', not 0",
     )

@@ -18,6 +18,8 @@ from fxpnn.qformat import Cast
 BUDGET = 1 << 26
 """The most constant values that reading a model may make, beyond those that are in it."""
 
+UNKNOWN = "is not supported"
+
 
 @dataclass(frozen=True, eq=False)
 class Value:
@@ -48,7 +50,8 @@ class RefusalError(ModelError):
 class Trace:
     """The tensors and nodes so far; handlers read operands from it and emit layers into it.
 
-    A refused tensor has no entry, and what reads it is left out: each refusal is told once.
+    A refused tensor has no entry. What reads it is left out, so that each refusal is told once; that
+    an operator is not known is told all the same.
     """
 
     def __init__(self, graph: Graph, value: Value, batch: int) -> None:
@@ -65,6 +68,8 @@ class Trace:
     def run(self, op: Op, handlers: Mapping[str, "Handler"]) -> None:
         """Bind the output of ``op`` to what its handler returns, or note why that cannot be."""
         if any(name and name not in self.tensors for name in op.inputs):
+            if not _is_known(op, handlers):
+                self.refusals[op.name] = RefusalError(op, UNKNOWN)
             return
         try:
             self.tensors[op.outputs[0]] = self._result(op, handlers)
@@ -80,7 +85,7 @@ class Trace:
             self.spend(size(op, constants))
             return fold(op, constants)
         if op.kind not in handlers:
-            raise ModelError("is not supported")
+            raise ModelError(UNKNOWN)
         for name in op.outputs[1:]:
             if self._uses[name]:
                 raise ModelError(f"its further output {name} must not be used")
@@ -180,6 +185,10 @@ class Trace:
             bare = replace(value, affine=None)
             self._settled[value.affine] = self.emit(value.affine.op, layer, bare)
         return self._settled[value.affine]
+
+
+def _is_known(op: Op, handlers: Mapping[str, "Handler"]) -> bool:
+    return op.kind in handlers or op.kind in FOLDERS
 
 
 def image_array(array: Array, shape: Shape) -> Array:
