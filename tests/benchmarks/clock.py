@@ -1,7 +1,8 @@
 """Own how time is taken: candidates turn about, the best turn counts."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import TypeAlias, TypeVar
 
@@ -9,26 +10,39 @@ from tests.benchmarks.plan import Plan
 
 K = TypeVar("K")
 Call: TypeAlias = Callable[[], object]
-Clock: TypeAlias = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What counts: how the clock is read, and which of a turn's calls is taken."""
+
+    read: Callable[[], float]
+    pick: Callable[[Sequence[float]], float]
+
+
+CPU = Clock(time.process_time, median)
+"""What a process has computed, which others disturb little."""
+WALL = Clock(time.perf_counter, min)
+"""What has passed; others can only add to it."""
 
 REST = 0.005
 """Seconds between turns, in which the last one's threads go to sleep."""
 
 
 def clock_for(threads: int) -> Clock:
-    """Choose what counts: on one thread CPU seconds, which others do not disturb, else time."""
-    return time.process_time if threads == 1 else time.perf_counter
+    """Choose what counts: on one thread CPU seconds, else time."""
+    return CPU if threads == 1 else WALL
 
 
 def turn(run: Call, seconds: float, clock: Clock) -> float:
-    """Call for about so many seconds, once at least; return the median call's seconds."""
+    """Call for about so many seconds, once at least; return the seconds of the call that counts."""
     calls, spent = list[float](), 0.0
     while not calls or spent < seconds:
-        begin = clock()
+        begin = clock.read()
         run()
-        calls.append(clock() - begin)
+        calls.append(clock.read() - begin)
         spent += calls[-1]
-    return median(calls)
+    return clock.pick(calls)
 
 
 def turn_about(runs: Mapping[K, Call], plan: Plan, clock: Clock) -> dict[K, float]:

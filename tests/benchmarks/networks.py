@@ -1,7 +1,6 @@
 """Own the main comparison: whole networks on many images."""
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -9,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fxpnn.layers import Array
-from tests.benchmarks.clock import clock_for, turn, turn_about
+from tests.benchmarks.clock import WALL, clock_for, turn, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import ALL_THREADS, ONE_THREAD
 from tests.benchmarks.job import Job
@@ -86,7 +85,7 @@ def _enter(job: Job, peer: Peer, work: Work) -> Entrant:
     few = _in_blocks(run, x[:FEW], FEW)
     few()  # compiles
     if peer.slow:
-        each = turn(few, 0, time.perf_counter) / FEW
+        each = turn(few, 0, WALL) / FEW
         x = x[: max(FEW, int(job.plan.longest / each))]
     tried = {size: _in_blocks(run, x[:TRIED], size) for size in peer.blocks}
     best = turn_about(tried, replace(job.plan, rounds=2, seconds=0), clock_for(job.threads))

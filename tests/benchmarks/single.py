@@ -1,9 +1,8 @@
 """Own the time from one image to its probabilities, in process, on one thread."""
 
-import time
 from collections.abc import Callable
 
-from tests.benchmarks.clock import turn_about
+from tests.benchmarks.clock import WALL, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import FASTER_THAN_FLOAT, ONE_IMAGE
 from tests.benchmarks.job import Job
@@ -25,7 +24,7 @@ def _network(name: str, job: Job) -> list[Figure]:
     runs |= {peer.name: _bound(peer.prepare(work, 1), work.x) for peer in job.peers if peer.single}
     for run in runs.values():
         run()  # compiles
-    best = turn_about(runs, job.plan, time.perf_counter)
+    best = turn_about(runs, job.plan, WALL)
     return [_figure(name, peer, seconds, best[FXPNN.name]) for peer, seconds in best.items()]
 
 
