@@ -50,8 +50,8 @@ class RefusalError(ModelError):
 class Trace:
     """The tensors and nodes so far; handlers read operands from it and emit layers into it.
 
-    A refused tensor has no entry. What reads it is left out, so that each refusal is told once; that
-    an operator is not known is told all the same.
+    A refused tensor has no entry. What reads it is left out, so that each refusal is told once, but
+    operators that are not known are told wherever they stand.
     """
 
     def __init__(self, graph: Graph, value: Value, batch: int) -> None:
