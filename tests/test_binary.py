@@ -1,7 +1,5 @@
 """A kernel's two object files, the block that it takes, and the function that they become."""
 
-import ctypes
-
 import numpy as np
 import pytest
 from llvmlite import binding
@@ -44,7 +42,8 @@ def test_join_and_split(pair: tuple[bytes, bytes]) -> None:
 def test_block_holds_all_but_the_first() -> None:
     """An integer as it is, a float as its bits, an array as its object; then room for results."""
     x = np.arange(3)
-    block, results = binary.block((int, float, Array("i8")), (-5, 0.1, x), FLOAT * 2)
+    place, results = binary.block((int, float, Array("i8")), (-5, 0.1, x), FLOAT * 2)
+    block = (INTEGER * 5).from_address(place)
     assert list(block) == [-5, int(np.array(0.1).view(np.int64)), id(x), 0, 0]
     results[1] = 2.5
     assert block[4] == np.array(2.5).view(np.int64)
@@ -53,7 +52,7 @@ def test_block_holds_all_but_the_first() -> None:
 def test_linked_files_are_one_function() -> None:
     """What one file calls stands in the other; 64-bit values pass whole."""
     function, linker = binary.link((compiled(INNER), compiled(IR)), int)
-    block, results = binary.block((int,), (-(2**62),), INTEGER * 1)
-    assert function(ctypes.addressof(block), 2**40 + 7) == 7
+    place, results = binary.block((int,), (-(2**62),), INTEGER * 1)
+    assert function(place, 2**40 + 7) == 7
     assert list(results) == [2**40 + 7 - 2**62]
     assert linker is not None

@@ -1,6 +1,5 @@
 """What Numba compiles is two object files that run without it, and compute what Python does."""
 
-import ctypes
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ NONE = np.zeros(0, np.int64)
 def called(kernel: native.Kernel, first: Any, *rest: Any) -> list[Any]:
     """Compile a kernel, call it, and return its results."""
     function, linker = binary.link(compile_loop(kernel.loop, kernel.kinds), kernel.kinds[0])
-    block, results = binary.block(kernel.kinds[1:], rest, kernel.results)
-    assert function(ctypes.addressof(block), first) == 0
+    place, results = binary.block(kernel.kinds[1:], rest, kernel.results)
+    assert function(place, first) == 0
     assert linker is not None
     return list(results)
 

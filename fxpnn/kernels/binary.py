@@ -62,10 +62,10 @@ def link(binary: Binary, first: Kind) -> tuple[Function, object]:
     return prototype(linker.get_function_address(ENTRY)), linker
 
 
-def block(kinds: Sequence[Kind], values: Sequence[Any], results: Any) -> tuple[Any, Any]:
-    """Return the block of all arguments but the first, and its room for the results.
+def block(kinds: Sequence[Kind], values: Sequence[Any], results: Any) -> tuple[int, Any]:
+    """Return where the block of all arguments but the first lies, and its room for the results.
 
-    The block does not keep its arrays alive.
+    It lives as long as the latter; its arrays may not.
     """
     made = (INTEGER * (len(values) + len(results())))()
     for i, (kind, value) in enumerate(zip(kinds, values, strict=True)):
@@ -73,7 +73,7 @@ def block(kinds: Sequence[Kind], values: Sequence[Any], results: Any) -> tuple[A
             made[i] = id(value)
         else:
             _TYPES[kind].from_buffer(made, 8 * i).value = value
-    return made, results.from_buffer(made, 8 * len(values))
+    return ctypes.addressof(made), results.from_buffer(made, 8 * len(values))
 
 
 def target_machine() -> Any:

@@ -3,7 +3,6 @@
 Nothing is checked here: arrays must be contiguous and of the dtypes that are named below.
 """
 
-import ctypes
 import functools
 import logging
 import os
@@ -52,10 +51,9 @@ class Kernel:
     def bind(self, *rest: Any) -> Bound:
         """Return the kernel with all arguments but the first, so that a call costs the least."""
         function, _ = self._linked or self._link()
-        block, results = binary.block(self.kinds[1:], rest, self.results)
-        place = ctypes.addressof(block)
+        place, results = binary.block(self.kinds[1:], rest, self.results)
 
-        def bound(first: Any, _kept: object = (block, rest)) -> Any:
+        def bound(first: Any, _kept: object = rest) -> Any:
             if function(place, first):
                 raise MemoryError(f"no room for what {self.loop} computes with")
             return results
