@@ -26,6 +26,8 @@ from fxpnn.sums import Known
 
 CACHED_WORDS = 1 << 18
 """A block's workspace takes at most this many words where it can: it stays in a core's cache."""
+REUSE = 8
+"""Unless there are so many times as many weights, which each block reads anew."""
 BLOCK = 240
 """The most images of a block, a multiple of the rows that the vector code sums at once."""
 SERIAL = 64
@@ -109,7 +111,9 @@ class Engine:
         """Return the program that keeps the logits and the named tensors, made when first asked."""
         names = frozenset({*keep, logits_of(self.fixed)})
         if names not in self._programs:
-            program = assemble(self.fixed, self._known, names, BLOCK, CACHED_WORDS, self._plainly)
+            weights = sum(int(np.size(getattr(n.layer, "weight", ()))) for n in self.fixed.nodes)
+            words = max(CACHED_WORDS, weights // REUSE)
+            program = assemble(self.fixed, self._known, names, BLOCK, words, self._plainly)
             self._programs[names] = program
         return self._programs[names]
 

@@ -1,8 +1,9 @@
 """Own how a layer's sums are computed: the layout of its products, and the loops that suffice.
 
 Only a proof licenses sums that are not clamped step by step. Sums that provably fit 32 bits take
-one pass; others are cut into chunks that do, added up in 64 bits; those that may have to be clamped
-are tried segment by segment on the data, and stepped where that may overflow.
+one pass; others are cut into chunks that do, added up in 64 bits, if need be with the bytes of each
+weight apart. Those that may have to be clamped are tried segment by segment on the data, and
+stepped where that may overflow.
 """
 
 from typing import NamedTuple
@@ -130,9 +131,8 @@ def arithmetic(
         fields["bias_overflows"] = lost * rows.positions
         text = "stepwise"
     else:
-        fields |= _exact(rows, bias, fits, constants)
-        chunks = fields["segments"]
-        text = "plain 32-bit" if fits else f"64-bit in {chunks} chunk{'s'[: chunks > 1]}"
+        more, text = _exact(rows, bias, fits, constants)
+        fields |= more
         text += ", wrapped" * (method == codes.WRAPPED)
     fields["shifts"] = constants.put(INT64, packing.fill_lanes(shifts))
     return fields, text
@@ -161,14 +161,15 @@ def _plain(rows: Rows, bias: Array, shifts: Array, constants: Constants) -> Fiel
     }
 
 
-def _exact(rows: Rows, bias: Array, fits: bool, constants: Constants) -> Fields:
+def _exact(rows: Rows, bias: Array, fits: bool, constants: Constants) -> tuple[Fields, str]:
     if fits:
         packed = packing.pack(rows.weight, rows.offsets)
-    else:
-        kinds = rows.offsets % rows.features
-        packed = packing.pack_chunks(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
-    op = codes.SUM_32 if fits else codes.SUM_64
-    return {"op": op, **_packed(packed, bias, INT32 if fits else INT64, constants)}
+        return {"op": codes.SUM_32, **_packed(packed, bias, INT32, constants)}, "plain 32-bit"
+    kinds = rows.offsets % rows.features
+    packed = packing.pack_wide(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
+    chunks = packed.lifts.size
+    text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" + ", by bytes" * bool(packed.lifts.any())
+    return {"op": codes.SUM_64, **_packed(packed, bias, INT64, constants)}, text
 
 
 def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields:
@@ -201,6 +202,7 @@ def _packed(packed: packing.Packed, bias: Array, dtype: str, constants: Constant
         "cuts": constants.put(INT64, packed.cuts),
         "columns": packed.cuts.shape[0],
         "segments": packed.cuts.shape[1] - 1,
+        "lifts": constants.put(INT64, packed.lifts),
         "bias": constants.put(dtype, lanes),
         "lanes": lanes.size,
     }

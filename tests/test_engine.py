@@ -214,10 +214,10 @@ def test_what_is_saved_and_loaded_computes_the_same() -> None:
 @pytest.mark.parametrize(
     ("word", "overflow", "expected"),
     [
-        (48, Overflow.SATURATE, "64-bit in 3 chunks"),
-        (48, Overflow.WRAP, "64-bit in 3 chunks"),
+        (48, Overflow.SATURATE, "64-bit in 2 chunks, by bytes"),
+        (48, Overflow.WRAP, "64-bit in 2 chunks, by bytes"),
         (24, Overflow.SATURATE, "stepwise"),
-        (24, Overflow.WRAP, "64-bit in 3 chunks, wrapped"),
+        (24, Overflow.WRAP, "64-bit in 2 chunks, by bytes, wrapped"),
     ],
 )
 def test_only_a_proof_licenses_the_plain_loops(

@@ -19,9 +19,10 @@ def unpacked(packed: Packed, outputs: int, words: int) -> Ints:
     matrix = np.zeros((len(packed.cuts) * LANES, words + 1), np.int64)
     for column, cuts in enumerate(packed.cuts):
         mine = matrix[column * LANES : (column + 1) * LANES]
-        for pair in range(cuts[0], cuts[-1]):
-            offset = packed.offsets[pair]
-            mine[:, offset : offset + 2] += weights[pair]
+        for (first, last), lift in zip(pairwise(cuts), packed.lifts, strict=True):
+            for pair in range(first, last):
+                offset = packed.offsets[pair]
+                mine[:, offset : offset + 2] += weights[pair] << lift
     assert not matrix[outputs:].any()
     assert not matrix[:, words].any()
     return matrix[:outputs, :words]
@@ -44,8 +45,11 @@ def test_every_layout_holds_each_weight_at_its_word(outputs: int, k: int, words:
     expected = np.zeros((outputs, words), np.int64)
     expected[:, offsets] = weight
     pairs, steps = packing.pack_steps(weight, offsets, words)
-    chunks = packing.pack_chunks(weight, offsets, np.full(k, -32768), np.full(k, 32767))
-    for packed in (packing.pack(weight, offsets), chunks, pairs, Packed(*steps[:3])):
+    ends = np.full(k, -32768), np.full(k, 32767)
+    chunks = packing.pack_chunks(weight, offsets, *ends)
+    parts = packing.pack_parts(weight, offsets, *ends)
+    alone = Packed(*steps[:3], pairs.lifts)
+    for packed in (packing.pack(weight, offsets), chunks, parts, pairs, alone):
         np.testing.assert_array_equal(unpacked(packed, outputs, words), expected)
 
 
@@ -84,6 +88,16 @@ def test_chunks_fit_32_bits_and_no_two_would() -> None:
             if last < cuts[-1]:
                 more = slice(first, last + 1)
                 assert (rise[more].sum(0) > LIMIT).any() or (fall[more].sum(0) < -LIMIT).any()
+
+
+def test_full_scale_weights_are_summed_in_parts() -> None:
+    """Upper bytes count 2**8 times: few segments, where chunks would be many; else chunks do."""
+    weight, offsets = draw(3, 20, 400, 400)
+    ends = np.full(400, -32768), np.full(400, 32767)
+    parts, wide = (p(weight, offsets, *ends) for p in (packing.pack_parts, packing.pack_wide))
+    assert parts.lifts.tolist() == wide.lifts.tolist() == [8, 0]
+    assert packing.pack_chunks(weight, offsets, *ends).lifts.size > 40
+    assert not packing.pack_wide(weight // 100, offsets, *ends).lifts.any()
 
 
 def test_two_lowest_words_by_two_lowest_weights_stand_apart() -> None:

@@ -25,6 +25,7 @@ from tests.sums import (
     run_chunked,
     run_clamped,
     run_exact,
+    run_parted,
 )
 
 SHAPES = [
@@ -40,7 +41,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("run", [run_exact, run_chunked, run_clamped])
+@pytest.mark.parametrize("run", [run_exact, run_chunked, run_parted, run_clamped])
 def test_every_shape_gives_the_sums_of_integers(run: Any, shape: tuple[int, int, int]) -> None:
     """Shapes that fill no vector, tile or pair are computed like all others."""
     case = random_case(sum(shape), *shape)
@@ -52,18 +53,18 @@ def test_pairs_of_the_most_negative_word_wrap_only_on_the_way() -> None:
     lowest = np.full((9, 4), -32768)
     weight = np.array([[-32768, -32768, 32767, 1], [-32768, -32768, -1, 0]])
     case = Case(lowest, weight, np.array([-1, -(2**31)]), shift=16)
-    assert_equal(run_exact(case), case)
-    assert_equal(run_chunked(case), case)
+    for run in (run_exact, run_chunked, run_parted):
+        assert_equal(run(case), case)
 
 
-@pytest.mark.parametrize("run", [run_exact, run_chunked, run_clamped])
+@pytest.mark.parametrize("run", [run_exact, run_chunked, run_parted, run_clamped])
 def test_a_layer_of_zeros_gives_its_bias(run: Any) -> None:
     """Sums of no products are the bias, in full tiles and in single rows."""
     case = replace(random_case(1, 9, 5, 17), weight=np.zeros((17, 5), np.int64))
     assert_equal(run(case), case)
 
 
-@pytest.mark.parametrize("run", [run_chunked, run_clamped])
+@pytest.mark.parametrize("run", [run_chunked, run_parted, run_clamped])
 def test_extreme_words_are_summed_in_64_bits(run: Any) -> None:
     """Sums of many products of 2**30 leave 32 bits without a trace where the word is wide."""
     x = np.array([[-32768] * 40, [32767] * 40, [-32768, 32767] * 20])
@@ -156,7 +157,7 @@ def test_tiles_of_every_machine_sum_alike(height: int) -> None:
     def tile(x: Any, pairs: Any, products: Any, bias: Any, acc: Any, word: Any) -> Any:
         starts = np.arange(height) * 37
         exact, clamped = acc
-        vector.dot(height, (x, starts, *pairs, bias, exact), (0, 0, pairs[1].size, 0, 0))
+        vector.dot(height, (x, starts, *pairs, bias, exact), (0, 0, pairs[1].size, 0, 0, 0))
         for i in range(height * LANES):
             clamped[i] = bias[i % LANES]
         arrays = x, starts, *products, clamped

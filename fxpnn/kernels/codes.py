@@ -29,6 +29,7 @@ FIELDS = (
     *("method", "word_low", "word_high", "dense"),
     # where constants begin in their pool, and how many there are
     *("weights", "weights_size", "offsets", "offsets_size", "cuts", "columns", "segments"),
+    *("lifts",),
     *("starts", "starts_size", "bias", "shifts", "lanes", "windows", "pooled", "taps"),
     *("fine_weights", "fine_weights_size", "fine_offsets", "fine_offsets_size", "fine_cuts"),
     *("matrix", "matrix_k", "edges", "kinds", "features", "bias_overflows", "flagged"),

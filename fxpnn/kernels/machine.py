@@ -146,13 +146,14 @@ def _tables(
     weights = words[do.weights : do.weights + do.weights_size]
     offsets = quads[do.offsets : do.offsets + do.offsets_size]
     cuts = matrix(quads[do.cuts :], do.columns, do.segments + 1)
+    lifts = quads[do.lifts : do.lifts + do.segments]
     starts = quads[do.starts : do.starts + rows]
     shifts = quads[do.shifts : do.shifts + do.lanes]
     windows = matrix(quads[do.windows :], do.pooled, do.taps)
     short, long = doubles[do.bias : do.bias + do.lanes], quads[do.bias : do.bias + do.lanes]
     return (
-        (weights, offsets, cuts, starts, short, shifts, windows),
-        (weights, offsets, cuts, starts, long, shifts, windows),
+        (weights, offsets, cuts, lifts, starts, short, shifts, windows),
+        (weights, offsets, cuts, lifts, starts, long, shifts, windows),
     )
 
 
@@ -163,7 +164,7 @@ def _stepwise(
     frame, word, to, _ = _modes(do, n)
     short, long = _tables(do, words, doubles, quads, n)
     if do.op == PLAIN:
-        weights, offsets, starts, bias, shifts = long[0], long[1], long[3], long[4], long[5]
+        weights, offsets, starts, bias, shifts = long[0], long[1], long[4], long[5], long[6]
         how = (do.method, do.word_low, do.word_high)
         return plain.run(x, y, weights, offsets, starts, bias, shifts, frame, how, to)
     steps = (

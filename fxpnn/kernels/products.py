@@ -2,8 +2,8 @@
 
 A call takes a layer as plain tuples, which Numba takes for a quarter of the price of named ones:
 
-- ``tables``: ``(weights, offsets, cuts, starts, bias, shifts, windows)``. The first three are a
-  ``Packed``. ``starts`` is int64 ``(rows,)``: an image's rows. ``bias`` and ``shifts`` (int64,
+- ``tables``: ``(weights, offsets, cuts, lifts, starts, bias, shifts, windows)``. The first four are
+  a ``Packed``. ``starts`` is int64 ``(rows,)``: an image's rows. ``bias`` and ``shifts`` (int64,
   ``Fx + Fw - Fy``) have a value per lane; sums have the type of the bias, int32 or int64.
   ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty.
 - ``frame``: ``(images, words, outputs, lines, length, pitch, origin, total)``. Each image has
@@ -33,7 +33,7 @@ STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
 
 Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
-Tables: TypeAlias = tuple[I16, I64, I64, I64, Sums, I64, I64]
+Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, Sums, I64, I64]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
 Rooms: TypeAlias = tuple[Sums, Sums, I64]
 Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int]
@@ -54,7 +54,7 @@ def exact(
         How many totals did not fit the word, if it ``wraps``, and how many outputs were out of
         range.
     """
-    cuts, starts = tables[2], tables[3]
+    cuts, starts = tables[2], tables[4]
     framed, made, acc = _scratch(tables, frame)
     overflows, saturations = 0, 0
     for image in range(frame[0]):
@@ -68,7 +68,7 @@ def exact(
                 if wraps:
                     overflows += _wrap(acc, rows.size, word)
                 saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
-            _pool(made, tables[6], target[column * LANES :], frame[2])
+            _pool(made, tables[7], target[column * LANES :], frame[2])
     free((framed, made, acc))
     return overflows, saturations
 
@@ -94,7 +94,7 @@ def clamped(
     Returns:
         How many adds were clamped, and how many outputs were out of range.
     """
-    cuts, starts = tables[2], tables[3]
+    cuts, starts = tables[2], tables[4]
     framed, made, acc = _scratch(tables, frame)
     rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
     overflows, saturations = 0, 0
@@ -107,7 +107,7 @@ def clamped(
                 rows = starts[row : row + STRIP]
                 overflows += _clamp(source, rows, tables, steps, column, rooms, word, acc)
                 saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
-            _pool(made, tables[6], target[column * LANES :], frame[2])
+            _pool(made, tables[7], target[column * LANES :], frame[2])
     free((framed, made, acc, *rooms))
     return overflows, saturations
 
@@ -115,7 +115,7 @@ def clamped(
 @part
 def _scratch(tables: Tables, frame: Frame) -> tuple[I16, I16, Sums]:
     """Allocate an image's frame, what it makes before a pool, and a strip's sums."""
-    starts, bias, windows = tables[3], tables[4], tables[6]
+    starts, bias, windows = tables[4], tables[5], tables[7]
     framed = zeros(frame[7], np.int16)
     made = empty(starts.size * LANES if windows.size else 0, np.int16)
     return framed, made, empty(min(starts.size, STRIP) * LANES, bias.dtype)
@@ -137,16 +137,16 @@ def enter(x: I16, framed: I16, frame: Frame) -> I16:
 @part
 def _sum(x: I16, starts: I64, tables: Tables, column: int, acc: Sums) -> None:
     """Sum each row's products of one column, segment by segment; sums begin with the bias."""
-    weights, offsets, cuts, _, bias = tables[:5]
+    weights, offsets, cuts, lifts, _, bias = tables[:6]
     whole = starts.size - starts.size % ROWS
     for segment in range(cuts.shape[1] - 1):
-        first, last = cuts[column, segment], cuts[column, segment + 1]
+        first, last, lift = cuts[column, segment], cuts[column, segment + 1], lifts[segment]
         init, lane, pitch = (acc, 0, LANES) if segment else (bias, column * LANES, 0)
         arrays = x, starts, weights, offsets, init, acc
         for row in range(0, whole, ROWS):
-            dot(ROWS, arrays, (row, first, last, lane + row * pitch, pitch))
+            dot(ROWS, arrays, (row, first, last, lane + row * pitch, pitch, lift))
         for row in range(whole, starts.size):
-            dot(1, arrays, (row, first, last, lane + row * pitch, pitch))
+            dot(1, arrays, (row, first, last, lane + row * pitch, pitch, lift))
 
 
 @inner
@@ -161,7 +161,7 @@ def _clamp(
     acc: Sums,
 ) -> int:
     """Sum each row's products of one column, with a clamp after each where it may be needed."""
-    weights, offsets, cuts, _, bias = tables[:5]
+    weights, offsets, cuts, _, _, bias = tables[:6]
     fine_weights, fine_offsets, fine_cuts = steps[:3]
     floor, ceiling, blocked = rooms
     pairs = x, starts, weights, offsets, acc, acc
@@ -180,7 +180,7 @@ def _clamp(
             ahead = max(1, blocked[here])
             room = row, here * LANES
             first, last = cuts[column, segment], cuts[column, segment + 1]
-            at = row, first, last, row * LANES, LANES
+            at = row, first, last, row * LANES, LANES, 0
             first, last = fine_cuts[column, segment], fine_cuts[column, segment + ahead]
             if tile == ROWS:
                 if blocked[here] == 0 and within(ROWS, bounds, room):
@@ -285,7 +285,7 @@ def _leave(
         end, pitch = made[row * LANES :], LANES
     else:
         end, pitch = target[row * frame[2] + lane :], frame[2]
-    return _cast(acc, rows, tables[5], lane, to, end, pitch)
+    return _cast(acc, rows, tables[6], lane, to, end, pitch)
 
 
 @inner

@@ -60,15 +60,16 @@ def dot(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
         rows: how many, a literal.
         arrays: ``(x, starts, weights, offsets, init, acc)``: int16, int64, int16, int64, and two of
             the sums' type, int32 or int64.
-        at: ``(row, first, last, begin, pitch)``: the first row; the first pair and the one behind
-            the last; row ``r`` begins with the 16 at ``init[begin + r * pitch]``, and ends in the
-            16 at ``acc[16 * (row + r)]``.
+        at: ``(row, first, last, begin, pitch, lift)``: the first row; the first pair and the one
+            behind the last; row ``r`` begins with the 16 at ``init[begin + r * pitch]``, and ends
+            in the 16 at ``acc[16 * (row + r)]``; to sums of 64 bits the products' sum is added
+            ``2**lift`` times.
     """
     many = rows.literal_value
 
     def write(b: Builder, _: Number, arrays: Arrays, at: Numbers) -> None:
         x, starts, weights, offsets, init, acc = arrays
-        row, first, last, begin, pitch = at
+        row, first, last, begin, pitch, lift = at
         points = [x.at(starts.load(row + r)) for r in range(many)]
         begins = [init.load(begin + pitch * r, LANES) for r in range(many)]
         nothing = integer(b, 0, 32).splat(LANES)
@@ -80,7 +81,8 @@ def dot(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
             sums, first = [reduce(Number.__add__, sums)], whole
         sums = _add_pairs(points, weights, offsets, (first, last), sums, Number.__add__)
         if acc.bits == 64:
-            sums = [start + total.sized(64) for start, total in zip(begins, sums, strict=True)]
+            lifted = [total.sized(64) << lift.splat(LANES) for total in sums]
+            sums = [start + total for start, total in zip(begins, lifted, strict=True)]
         for r, total in enumerate(sums):
             acc.store(total, (row + r) * LANES)
 
