@@ -51,8 +51,10 @@ def convert(
     """Make an ONNX model of saved parameters.
 
     STATE is a safetensors file or an .npz of a network built as NAME, which is mlp-784-100-10,
-    lenet5 or lenet5-relu. Every parameter must fit and have its place; pickles are refused. What
-    became what is printed.
+    lenet5 or lenet5-relu. Every parameter must fit and have its place. What became what is printed.
+
+    PyTorch's own files are pickles, which could run anything and are refused; write safetensors
+    by safetensors.torch.save_file(model.state_dict(), path).
     """
     from fxpnn import converter
     from fxpnn.states import load_state

@@ -73,7 +73,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
     with _opened(path) as archive:
         names = archive.namelist()
         if other := [name for name in names if not name.endswith(".npy")]:
-            raise DataError(f"{path}: must hold arrays (.npy) alone, not {_quoted(other)}")
+            raise DataError(f"{path}: must hold arrays (.npy) alone, not {_quoted(other[:1])}")
         limit = files.unpacked_limit(path.stat().st_size)
         if (total := sum(info.file_size for info in archive.infolist())) > limit:
             raise DataError(f"{path}: must unpack to at most {limit} bytes, not {total}")
