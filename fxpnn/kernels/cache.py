@@ -18,7 +18,7 @@ import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,7 +158,9 @@ def _numba() -> str:
         version = Path(found.origin).with_name("_version.py")
         if version.exists():
             return version.read_text()
-    return metadata.version("numba")  # slower by ten times
+    from importlib import metadata  # slower by ten times
+
+    return metadata.version("numba")
 
 
 def _features() -> str:
