@@ -114,7 +114,7 @@ def _summary(run: RunReport) -> Table:
     grid.add_column(style="dim")
     rows: list[tuple[str, Text | str]] = [
         ("accuracy", _accuracy(run)),
-        *((printable(output.name), _output(output)) for output in run.outputs or ()),
+        *(("output", _output(output)) for output in run.outputs or ()),
         ("softmax", _softmax(run)),
         ("speed", _speed(run.timing)),
     ]
@@ -125,11 +125,12 @@ def _summary(run: RunReport) -> Table:
 
 
 def _output(output: OutputReport) -> Text:
+    told = f"{printable(output.name)}  {output.format}"
     if output.max_abs_error is None:
-        return Text(output.format)
+        return Text(told)
     sqnr = _sqnr(output.sqnr_db).plain
     decibels = f"SQNR {sqnr} dB" if sqnr[-1].isdigit() else sqnr
-    return Text(f"{output.format}, {decibels}, error at most {output.max_abs_error:.2g}")
+    return Text(f"{told}, {decibels}, error at most {output.max_abs_error:.2g}")
 
 
 def _accuracy(run: RunReport) -> Text:
