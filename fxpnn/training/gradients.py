@@ -45,7 +45,6 @@ from fxpnn.network import INPUT, Network
 from fxpnn.reference.formulas import (
     batch_axis,
     kernel_matrix,
-    multiply,
     per_channel,
     sigmoid,
 )
@@ -140,9 +139,12 @@ def _dense(layer: Dense, delta: Array, output: Array, x: Array) -> tuple[Array, 
 @input_deltas.register
 def _conv(layer: Conv2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     kernels = kernel_matrix(layer, delta.dtype).swapaxes(1, 2)
-    patches = multiply(kernels, _by_group(delta, layer.groups))
-    places = patches.reshape(*x.shape[:2], -1, *output.shape[2:])
-    return (_fold(np.moveaxis(places, 2, 0), layer.window, x),)
+    # The batch becomes the last axis: rows of a place are short, those of all images are not.
+    deltas = np.moveaxis(_by_group(delta, layer.groups), 0, -1)
+    patches = kernels @ deltas.reshape(*deltas.shape[:2], -1)
+    places = patches.reshape(x.shape[1], -1, *output.shape[2:], len(x))
+    maps = _fold(np.moveaxis(places, 1, 0), layer.window, np.moveaxis(x, 0, -1)[np.newaxis])
+    return (np.ascontiguousarray(np.moveaxis(maps[0], -1, 0)),)
 
 
 @input_deltas.register
@@ -274,10 +276,13 @@ def _by_group(delta: Array, groups: int) -> Array:
 
 
 def _fold(parts: Iterable[Array], window: Window, x: Array) -> Array:
-    """Add up, for each element of ``x``, the parts of all window places that saw it."""
-    height, width = x.shape[2:]
+    """Add up, for each element of ``x``, the parts of all window places that saw it.
+
+    The window slides over the third and the fourth axis of ``x``.
+    """
+    outer, (height, width), inner = x.shape[:2], x.shape[2:4], x.shape[4:]
     top, left, bottom, right = window.reach(height, width)
-    maps = np.zeros((*x.shape[:2], top + height + bottom, left + width + right), x.dtype)
+    maps = np.zeros((*outer, top + height + bottom, left + width + right, *inner), x.dtype)
     places = slide(maps, window, window.output(height, width))
     for place, part in zip(places, parts, strict=True):
         place += part
