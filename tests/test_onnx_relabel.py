@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
 
 from fxpnn.network import MAX_VALUES
-from tests.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
+from fxpnn.onnx import from_model
+from fxpnn.reference import forward
+from tests.onnx_models import MAPS, Form, check, floats, form, model, op, refuse, runtime
 
 FORMS = {
     "flatten of pytorch": form(
@@ -154,8 +157,8 @@ REFUSED = {
         "Reshape (node y, opset 17): shape must copy axes that are there, not [1, 60, 1, 1, 0]",
     ),
     "reshape to a scalar for each image": (
-        model(op("Reshape", "x s", "y"), weights={"s": [-1]}, shape=("N", 1)),
-        "Reshape (node y, opset 17): must leave an axis beside the images'",
+        model(op("Reshape", "x s", "z"), op("Relu", "z", "y"), weights={"s": [-1]}, shape=("N", 1)),
+        "Reshape (node z, opset 17): must leave an axis beside the images'",
     ),
     "reshape to numbers that are no integers": (
         model(op("Reshape", "x s", "y"), weights={"s": floats(2)}),
@@ -242,3 +245,14 @@ REFUSED = {
 def test_what_does_not_only_move_values_is_refused(refused: onnx.ModelProto, message: str) -> None:
     """What mixes images, or does not fit, names its operator, node and opset."""
     refuse(refused, message)
+
+
+@pytest.mark.parametrize("last", [op("Squeeze", "s one", "y"), op("Reshape", "s all", "y")])
+def test_one_number_for_each_image_keeps_an_axis(last: onnx.NodeProto) -> None:
+    """What a regressor's last line squeezes is the same numbers, in a column."""
+    weights: dict[str, Any] = {"w": floats(4, 1), "one": [1], "all": [-1]}
+    proto = model(op("Gemm", "x w", "s"), last, weights=weights)
+    x = floats(5, 4)
+    (found,) = forward(from_model(proto), x).values()
+    assert found.shape == (5, 1)
+    np.testing.assert_allclose(found[:, 0], runtime(proto, x)[0], rtol=1e-6)

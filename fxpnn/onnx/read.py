@@ -33,7 +33,8 @@ def load(path: Path | str, shape: Shape | None = None) -> Network:
     """Read a network from an ONNX file.
 
     ``shape``, without the batch, fixes the input where the file leaves sizes open. Outputs that
-    are no floats, such as the labels that a classifier adds, are left out.
+    are no floats, such as the labels that a classifier adds, are left out; an output of one number
+    for each image has the shape ``(1,)``.
 
     Raises:
         ModelError: the file cannot be read, is no valid ONNX model, or computes what fxpnn cannot;

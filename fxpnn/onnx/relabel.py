@@ -35,6 +35,8 @@ def _reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:
     if full[:1] != (trace.batch,):
         raise ModelError(f"must keep the {trace.batch} images apart, not give {full}")
     target = full[1:]
+    if not target and trace.ends(op):
+        target = (1,)  # one number for each image; nothing behind it counts axes
     if not target:
         raise ModelError("must leave an axis beside the images'")
     return _moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))

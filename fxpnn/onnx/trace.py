@@ -61,6 +61,7 @@ class Trace:
         self.refusals: dict[str, RefusalError] = {}
         self.casts: dict[str, Cast] = {}  # of Quantize layers
         self._uses = graph.uses
+        self._ends = {name for name in graph.outputs if self._uses[name] == 1}
         self._names = Names()
         self._budget = BUDGET
         self._settled: dict[Affine, Value] = {}
@@ -96,6 +97,10 @@ class Trace:
         self._budget -= count
         if self._budget < 0:
             raise ModelError(f"must make at most {BUDGET} constant values in all")
+
+    def ends(self, op: Op) -> bool:
+        """Tell whether an operator's result is an output, and nothing else."""
+        return op.outputs[0] in self._ends
 
     def operand(self, op: Op, index: int, *, turned: bool = False) -> Result:
         """Return an input, whatever it is; a value may still have an affine map to fold."""
