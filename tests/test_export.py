@@ -171,6 +171,22 @@ def runtime(model: onnx.ModelProto, x: Array, level: Any) -> Array:
     return y
 
 
+@pytest.mark.parametrize("bias", [2**31, -(2**31) - 1, 2**33 + 2**12])
+@pytest.mark.parametrize("shape", [(1,), (1, 1, 1)])
+def test_onnx_runtime_adds_a_wide_bias(bias: int, shape: tuple[int, ...]) -> None:
+    """It would make 32 bits of one in a layer, whatever its options; beside it, it is added."""
+    weight, biases = np.ones((1, *shape), np.int16), np.array([bias])
+    layer = Dense(weight, biases) if len(shape) == 1 else Conv2D(weight, biases, Window((1, 1)))
+    fields: dict[str, Any] = {"weight_formats": (QFormat(16, 17),), "accumulator": Accumulator()}
+    node = FixedNode("d", layer, (INPUT,), QFormat(16, 14), **fields)
+    fixed = FixedNetwork("n", shape, QFormat(16, 17), (node,))
+    x = np.zeros((1, *shape), np.float32)
+    model = to_quantized_model(fixed, Target.QDQ)
+    for level in onnxruntime.GraphOptimizationLevel.__members__.values():
+        y = runtime(model, x, level)
+        assert (y * 2**14).tolist() == fxpnn.infer(fixed, x).raw.tolist()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlp-784-100-10", "lenet5-relu"])
 def test_onnx_runtime_agrees_on_the_bundled_networks(name: str) -> None:

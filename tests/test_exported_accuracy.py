@@ -9,8 +9,11 @@ from fxpnn.engine import infer
 from fxpnn.layers import Array
 from fxpnn.network import Network
 from fxpnn.onnx import load
+from fxpnn.onnx.export import Target, to_quantized_model
+from fxpnn.onnx.read import read_model
 from fxpnn.quantizer import quantize
 from fxpnn.reference import predict
+from fxpnn.settings import Plan
 from tests.onnx_models import runtime
 from tests.test_onnx_exported import FOLDER, LAYERS, float_outputs
 
@@ -46,3 +49,22 @@ def test_an_exported_model_keeps_its_accuracy(name: str) -> None:
         assert np.abs(floats[output] - exact).max() <= FLOAT32 * np.abs(exact).max()
         found = run.tensors[output] * fixed.formats[output].lsb
         assert decibels(exact, found) >= LEAST.get(name.split("-")[1], 50)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_exported_model_is_exported_again(name: str, target: Target) -> None:
+    """Quantized and written, it has the same words; ONNX Runtime's floats give nearly the same."""
+    network = load(FOLDER / f"{name}.onnx")
+    x = draw(network, 3, 32)
+    fixed = quantize(network, x)
+    written = to_quantized_model(fixed, target)
+    found, given = read_model(written)
+    run, twin = infer(fixed, x), infer(quantize(found, plan=Plan().completed(given)), x)
+    assert list(twin.tensors) == list(run.tensors)
+    for output in fixed.outputs:
+        assert np.array_equal(twin.tensors[output], run.tensors[output])
+    if target is Target.QDQ:
+        for output, y in zip(fixed.outputs, runtime(written, x), strict=True):
+            assert np.abs(y / fixed.formats[output].lsb - run.tensors[output]).max() <= 8

@@ -54,6 +54,8 @@ class Dialect(Writer, ABC):
 
     opsets: ClassVar[Mapping[str, int]]
     ir_version: ClassVar[int]
+    fused_bias: ClassVar[int] = 64
+    """Of how many bits a bias may be that stands in its layer."""
 
     def __init__(self, network: Network, fixed: FixedNetwork) -> None:
         super().__init__(network)
@@ -163,6 +165,8 @@ class Qdq(Dialect):
     opsets: ClassVar = {"": 21}
     """The first in which QuantizeLinear has words of 16 bits."""
     ir_version: ClassVar = 10
+    fused_bias: ClassVar = 32
+    """ONNX Runtime (1.31) makes integers of 32 bits of it, and does not look whether it fits."""
 
     def refusals(self, cast: Cast) -> Iterator[str]:
         """ONNX rounds to nearest even and saturates, to whole bytes."""

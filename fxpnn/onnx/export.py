@@ -70,7 +70,7 @@ def to_quantized_model(
     entry = dialect.names.unique(f"{INPUT}.cast")
     dialect.write(Node(entry, Quantize(), (INPUT,)), dialect.cast(casts[INPUT], ""))
     for node in network.nodes:
-        chain = _exact_operators(node, fixed, network.shapes[node.inputs[0]])
+        chain = _exact_operators(node, fixed, network.shapes[node.inputs[0]], dialect.fused_bias)
         if node.name in casts:
             chain += dialect.cast(casts[node.name], ".cast" if chain else "")
         inputs = tuple(entry if name == INPUT else name for name in node.inputs)
@@ -101,8 +101,13 @@ def _cast(node: FixedNode, inert: bool) -> Cast:
     return Cast(node.output_format, node.rounding, overflow)
 
 
-def _exact_operators(node: Node, fixed: FixedNetwork, shape: Shape) -> tuple[Operator, ...]:
-    """Return the operators of a layer without its cast, a bias as sums of what float32 holds."""
+def _exact_operators(
+    node: Node, fixed: FixedNetwork, shape: Shape, fused: int
+) -> tuple[Operator, ...]:
+    """Return the operators of a layer without its cast, a bias as sums of what float32 holds.
+
+    A bias of more than ``fused`` bits is added behind the layer.
+    """
     layer = node.layer
     if isinstance(layer, Quantize):
         return ()
@@ -111,7 +116,9 @@ def _exact_operators(node: Node, fixed: FixedNetwork, shape: Shape) -> tuple[Ope
     words = fixed[node.name]
     assert isinstance(words.layer, Dense | Conv2D)
     fracs = fixed.formats[node.inputs[0]].frac + words.fracs(len(layer.bias))
-    first, *rest = _pieces(words.layer.bias, fracs)
+    raw = words.layer.bias
+    wide = int(np.abs(raw).max()).bit_length() >= fused
+    first, *rest = ([np.zeros(len(raw))] if wide else []) + _pieces(raw, fracs)
     axes = (-1, *(1,) * (len(shape) - 1))
     adds = (Operator("Add", {"bias": piece.reshape(axes)}, part=".bias") for piece in rest)
     return (*operators(replace(layer, bias=first), shape), *adds)
