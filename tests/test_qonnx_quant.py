@@ -14,6 +14,7 @@ from fxpnn.errors import ModelError
 from fxpnn.layers import Array, Dense
 from fxpnn.onnx import from_model
 from fxpnn.onnx.graph import Op
+from fxpnn.onnx.proto import parse
 from fxpnn.onnx.quant import ROUNDINGS, fold_quantized
 from tests.onnx_models import check, floats, form, model, op, refuse, runtime
 from tests.oracles import ROUNDED
@@ -89,6 +90,13 @@ def test_both_domains_and_both_names_are_read(domain: str, kind: str) -> None:
     layer = network["y"].layer
     assert isinstance(layer, Dense)
     assert layer.weight.tolist() == quantized(floats(4, 2).T, 0.25, 0, 4).tolist()
+
+
+def test_the_import_of_the_domain_may_be_left_out() -> None:
+    """Tools of QONNX leave it out, though ONNX asks for one of every domain."""
+    proto = node()
+    del proto.opset_import[1:]
+    assert [n.op for n in from_model(parse(proto.SerializeToString())).nodes] == ["Quantize"]
 
 
 def node(**modes: Any) -> onnx.ModelProto:

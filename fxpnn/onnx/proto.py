@@ -24,6 +24,9 @@ MAX_RANK = 32
 OLDEST_OPSET = 7
 """The opset that broadcasts as numpy does; older ones are refused."""
 
+QUANTIZING = ("qonnx.custom_op.general", "onnx.brevitas")
+"""The domains of QONNX's operators; its tools often leave out the import of their opset, 1."""
+
 FLOATS = (
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.DOUBLE,
@@ -60,6 +63,9 @@ def parse(content: bytes) -> onnx.ModelProto:
     for info in [*model.graph.input, *model.graph.output]:
         if info.type.HasField("tensor_type"):  # the checker wants a shape; many files leave it out
             info.type.tensor_type.shape.SetInParent()
+    imported = {opset.domain for opset in model.opset_import}
+    for domain in sorted({node.domain for node in model.graph.node} & {*QUANTIZING} - imported):
+        model.opset_import.add(domain=domain, version=1)
     return model
 
 

@@ -15,13 +15,10 @@ from fxpnn.errors import FormatError, ModelError
 from fxpnn.layers import Array
 from fxpnn.onnx.affine import narrow
 from fxpnn.onnx.graph import Op
-from fxpnn.onnx.proto import number_type
+from fxpnn.onnx.proto import QUANTIZING, number_type
 from fxpnn.qformat import MAX_WORD, Cast, Overflow, QFormat, Rounding
 
-QUANT = tuple(
-    f"{domain}.{kind}"
-    for domain, kind in product(("qonnx.custom_op.general", "onnx.brevitas"), ("Quant", "IntQuant"))
-)
+QUANT = tuple(f"{domain}.{kind}" for domain, kind in product(QUANTIZING, ("Quant", "IntQuant")))
 LINEAR, DELINEAR = (
     tuple(f"{domain}{kind}" for domain in ("", "com.microsoft."))
     for kind in ("QuantizeLinear", "DequantizeLinear")
