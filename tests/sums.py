@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from fxpnn.kernels import packing, products
 from fxpnn.kernels.codes import target
+from fxpnn.kernels.pipeline import alone
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
 from tests.oracles import cast_rational, saturated_sum, wrapped_sum
 
 Ints = npt.NDArray[np.int64]
 WORD16 = QFormat(16, 0)
 WIDE = Accumulator(62)
+exact, clamped = alone(products.exact), alone(products.clamped)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
     word = case.accumulator.min, case.accumulator.max
     wraps = case.accumulator.overflow is Overflow.WRAP
     frame = (1, n * k, outputs, 0, 0, 0, 0, 0)
-    counts = products.exact(block(case.x), out, layer, frame, word, wraps, case.modes())
+    counts = exact(block(case.x), out, layer, frame, word, wraps, case.modes())
     return out.reshape(n, outputs), *counts
 
 
@@ -103,7 +105,7 @@ def run_clamped(case: Case) -> Any:
     layer = tables(pairs, np.arange(n) * k, bias, case.shift, NO_WINDOWS)
     out = np.empty(n * outputs, np.int16)
     frame = (1, n * k, outputs, 0, 0, 0, 0, 0)
-    overflows, saturations = products.clamped(
+    overflows, saturations = clamped(
         block(case.x), out, layer, (*steps,), frame, word, case.modes()
     )
     overflows += n * int((bias != case.bias).sum())

@@ -6,6 +6,7 @@ import numpy as np
 
 from fxpnn.kernels import binary, entry, error, native
 from fxpnn.kernels.compiler import compile_loop
+from tests.loops import in_python
 
 NONE = np.zeros(0, np.int64)
 
@@ -28,8 +29,7 @@ def test_matrices_integers_and_one_result() -> None:
     ours, theirs = np.zeros((2, 35), np.int16)
     given = (x, raws, over, np.arange(6)[::-1].copy(), 7)
     results = called(native.pixels, *given, ours)
-    loop: Any = entry.pixels
-    assert results == [loop.py_func(*given, theirs)]
+    assert results == [in_python(entry.pixels)(*given, theirs)]
     assert ours.tolist() == theirs.tolist()
     assert results[0] > 0
     assert ours.any()
@@ -46,5 +46,5 @@ def test_floats_and_two_results() -> None:
 def test_five_float_results() -> None:
     """An error's five sums are the formula's."""
     reference, raw = np.array([0.5, -2.0], np.float32), np.array([3, -7], np.int16)
-    expected = error.measure.py_func(reference, raw, 0.25)
+    expected = in_python(error.measure)(reference, raw, 0.25)
     assert called(native.measure, reference, raw, 0.25) == list(expected)

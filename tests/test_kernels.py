@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from fxpnn.exact import cast_raw, wrap
 from fxpnn.kernels import arithmetic, codes, entry, lookup, plain, pool
 from fxpnn.kernels.codes import target
+from fxpnn.kernels.pipeline import alone
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
+from tests.loops import in_python
 from tests.strategies import Accumulation, Cast, accumulations, casts, near_ties
 
 Kernel = Callable[..., Any]
@@ -21,7 +23,8 @@ Kernel = Callable[..., Any]
 
 def both(kernel: Any) -> pytest.MarkDecorator:
     """Run a test with a kernel compiled and as plain Python."""
-    return pytest.mark.parametrize("kernel", [kernel, kernel.py_func], ids=["jit", "python"])
+    kernels = [alone(kernel), in_python(kernel)]
+    return pytest.mark.parametrize("kernel", kernels, ids=["jit", "python"])
 
 
 @both(arithmetic.round_shift)
@@ -79,7 +82,7 @@ def test_plain_rows_of_two_outputs() -> None:
     to = (*target(QFormat(5, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE), 0)
     starts, offsets, bias, shifts = (np.array(v) for v in ([0, 2], [1, 0], [4, 0], [1, 0]))
     frame = (1, 4, 2, 0, 0, 0, 0, 0)
-    counts = plain.run(
+    counts = alone(plain.run)(
         x, out, weights, offsets, starts, bias, shifts, frame, (codes.CLAMPED, -40, 44), to
     )
     # 4+20+1 halved, -20-1; 4+40 and 3 more, halved; -40, -3 more
@@ -149,6 +152,7 @@ def test_move_leaves_what_has_no_source(kernel: Kernel) -> None:
 
 WINDOW = (2, 2, 1, 1, 1, 0, 1, 1)  # 2 x 2, stride 1, one line of padding above
 MAP = (2, 2, 1, 2, 1)
+POOL = alone(pool.pool)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,7 @@ def test_pools(
 ) -> None:
     """Windows of negative values with padding above: largest, averages, root of squares."""
     x, out = np.array([-1, -2, -4, -9], np.int16), np.empty(2, np.int16)
-    assert pool.pool(kind, x, MAP, WINDOW, rim, limit, out, 1) == saturations
+    assert POOL(kind, x, MAP, WINDOW, rim, limit, out, 1) == saturations
     assert out.tolist() == expected
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fxpnn.kernels import packing, products
+from fxpnn.kernels import packing
 from fxpnn.layers import Window
 from fxpnn.qformat import Accumulator, Overflow
-from tests.sums import NO_WINDOWS, Case, Ints, block, tables
+from tests.sums import NO_WINDOWS, Case, Ints, block, clamped, exact, tables
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ def run_maps(maps: Maps, case: Case) -> Any:
         taps = 2 * window.kernel[0] * window.kernel[1]
         pairs, steps = packing.pack_steps(rows.weight, rows.offsets, channels, taps)
         layer = tables(pairs, rows.starts, bias, case.shift, windows)
-        counts = products.clamped(x, out, layer, (*steps,), frame, word, modes)
+        counts = clamped(x, out, layer, (*steps,), frame, word, modes)
     else:
         least = np.full(len(rows.offsets), -32768)
         packed = packing.pack_chunks(rows.weight, rows.offsets, least, -least - 1)
         layer = tables(packed, rows.starts, bias, case.shift, windows)
-        counts = products.exact(x, out, layer, frame, word, False, modes)
+        counts = exact(x, out, layer, frame, word, False, modes)
     return out.reshape(n, *final, outputs), *counts
 
 

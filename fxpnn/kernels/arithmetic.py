@@ -18,6 +18,7 @@ from fxpnn.kernels.codes import (
     ZERO,
     Target,
 )
+from fxpnn.kernels.pipeline import Parts
 
 I16: TypeAlias = npt.NDArray[np.int16]
 I32: TypeAlias = npt.NDArray[np.int32]
@@ -28,15 +29,9 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 
 def loop(function: _Loop) -> _Loop:
-    """Compile a loop that tests call too; it counts no references (``memory`` tells why)."""
-    compiled: _Loop = njit(nogil=True, _nrt=False, no_cfunc_wrapper=True)(function)
-    return compiled
-
-
-def inner(function: _Loop) -> _Loop:
-    """Compile a loop that only other loops may call: without an entry from Python, sooner."""
+    """Compile a loop for others to call; it counts no references (``memory`` tells why)."""
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    compiled: _Loop = njit(nogil=True, _nrt=False, **options)(function)
+    compiled: _Loop = njit(nogil=True, _nrt=False, pipeline_class=Parts, **options)(function)
     return compiled
 
 

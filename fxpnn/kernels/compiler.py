@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import from_dtype, jit, types
+from numba import from_dtype, types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
 from fxpnn.kernels.binary import ENTRY, Array, Binary, Kind, target_machine
 from fxpnn.kernels.memory import array_at
+from fxpnn.kernels.pipeline import alone
 
 _code: Any = cgutils
 _STATUS, _WORD, _FLOAT = ir.IntType(32), ir.IntType(64), ir.DoubleType()
@@ -26,10 +27,9 @@ def compile_loop(loop: str, arguments: Sequence[Kind]) -> Binary:
     """
     module, _, name = loop.partition(".")
     kinds = tuple(map(_numba_type, arguments))
-    found = getattr(import_module(f"fxpnn.kernels.{module}"), name)
-    alone = jit(**found.targetoptions | {"no_cpython_wrapper": True})(found.py_func)
-    alone.compile(kinds)
-    made = alone.overloads[kinds]
+    found = alone(getattr(import_module(f"fxpnn.kernels.{module}"), name), wrapped=False)
+    found.compile(kinds)
+    made = found.overloads[kinds]
     entry = binding.parse_assembly(str(_entry(made.fndesc, kinds)))
     return made.library._get_compiled_object(), target_machine().emit_object(entry)
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fxpnn.kernels import lookup, plain, pool, products, softmax
-from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, inner, loop, part
+from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, loop, part
 from fxpnn.kernels.codes import (
     ADD,
     CLAMP_32,
@@ -114,13 +114,13 @@ def run_steps(
         counts[do.node, 1] += saturations
 
 
-@inner
+@loop
 def _ends(do: np.void, space: I16, n: int) -> tuple[I16, I16]:
     """Return what an instruction reads, with one word more, and where it writes."""
     return space[do.x : do.x + n * do.x_words + 1], space[do.y : do.y + n * do.y_words]
 
 
-@inner
+@loop
 def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products.Modes, bool]:
     """Return a sum's frame, word and cast, and whether its totals wrap."""
     frame = (
@@ -137,7 +137,7 @@ def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products
     return frame, (do.word_low, do.word_high), to, do.method == WRAPPED
 
 
-@inner
+@loop
 def _tables(
     do: np.void, words: I16, doubles: I32, quads: I64, n: int
 ) -> tuple[products.Tables, products.Tables]:
@@ -157,7 +157,7 @@ def _tables(
     )
 
 
-@inner
+@loop
 def _stepwise(
     do: np.void, words: I16, doubles: I32, quads: I64, x: I16, y: I16, n: int
 ) -> products.Counts:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I64, inner, loop, part
+from fxpnn.kernels.arithmetic import I16, I64, loop, part
 from fxpnn.kernels.codes import AVERAGE, L2, MAX
 from fxpnn.kernels.memory import empty, free
 from fxpnn.kernels.packing import LANES
@@ -56,7 +56,7 @@ def pool(
     return saturations
 
 
-@inner
+@loop
 def mean_pool(x: I16, words: int, windows: I64, channels: int, out: I16, images: int) -> None:
     """Average windows that all lie inside their map and hold a power of two of values.
 
@@ -88,7 +88,7 @@ def mean_pool(x: I16, words: int, windows: I64, channels: int, out: I16, images:
                 target[pixel * channels + channel] = divide(total, taps)
 
 
-@inner
+@loop
 def _combine_lines(
     kind: int, maps: I16, lines: I64, first: int, kernel: int, step: int, height: int, begin: int
 ) -> None:
@@ -109,7 +109,7 @@ def _combine_lines(
                     lines[k] += np.int64(line[k]) * np.int64(line[k])
 
 
-@inner
+@loop
 def _combine_pixels(
     kind: int, lines: I64, totals: I64, channels: int, first: int, stride: int, width: int
 ) -> None:
@@ -125,7 +125,7 @@ def _combine_pixels(
                     total[c] += source[c]
 
 
-@inner
+@loop
 def _count(first: int, kernel: int, step: int, before: int, end: int) -> int:
     """Count the places ``first + i * step`` from ``-before`` up to ``end``."""
     places = 0

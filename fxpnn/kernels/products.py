@@ -23,7 +23,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels.arithmetic import I16, I64, cast, inner, loop, part
+from fxpnn.kernels.arithmetic import I16, I64, cast, loop, part
 from fxpnn.kernels.codes import Target
 from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import LANES
@@ -121,7 +121,7 @@ def _scratch(tables: Tables, frame: Frame) -> tuple[I16, I16, Sums]:
     return framed, made, empty(min(starts.size, STRIP) * LANES, bias.dtype)
 
 
-@inner
+@loop
 def enter(x: I16, framed: I16, frame: Frame) -> I16:
     """Return where an image's rows read: in place, or in a copy with a frame of zeros."""
     lines, length, pitch, origin, total = frame[3:]
@@ -149,7 +149,7 @@ def _sum(x: I16, starts: I64, tables: Tables, column: int, acc: Sums) -> None:
             dot(1, arrays, (row, first, last, lane + row * pitch, pitch, lift))
 
 
-@inner
+@loop
 def _clamp(
     x: I16,
     starts: I64,
@@ -196,7 +196,7 @@ def _clamp(
     return overflows
 
 
-@inner
+@loop
 def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> Rooms:
     """Return the floor and ceiling between which sums need no clamp in each segment.
 
@@ -236,7 +236,7 @@ def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> Rooms:
     return floor, ceiling, blocked
 
 
-@inner
+@loop
 def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
     """Return the smallest and largest word, or 0, that the block has for each k's feature."""
     width = features * (1 + 63 // features)  # a vector's worth at a time
@@ -255,7 +255,7 @@ def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
     return smallest, largest
 
 
-@inner
+@loop
 def _wrap(acc: Sums, rows: int, word: Word) -> int:
     """Keep the low bits of exact totals; return how many did not fit."""
     low, high = word
@@ -288,7 +288,7 @@ def _leave(
     return _cast(acc, rows, tables[6], lane, to, end, pitch)
 
 
-@inner
+@loop
 def _cast(acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pitch: int) -> int:
     """Cast rows of sums, ``pitch`` apart in ``out``; return how many were out of range."""
     whole = _writes_all(rows, out, pitch)
@@ -306,7 +306,7 @@ def _cast(acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pi
     return saturations
 
 
-@inner
+@loop
 def _pool(made: I16, windows: I64, out: I16, pitch: int) -> None:
     """Keep the largest of each window's words, lane by lane."""
     pixels, taps = windows.shape
@@ -320,7 +320,7 @@ def _pool(made: I16, windows: I64, out: I16, pitch: int) -> None:
             out[pixel * pitch + lane] = best
 
 
-@inner
+@loop
 def _writes_all(rows: int, out: I16, pitch: int) -> int:
     """Count the rows, ``pitch`` apart in ``out``, that may write all 16 lanes."""
     return min(rows, max(0, (out.size - LANES) // pitch + 1))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fxpnn.kernels import codes, packing, plain, products
 from fxpnn.kernels.packing import Packed, Steps
+from fxpnn.kernels.pipeline import alone
 
 Words: TypeAlias = npt.NDArray[np.int16]
 Run: TypeAlias = Callable[[], object]
@@ -24,6 +25,7 @@ REPEATS = 7
 MODES = (0, 0, -32768, 32767, -32768)
 LIMITS_32, LIMITS_24 = (-(2**31), 2**31 - 1), (-(2**23), 2**23 - 1)
 NOTHING = np.zeros((0, 1), np.int64)
+EXACT, CLAMPED, PLAIN = map(alone, (products.exact, products.clamped, plain.run))
 
 
 def one_thread() -> None:
@@ -72,9 +74,9 @@ def dense(
         for first in range(0, images, block):
             words, made = flat[first * inputs :], out[first * outputs : (first + block) * outputs]
             if parts is None:
-                products.exact(words, made, layer, frame, word, False, MODES)
+                EXACT(words, made, layer, frame, word, False, MODES)
             else:
-                products.clamped(words, made, layer, parts, frame, word, MODES)
+                CLAMPED(words, made, layer, parts, frame, word, MODES)
 
     return run
 
@@ -86,7 +88,7 @@ def scalar(x: Words, weight: Words, word: Any) -> Run:
     shifts, frame = np.full(outputs, 14), (1, x.size, outputs, 0, 0, 0, 0, 0)
     rows, bias = np.arange(len(x)) * inputs, np.zeros(outputs, np.int64)
     how = (codes.CLAMPED, *word)
-    return lambda: plain.run(
+    return lambda: PLAIN(
         flat, out, weight.ravel(), np.arange(inputs), rows, bias, shifts, frame, how, MODES
     )
 
@@ -166,7 +168,7 @@ def convolution(kernel: int, channels: int, side: int = 16) -> tuple[Run, int]:
     out = np.empty(images * side * side * channels, np.int16)
     frame = (images, width * width * channels, outputs, 0, 0, 0, 0, 0)
     macs = images * side * side * channels * channels * kernel * kernel
-    return lambda: products.exact(x, out, layer, frame, LIMITS_32, False, MODES), macs
+    return lambda: EXACT(x, out, layer, frame, LIMITS_32, False, MODES), macs
 
 
 if __name__ == "__main__":
