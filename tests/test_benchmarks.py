@@ -1,9 +1,11 @@
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from xml.sax.saxutils import escape
 
 import msgspec
 import pytest
@@ -17,6 +19,7 @@ from tests.benchmarks.plan import MLP, NETWORKS, QUICK
 from tests.benchmarks.report import Report
 
 ROOT = Path(__file__).parent.parent
+SPEED = (ROOT / "README.md").read_text().partition("\n## Speed\n")[2].partition("\n## ")[0]
 
 
 PARTS = ("networks", "one-image", "growth", "kernels", "layers", "process", "training")
@@ -78,6 +81,16 @@ def test_a_chart_needs_its_figures(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == (
         "Error: --chart must stand with the part networks, whose figures it shows"
     )
+
+
+@pytest.mark.skipif(not SPEED, reason="README.md has no section 'Speed' yet")
+def test_readme_shows_all_peers() -> None:
+    """README's section has a row for every peer, and the chart that was drawn of the same run."""
+    (chart,) = re.findall(r"!\[.+\]\((.+)\)", SPEED)
+    drawn = (ROOT / chart).read_text()
+    for name in ("fxpnn", *(peer.name for peer in PEERS)):
+        assert f"| {name} |" in SPEED.replace("**", "")
+        assert escape(name) in drawn
 
 
 @pytest.mark.parametrize(
