@@ -1,5 +1,6 @@
 """Own one run of a program on one block of images, in a workspace of its own."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ class Workspace:
         given = (*program.pools, self._words, self.counts)
         self._parts = [kernel.bind(code, *given) for kernel, code in program.parts]
         self._entries: dict[np.dtype[np.generic], native.Bound] = {}
+        self._exits: dict[str, native.Bound] = {}
 
     def enter(self, x: Array, start: int = 0) -> int:
         """Put images ``(n, *shape)`` where the program reads them; return how many saturated.
@@ -78,11 +80,14 @@ class Workspace:
 
     def fetch(self, name: str, images: int) -> Words:
         """Copy a kept tensor of the images, ``(images, *shape)``."""
-        tensor, order = self._tensors[name], self.program.orders[name]
-        if not order.size:
-            return tensor[:images].copy()
+        if not self.program.orders[name].size:
+            return self._tensors[name][:images].copy()
+        if name not in self._exits:
+            self._exits[name] = native.values.bind(*self._ends(name))
         shape = self.program.tensors[name].places.shape
-        return tensor[:images].reshape(images, -1)[:, order].reshape(images, *shape)
+        values = np.empty((images, math.prod(shape)), np.int16)
+        self._exits[name](values)
+        return values.reshape(images, *shape)
 
     def _tensor(self, name: str) -> Words:
         base, words, places = self.program.tensors[name]
@@ -91,28 +96,23 @@ class Workspace:
 
     def _entry(self, kind: str) -> native.Bound:
         """Bind what takes images of a dtype to where the program reads them."""
+        ends = self._ends(INPUT)
         if kind == "h":
-            return self._enter_words
+            return native.words.bind(*ends)
         assert self._conversion is not None
         raws, over, *limits = self._conversion
-        tensor, order = self.program.tensors[INPUT], self.program.orders[INPUT]
-        ends = order, tensor.words, self._words[tensor.base :]
         if kind == "B":
             return native.pixels.bind(raws, over, *ends)
         return native.floats[kind].bind(*limits, *ends)
 
+    def _ends(self, name: str) -> tuple[Array, int, Words]:
+        """Return where a tensor's values lie, as kernels take it."""
+        base, words, _ = self.program.tensors[name]
+        return self.program.orders[name], words, self._words[base:]
+
     def _scales_float32(self) -> bool:
         """Say whether the scale is no infinity, and nothing is rounded to 0 that a cast keeps."""
         return self._conversion is None or 2.0**-100 <= self._conversion.scale <= 2.0**100
-
-    def _enter_words(self, flat: Words) -> tuple[int]:
-        block = self._tensors[INPUT].reshape(-1, flat.shape[1])
-        order = self.program.orders[INPUT]
-        if order.size:
-            block[: len(flat), order] = flat
-        else:
-            block[: len(flat)] = flat
-        return (0,)
 
 
 def run_words(program: Program, raw: Words) -> tuple[dict[str, Words], dict[str, Counts]]:

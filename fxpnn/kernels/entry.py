@@ -1,4 +1,4 @@
-"""Own the loops by which images become words: pixels by table, floats by the exact cast."""
+"""Own the loops by which images become words, pixels by table, floats by a cast, and come back."""
 
 import numpy as np
 import numpy.typing as npt
@@ -87,3 +87,27 @@ def floats(
         saturations += saturated
         strange += nans
     return saturations, strange
+
+
+@loop
+def words(x: npt.NDArray[np.int16], places: I64, words: int, out: I16) -> int:
+    """Put each raw word in its place, as ``pixels`` does; return that none saturated."""
+    for image in range(x.shape[0]):
+        here, values = out[image * words :], x[image]
+        if places.size:
+            for i in range(places.size):
+                here[places[i]] = values[i]
+        else:
+            for i in range(values.size):
+                here[i] = values[i]
+    return 0
+
+
+@loop
+def values(out: npt.NDArray[np.int16], places: I64, words: int, x: I16) -> int:
+    """Fetch the values ``(N, values)`` of images from their places; return 0."""
+    for image in range(out.shape[0]):
+        here, found = x[image * words :], out[image]
+        for i in range(places.size):
+            found[i] = here[places[i]]
+    return 0

@@ -104,6 +104,8 @@ run_steps = _make("run_steps", "machine.run_steps", _MACHINE, seconds=5)
 _PLACES = (_QUADS, int, _WORDS)
 _FLOATS = (float, float, float, *_PLACES)
 pixels = _make("pixels", "entry.pixels", (Array("u1", 2), Array("i2", 2), Array("?", 2), *_PLACES))
+words = _make("words", "entry.words", (Array("i2", 2), *_PLACES))
+values = _make("values", "entry.values", (Array("i2", 2), *_PLACES))
 floats = {
     "f": _make("floats_32", "entry.floats", (Array("f4", 2), *_FLOATS), INTEGER * 2),
     "d": _make("floats_64", "entry.floats", (Array("f8", 2), *_FLOATS), INTEGER * 2),
