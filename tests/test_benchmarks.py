@@ -70,7 +70,7 @@ def test_all_of_it_runs(tmp_path: Path) -> None:
         assert any(f.part.startswith(part.replace("-", " ")) for f in figures), part
     expected = {"fxpnn", *(peer.name for peer in PEERS if not peer.missing())}
     assert {f.what for f in figures if f.part.startswith("networks")} == expected
-    assert {f.case for f in figures if f.part == "growth"} == set(NETWORKS)
+    assert {f.case for f in figures if f.part == "growth, one thread"} == set(NETWORKS)
 
 
 def test_a_chart_needs_its_figures(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class Part(NamedTuple):
 PARTS: Mapping[str, Part] = {
     "networks": Part(networks.many_images, ONE_AND_ALL),
     "one-image": Part(single.one_image, (1,)),
-    "growth": Part(growth.over_images, (CORES,)),
+    "growth": Part(growth.over_images, ONE_AND_ALL),
     "kernels": Part(alone.against_sgemm, (1,)),
     "layers": Part(layers.over_sizes, (1,)),
     "process": Part(command.processes, (CORES,)),

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 import fxpnn
-from fxpnn.engine import Engine
+from fxpnn.engine import SERIAL, Engine
 from fxpnn.layers import Array
-from tests.benchmarks.clock import WALL, Call, turn_about
+from tests.benchmarks.clock import Call, clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import NO_CLIFF
 from tests.benchmarks.job import Job
@@ -20,7 +20,7 @@ FEW = 2
 
 
 def over_images(job: Job) -> list[Figure]:
-    """Measure images per second for 1, 10, 100, ... images, given as pixels, on all cores."""
+    """Measure images per second for 1, 10, 100, ... images, given as pixels."""
     return [found for name in job.networks for found in _network(name, job)]
 
 
@@ -29,19 +29,21 @@ def _network(name: str, job: Job) -> list[Figure]:
     sizes = [10**power for power in range(round(math.log10(job.plan.growth)) + 1)]
     pixels = fxpnn.load_data("mnist").x
     x = np.resize(pixels, (sizes[-1], *pixels.shape[1:]))
-    runs = {size: _bound(engine, x[:size]) for size in sizes}
+    runs = {size: _bound(engine, x[:size], job.threads) for size in sizes}
     runs[1]()  # compiles
-    best = turn_about({n: runs[n] for n in sizes if n <= OFTEN}, job.plan, WALL)
+    clock, part = clock_for(job.threads), job.part("growth")
+    best = turn_about({n: runs[n] for n in sizes if n <= OFTEN}, job.plan, clock)
     once = replace(job.plan, rounds=min(FEW, job.plan.rounds), seconds=0)
-    best |= turn_about({n: runs[n] for n in sizes if n > OFTEN}, once, WALL)
+    best |= turn_about({n: runs[n] for n in sizes if n > OFTEN}, once, clock)
     rates = [size / best[size] for size in sizes]
     kept = min(rate / max(rates[: i + 1]) for i, rate in enumerate(rates))
     named = [f"{size:,} image{'s'[: size > 1]}" for size in sizes]
     return [
-        *(figure("growth", name, *row, "images/s") for row in zip(named, rates, strict=True)),
-        figure("growth", name, "least share of fewer images' rate", kept, "", goal=NO_CLIFF),
+        *(figure(part, name, *row, "images/s") for row in zip(named, rates, strict=True)),
+        figure(part, name, "least share of fewer images' rate", kept, "", goal=NO_CLIFF),
     ]
 
 
-def _bound(engine: Engine, x: Array) -> Call:
-    return lambda: engine(x)
+def _bound(engine: Engine, x: Array, threads: int) -> Call:
+    """Run as a user would: images that are few the shortest way, which takes no threads."""
+    return (lambda: engine(x)) if len(x) < SERIAL else (lambda: engine.run(x, threads))
