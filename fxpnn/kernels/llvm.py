@@ -105,10 +105,13 @@ class Number:
         """Take ``one`` where this flag stands, or these."""
         return Number(self.b, self.b.select(self.value, one.value, other.value))
 
-    def count(self) -> "Number":
-        """Count these flags that stand, in 64 bits."""
-        word = Number(self.b, self.b.bitcast(self.value, ir.IntType(self.lanes)))
-        return Number(self.b, self.b.zext(word.call("llvm.ctpop").value, _I64))
+    def count(self, lanes: "Number | None" = None) -> "Number":
+        """Count these flags that stand, or those of the first lanes, in 64 bits."""
+        word = self.b.bitcast(self.value, ir.IntType(self.lanes))
+        flags = Number(self.b, self.b.zext(word, _I64))
+        if lanes is not None:
+            flags &= (flags.constant(1) << lanes) - 1
+        return flags.call("llvm.ctpop")
 
     def total(self) -> "Number":
         """Add up the lanes, and extend the sum to 64 bits."""

@@ -27,8 +27,10 @@ from fxpnn.kernels.arithmetic import I16, I64, cast, loop, part
 from fxpnn.kernels.codes import Target
 from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import LANES
-from fxpnn.kernels.vector import ROWS, dot, largest, narrow, step, within
+from fxpnn.kernels.vector import ROWS, dot, largest, largest_sums, narrow, step, within
 
+POOLED_ROWS = 512
+"""So many rows' sums are pooled before their cast."""
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
 
@@ -55,20 +57,28 @@ def exact(
         range.
     """
     cuts, starts = tables[2], tables[4]
-    framed, made, acc = _scratch(tables, frame)
+    pools = _pools_sums(tables)
+    strip = max(1, starts.size) if pools else STRIP
+    framed, made, acc = _scratch(tables, frame, strip)
     overflows, saturations = 0, 0
     for image in range(frame[0]):
         source = enter(x[image * frame[1] :], framed, frame)
         target = out[image * (out.size // frame[0]) :]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
-            for row in range(0, starts.size, STRIP):
-                rows = starts[row : row + STRIP]
+            pooled = False
+            for row in range(0, starts.size, strip):
+                rows = starts[row : row + strip]
                 _sum(source, rows, tables, column, acc)
                 if wraps:
                     overflows += _wrap(acc, rows.size, word)
-                saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
-            _pool(made, tables[7], target[column * LANES :], frame[2])
+                pooled = pools and _pool_sums(acc, tables, column, frame, to, target)
+                if not pooled:
+                    saturations += _leave(
+                        acc, rows.size, tables, column, row, frame, to, made, target
+                    )
+            if not pooled:
+                _pool(made, tables[7], target[column * LANES :], frame[2])
     free((framed, made, acc))
     return overflows, saturations
 
@@ -95,7 +105,7 @@ def clamped(
         How many adds were clamped, and how many outputs were out of range.
     """
     cuts, starts = tables[2], tables[4]
-    framed, made, acc = _scratch(tables, frame)
+    framed, made, acc = _scratch(tables, frame, STRIP)
     rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
     overflows, saturations = 0, 0
     for image in range(frame[0]):
@@ -113,12 +123,15 @@ def clamped(
 
 
 @part
-def _scratch(tables: Tables, frame: Frame) -> tuple[I16, I16, Sums]:
-    """Allocate an image's frame, what it makes before a pool, and a strip's sums."""
+def _scratch(tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
+    """Allocate an image's frame, what it makes before a pool, and a strip's sums.
+
+    Pixels that share a row are read as vectors of their own, which end behind the last row.
+    """
     starts, bias, windows = tables[4], tables[5], tables[7]
     framed = zeros(frame[7], np.int16)
-    made = empty(starts.size * LANES if windows.size else 0, np.int16)
-    return framed, made, empty(min(starts.size, STRIP) * LANES, bias.dtype)
+    made = empty((starts.size + 1) * LANES if windows.size else 0, np.int16)
+    return framed, made, zeros((min(starts.size, strip) + 1) * LANES, bias.dtype)
 
 
 @loop
@@ -318,6 +331,41 @@ def _pool(made: I16, windows: I64, out: I16, pitch: int) -> None:
             for tap in range(1, taps):
                 best = max(best, made[windows[pixel, tap] + lane])
             out[pixel * pitch + lane] = best
+
+
+@part
+def _pools_sums(tables: Tables) -> bool:
+    """Say whether windows of four are to be found among sums that stay in the first-level cache."""
+    starts, bias, shifts, windows = tables[4:]
+    for lane in range(shifts.size):
+        if not 0 <= shifts[lane] <= 8 * bias.itemsize - 2:
+            return False
+    return windows.size > 0 and windows.shape[1] == 4 and starts.size <= POOLED_ROWS
+
+
+@part
+def _pool_sums(
+    acc: Sums, tables: Tables, column: int, frame: Frame, to: Modes, target: I16
+) -> bool:
+    """Pool an image's sums and cast the largest; say whether all were in range.
+
+    If not, each is to be cast and counted before the pool.
+    """
+    out, shifts, windows = target[column * LANES :], tables[6], tables[7]
+    whole = _writes_all(len(windows), out, frame[2])
+    at = column * LANES, frame[2], min(LANES, frame[2] - column * LANES)
+    beyond = largest_sums(whole, (acc, windows, shifts, out), at, to)
+    cast_to = Target(to[0], to[1], to[2], to[3])
+    for pixel in range(whole, len(windows)):
+        for lane in range(min(LANES, out.size - pixel * frame[2])):
+            best = np.int64(acc[windows[pixel, 0] + lane])
+            for tap in range(4):
+                total = np.int64(acc[windows[pixel, tap] + lane])
+                beyond += cast(total, shifts[column * LANES + lane], cast_to)[1]
+                best = max(best, total)
+            raw, _ = cast(best, shifts[column * LANES + lane], cast_to)
+            out[pixel * frame[2] + lane] = max(raw, to[4])
+    return beyond == 0
 
 
 @loop
