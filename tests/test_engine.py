@@ -214,10 +214,10 @@ def test_what_is_saved_and_loaded_computes_the_same() -> None:
 @pytest.mark.parametrize(
     ("word", "overflow", "expected"),
     [
-        (48, Overflow.SATURATE, "64-bit in 2 chunks, by bytes"),
-        (48, Overflow.WRAP, "64-bit in 2 chunks, by bytes"),
+        (48, Overflow.SATURATE, "64-bit in 3 chunks"),
+        (48, Overflow.WRAP, "64-bit in 3 chunks"),
         (24, Overflow.SATURATE, "stepwise"),
-        (24, Overflow.WRAP, "64-bit in 2 chunks, by bytes, wrapped"),
+        (24, Overflow.WRAP, "64-bit in 3 chunks, wrapped"),
     ],
 )
 def test_only_a_proof_licenses_the_plain_loops(
@@ -225,6 +225,20 @@ def test_only_a_proof_licenses_the_plain_loops(
 ) -> None:
     """Full-scale weights need 64-bit sums; a short accumulator is stepped or wrapped."""
     assert Engine(network(word, overflow)).methods["hidden"] == expected
+
+
+def test_full_scale_weights_are_summed_by_bytes() -> None:
+    """Chunks of them would be short; the bits are the same."""
+    rng, word = np.random.default_rng(4), QFormat(16, 15)
+    weight = rng.integers(-32768, 32768, (20, 90)).astype(np.int16)
+    weight[0], weight[1], weight[2] = -32768, 32767, np.resize([-32768, 32767], 90)
+    layer = Dense(weight, rng.integers(-(2**40), 2**40, 20))
+    node = FixedNode("d", layer, (INPUT,), QFormat(16, 2), (word,), Accumulator())
+    fixed = FixedNetwork("n", (90,), word, (node,))
+    assert Engine(fixed).methods["d"] == "64-bit in 2 chunks, by bytes"
+    x = rng.integers(-32768, 32768, (3, 90))
+    x[0], x[1] = -32768, 32767
+    agree(NetworkCase(fixed, x))
 
 
 def test_every_image_of_a_block_counts_for_its_bounds() -> None:

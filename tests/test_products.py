@@ -74,7 +74,7 @@ def pooled(maps: Ints, window: Window) -> Ints:
     return out
 
 
-def run_maps(maps: Maps, case: Case) -> Any:
+def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
     """Run a convolution, clamped if the accumulator is narrow, and its pool."""
     n, channels, height, width = maps.x.shape
     (top, left, bottom, right), window = maps.window.padding, maps.window
@@ -112,7 +112,9 @@ def run_maps(maps: Maps, case: Case) -> Any:
     else:
         least = np.full(len(rows.offsets), -32768)
         packed = packing.pack_chunks(rows.weight, rows.offsets, least, -least - 1)
-        layer = tables(packed, rows.starts, bias, case.shift, windows)
+        if sums is np.int32:
+            packed = packing.pack(rows.weight, rows.offsets)
+        layer = tables(packed, rows.starts, bias.astype(sums), case.shift, windows)
         counts = exact(x, out, layer, frame, word, False, modes)
     return out.reshape(n, *final, outputs), *counts
 
@@ -154,15 +156,35 @@ POOLS = [
 ]
 
 
+@pytest.mark.parametrize("sums", [np.int32, np.int64], ids=["32", "64"])
+@pytest.mark.parametrize("shift", [4, 12])
 @pytest.mark.parametrize("overflow", list(Overflow), ids=lambda o: o.value)
 @pytest.mark.parametrize("pool", POOLS, ids=str)
-def test_a_pool_keeps_the_largest_cast_value(pool: Window, overflow: Overflow) -> None:
-    """A max pool behind the cast works on lanes and shared pixels; all casts are counted."""
+def test_a_pool_keeps_the_largest_cast_value(
+    pool: Window, overflow: Overflow, shift: int, sums: type
+) -> None:
+    """A max pool works on lanes and shared pixels, before or behind the cast; all are counted."""
     rng = np.random.default_rng(1)
     x, weight = rng.integers(-300, 300, (3, 1, 12, 12)), rng.integers(-300, 300, (6, 1, 5, 5))
     maps = Maps(x, weight, rng.integers(-300, 300, 6), Window((5, 5)), pool=pool)
-    case = Case(x, weight, maps.bias, shift=4, overflow=overflow, relu=overflow.value == "wrap")
-    found, expected = run_maps(maps, case), maps.expected(case)
+    case = Case(x, weight, maps.bias, shift=shift, overflow=overflow, relu=overflow.value == "wrap")
+    found, expected = run_maps(maps, case, sums), maps.expected(case)
     np.testing.assert_array_equal(found[0], expected[0])
     assert found[1:] == expected[1:]
-    assert found[2] > 0
+    assert (found[2] > 0) == (shift == 4)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("place", [0, 77, 143])
+def test_one_value_out_of_range_is_counted_before_a_pool(place: int, sign: int) -> None:
+    """The first, a middle or the last, above or below, in the last lane alone."""
+    x = np.zeros((2, 1, 12, 12), np.int64)
+    x.reshape(2, -1)[1, place] = sign * 32767
+    weight = np.ones((6, 1, 1, 1), np.int64)
+    weight[5] = 2
+    maps = Maps(x, weight, np.zeros(6, np.int64), Window((1, 1)), pool=POOLS[0])
+    case = Case(x, weight, maps.bias, shift=0)
+    for sums in (np.int32, np.int64):
+        found, expected = run_maps(maps, case, sums), maps.expected(case)
+        np.testing.assert_array_equal(found[0], expected[0])
+        assert found[1:] == expected[1:] == (0, 1)

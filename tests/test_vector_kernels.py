@@ -157,9 +157,9 @@ def test_tiles_of_every_machine_sum_alike(height: int) -> None:
     def tile(x: Any, pairs: Any, products: Any, bias: Any, acc: Any, word: Any) -> Any:
         starts = np.arange(height) * 37
         exact, clamped = acc
-        vector.dot(height, (x, starts, *pairs, bias, exact), (0, 0, pairs[1].size, 0, 0, 0))
         for i in range(height * LANES):
-            clamped[i] = bias[i % LANES]
+            exact[i] = clamped[i] = bias[i % LANES]
+        vector.dot(height, (x, starts, *pairs, exact), (0, 0, pairs[1].size))
         arrays = x, starts, *products, clamped
         overflows = vector.step(height, arrays, (0, 0, products[1].size), word)
         floor, ceiling = np.full_like(bias, word[0]), np.full_like(bias, word[1] - 1)

@@ -19,8 +19,8 @@ LIMIT = 2**31 - 1
 """How far a sum of 32 bits may rise or fall from 0."""
 ROW_PAIRS = 8
 """What a row costs beside its pairs, its cast first of all, in pairs."""
-SEGMENT_PAIRS = 7
-"""What a segment of a 64-bit sum costs beside its pairs, in pairs."""
+SEGMENT_PAIRS = 3
+"""What a segment of a 64-bit sum costs beside its pairs, in pairs: it is lifted and added."""
 BYTE = 8
 """Bits of a weight's lower part."""
 SEGMENT = 16

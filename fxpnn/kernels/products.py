@@ -27,7 +27,7 @@ from fxpnn.kernels.arithmetic import I16, I64, cast, loop, part
 from fxpnn.kernels.codes import Target
 from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import LANES
-from fxpnn.kernels.vector import ROWS, dot, largest, largest_sums, narrow, step, within
+from fxpnn.kernels.vector import ROWS, dot, dot_column, largest, largest_sums, narrow, step, within
 
 POOLED_ROWS = 512
 """So many rows' sums are pooled before their cast."""
@@ -149,17 +149,15 @@ def enter(x: I16, framed: I16, frame: Frame) -> I16:
 
 @part
 def _sum(x: I16, starts: I64, tables: Tables, column: int, acc: Sums) -> None:
-    """Sum each row's products of one column, segment by segment; sums begin with the bias."""
+    """Sum each row's products of one column, segment by segment, and the bias."""
     weights, offsets, cuts, lifts, _, bias = tables[:6]
+    arrays = x, starts, weights, offsets, cuts, lifts, bias, acc
+    segments = cuts.shape[1] - 1
     whole = starts.size - starts.size % ROWS
-    for segment in range(cuts.shape[1] - 1):
-        first, last, lift = cuts[column, segment], cuts[column, segment + 1], lifts[segment]
-        init, lane, pitch = (acc, 0, LANES) if segment else (bias, column * LANES, 0)
-        arrays = x, starts, weights, offsets, init, acc
-        for row in range(0, whole, ROWS):
-            dot(ROWS, arrays, (row, first, last, lane + row * pitch, pitch, lift))
-        for row in range(whole, starts.size):
-            dot(1, arrays, (row, first, last, lane + row * pitch, pitch, lift))
+    for row in range(0, whole, ROWS):
+        dot_column(ROWS, arrays, (row, column * (segments + 1), segments, column * LANES))
+    for row in range(whole, starts.size):
+        dot_column(1, arrays, (row, column * (segments + 1), segments, column * LANES))
 
 
 @loop
@@ -177,7 +175,7 @@ def _clamp(
     weights, offsets, cuts, _, _, bias = tables[:6]
     fine_weights, fine_offsets, fine_cuts = steps[:3]
     floor, ceiling, blocked = rooms
-    pairs = x, starts, weights, offsets, acc, acc
+    pairs = x, starts, weights, offsets, acc
     products = x, starts, fine_weights, fine_offsets, acc
     bounds = acc, floor, ceiling
     segments = cuts.shape[1] - 1
@@ -193,7 +191,7 @@ def _clamp(
             ahead = max(1, blocked[here])
             room = row, here * LANES
             first, last = cuts[column, segment], cuts[column, segment + 1]
-            at = row, first, last, row * LANES, LANES, 0
+            at = row, first, last
             first, last = fine_cuts[column, segment], fine_cuts[column, segment + ahead]
             if tile == ROWS:
                 if blocked[here] == 0 and within(ROWS, bounds, room):

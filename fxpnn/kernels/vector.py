@@ -53,36 +53,64 @@ def dot(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
     """Add the products of a range of pairs to the sums of a tile of rows.
 
     Products are summed modulo ``2**32``: exact where the final sum fits, whatever happens on the
-    way (two products of -32768 by -32768 make ``2**31``). Where sums are int32 that includes what
-    the row begins with; where they are int64 the row's beginning is added last, in 64 bits.
+    way (two products of -32768 by -32768 make ``2**31``). Sums that are int32 may do so with what
+    they begin with, to sums that are int64 the products' sum is added.
 
     Args:
         rows: how many, a literal.
-        arrays: ``(x, starts, weights, offsets, init, acc)``: int16, int64, int16, int64, and two of
-            the sums' type, int32 or int64.
-        at: ``(row, first, last, begin, pitch, lift)``: the first row; the first pair and the one
-            behind the last; row ``r`` begins with the 16 at ``init[begin + r * pitch]``, and ends
-            in the 16 at ``acc[16 * (row + r)]``; to sums of 64 bits the products' sum is added
-            ``2**lift`` times.
+        arrays: ``(x, starts, weights, offsets, acc)``: int16, int64, int16, int64, and int32 or
+            int64: row ``r`` has the 16 sums at ``acc[16 * (row + r)]``.
+        at: ``(row, first, last)``: the first row; the first pair and the one behind the last.
     """
-    many = rows.literal_value
 
-    def write(b: Builder, _: Number, arrays: Arrays, at: Numbers) -> None:
-        x, starts, weights, offsets, init, acc = arrays
-        row, first, last, begin, pitch, lift = at
-        points = [x.at(starts.load(row + r)) for r in range(many)]
-        begins = [init.load(begin + pitch * r, LANES) for r in range(many)]
-        nothing = integer(b, 0, 32).splat(LANES)
-        sums = begins if acc.bits == 32 else [nothing] * many
-        if many == 1:  # a lone row: its pairs go to several sums in turn
-            whole = last - ((last - first) & (PARTIAL_SUMS - 1))
-            sums += [nothing] * (PARTIAL_SUMS - 1)
-            sums = _add_pairs(points, weights, offsets, (first, whole), sums, Number.__add__)
-            sums, first = [reduce(Number.__add__, sums)], whole
-        sums = _add_pairs(points, weights, offsets, (first, last), sums, Number.__add__)
-        if acc.bits == 64:
-            lifted = [total.sized(64) << lift.splat(LANES) for total in sums]
-            sums = [start + total for start, total in zip(begins, lifted, strict=True)]
+    def write(b: Builder, rows_: Number, arrays: Arrays, at: Numbers) -> None:
+        x, starts, weights, offsets, acc = arrays
+        row, first, last = at
+        points = _points(x, starts, row, rows.literal_value)
+        places = [(row + r) * LANES for r in range(len(points))]
+        sums = [acc.load(place, LANES) for place in places]
+        if acc.bits == 32:
+            sums = _dot(points, weights, offsets, (first, last), sums)
+        else:
+            more = _dot(points, weights, offsets, (first, last), _nothing(points))
+            sums = [total + part.sized(64) for total, part in zip(sums, more, strict=True)]
+        for total, place in zip(sums, places, strict=True):
+            acc.store(total, place)
+
+    return types.void(rows, arrays, at), writer(write)
+
+
+@written
+def dot_column(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
+    """Sum the products of a column's pairs for a tile of rows, segment by segment, and the bias.
+
+    Sums of 64 bits stay in registers from the first segment to the last, where there are enough.
+
+    Args:
+        rows: how many, a literal.
+        arrays: ``(x, starts, weights, offsets, cuts, lifts, bias, acc)``: the first four and the
+            last as ``dot`` has them, ``cuts`` and ``lifts`` int64, ``bias`` of the sums' type.
+        at: ``(row, cut, segments, lane)``: the first row; where the column's cuts begin, and how
+            many segments they make; where the 16 biases lie.
+    """
+
+    def write(b: Builder, rows_: Number, arrays: Arrays, at: Numbers) -> None:
+        x, starts, weights, offsets, cuts, lifts, bias, acc = arrays
+        row, cut, segments, lane = at
+        points = _points(x, starts, row, rows.literal_value)
+        begin = bias.load(lane, LANES)
+        if acc.bits == 32:
+            span = cuts.load(cut), cuts.load(cut + segments)
+            sums = _dot(points, weights, offsets, span, [begin] * len(points))
+        else:
+            totals = [Variable(begin) for _ in points]
+            with loop(integer(b, 0), segments) as segment:
+                span = cuts.load(cut + segment), cuts.load(cut + segment + 1)
+                lift = lifts.load(segment).splat(LANES)
+                parts = _dot(points, weights, offsets, span, _nothing(points))
+                for total, part in zip(totals, parts, strict=True):
+                    total.set(total.get() + (part.sized(64) << lift))
+            sums = [total.get() for total in totals]
         for r, total in enumerate(sums):
             acc.store(total, (row + r) * LANES)
 
@@ -111,7 +139,7 @@ def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
         x, starts, weights, offsets, acc = arrays
         row, first, last = at
         low, high = (limit.sized(acc.bits).splat(LANES) for limit in word)
-        points = [x.at(starts.load(row + r)) for r in range(rows.literal_value)]
+        points = _points(x, starts, row, rows.literal_value)
         places = [(row + r) * LANES for r in range(len(points))]
         counted = Variable(integer(b, 0))
 
@@ -220,8 +248,8 @@ def largest_sums(_: Any, pixels: Any, arrays: Any, at: Any, to: Any) -> Written:
 
     Args:
         pixels: how many windows.
-        arrays: ``(acc, windows, shifts, out)``: sums, shifts and words as ``narrow`` has them; int64,
-            the windows' taps, where each finds 16 sums in ``acc``, one behind the other.
+        arrays: ``(acc, windows, shifts, out)``: sums, shifts and words as ``narrow`` has them;
+            int64, the windows' taps, where each finds 16 sums in ``acc``, one behind the other.
         at: ``(lane, pitch, lanes)``, the first two as ``narrow`` has them: pixel ``p`` writes at
             ``out[p * pitch]``; and how many lanes count, others may hold anything.
         to: as ``narrow`` has it.
@@ -315,6 +343,32 @@ def mean(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
             out.store(rounded.sized(16), pixel * pitch)
 
     return types.void(pixels, arrays, at), writer(write)
+
+
+def _points(x: Memory, starts: Memory, row: Number, rows: int) -> list[Memory]:
+    """Return where each row of a tile begins."""
+    return [x.at(starts.load(row + r)) for r in range(rows)]
+
+
+def _nothing(points: Sequence[Memory]) -> list[Number]:
+    return [integer(points[0].b, 0, 32).splat(LANES)] * len(points)
+
+
+def _dot(
+    points: Sequence[Memory],
+    weights: Memory,
+    offsets: Memory,
+    span: tuple[Number, Number],
+    sums: list[Number],
+) -> list[Number]:
+    """Add the products of a span of pairs to each row's sum of 32 bits."""
+    first, last = span
+    if len(points) == 1:  # a lone row: its pairs go to several sums in turn
+        whole = last - ((last - first) & (PARTIAL_SUMS - 1))
+        sums = sums + _nothing(points) * (PARTIAL_SUMS - 1)
+        sums = _add_pairs(points, weights, offsets, (first, whole), sums, Number.__add__)
+        sums, first = [reduce(Number.__add__, sums)], whole
+    return _add_pairs(points, weights, offsets, (first, last), sums, Number.__add__)
 
 
 def _add_pairs(
