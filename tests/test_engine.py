@@ -236,7 +236,7 @@ def test_full_scale_weights_are_summed_by_bytes() -> None:
     node = FixedNode("d", layer, (INPUT,), QFormat(16, 2), (word,), Accumulator())
     fixed = FixedNetwork("n", (90,), word, (node,))
     assert Engine(fixed).methods["d"] == "64-bit in 2 chunks, by bytes"
-    x = rng.integers(-32768, 32768, (3, 90))
+    x = rng.integers(-32768, 32768, (3, 90), np.int16)
     x[0], x[1] = -32768, 32767
     agree(NetworkCase(fixed, x))
 
