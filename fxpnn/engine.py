@@ -1,5 +1,6 @@
 """Own the run of a whole fixed network: images in blocks on threads, counts, traces."""
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from fxpnn.bounds import Proof, full, prove
 from fxpnn.casting import from_float_counted, scale_pixels, to_float
 from fxpnn.errors import DataError
 from fxpnn.fixed import Counts, FixedNetwork
-from fxpnn.layers import Array, Softmax
+from fxpnn.layers import Array, Conv2D, Dense, Layer, Shape, Softmax
 from fxpnn.network import INPUT
 from fxpnn.program import Program, Words
 from fxpnn.qformat import Overflow, QFormat, Rounding
@@ -30,8 +31,8 @@ REUSE = 8
 """Unless there are so many times as many weights, which each block reads anew."""
 BLOCK = 240
 """The most images of a block, a multiple of the rows that the vector code sums at once."""
-SERIAL = 64
-"""So few images run on the caller's thread."""
+WORTH = 1 << 25
+"""So much work, in products, is worth the start of a thread."""
 PLAIN = "FXPNN_KERNELS"
 """The environment variable that, set to ``plain``, asks for the plain loops."""
 
@@ -73,6 +74,7 @@ class Engine:
         self._known = known(fixed, self.proofs)
         self._conversion = _conversion(fixed)
         self._plainly = os.environ.get(PLAIN) == "plain"
+        self._work = sum(_work(node.layer, fixed.shapes[node.name]) for node in fixed.nodes)
         self._programs: dict[frozenset[str], Program] = {}
         self._unchecked = "Bfdh" if _every_word(fixed) else "Bfd"
         self._spaces: list[Workspace] = []
@@ -131,7 +133,8 @@ class Engine:
         names = {*self.fixed.outputs, *keep, logits}
         tensors = {n: np.empty((len(x), *self.fixed.shapes[n]), np.int16) for n in names}
         starts = range(0, len(x), program.images)
-        workers = 1 if len(x) < SERIAL else min(threads or os.cpu_count() or 1, len(starts))
+        worth = max(1, len(x) * self._work // WORTH)
+        workers = min(threads or os.cpu_count() or 1, len(starts), worth)
 
         def work(number: int) -> npt.NDArray[np.int64]:
             """Run every ``workers``-th block in one workspace."""
@@ -207,6 +210,16 @@ def logits_of(fixed: FixedNetwork) -> str:
     return node.inputs[0] if isinstance(node.layer, Softmax) else node.name
 
 
+def _work(layer: Layer, shape: Shape) -> int:
+    """Count what one image takes, in products; a value that is not summed takes as long as some."""
+    values = math.prod(shape)
+    return (
+        values * math.prod(layer.weight.shape[1:])
+        if isinstance(layer, Dense | Conv2D)
+        else 8 * values
+    )
+
+
 def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
     """Gather what the proofs say of the sums of each layer that has an accumulator."""
     intervals = {INPUT: full(fixed.input_format, fixed.input_shape)}
@@ -216,7 +229,7 @@ def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
         proof, source = proofs[node.name], intervals[node.inputs[0]]
         if proof.total is not None:
             total = int(proof.total.low.min()), int(proof.total.high.max())
-            found[node.name] = Known(proof.proved, proof.terms, total, source)
+            found[node.name] = Known(proof.proved, proof.terms, total, source, proof.saturates)
     return found
 
 

@@ -23,12 +23,14 @@ class Known(NamedTuple):
 
     ``proved`` says that no step overflows the accumulator. ``terms`` is the range of the products'
     sum, ``total`` of it with the bias, at every step. ``inputs`` bounds each input value.
+    ``saturates`` says that the cast of a sum may be out of range.
     """
 
     proved: bool
     terms: tuple[int, int]
     total: tuple[int, int]
     inputs: Interval
+    saturates: bool = True
 
 
 class Rows(NamedTuple):
@@ -115,6 +117,7 @@ def arithmetic(
         **rows.frame,
         "outputs": len(rows.weight),
         "method": method,
+        **({} if known.saturates else {"overflow": codes.NEVER}),
         "word_low": word.min,
         "word_high": word.max,
         "starts": constants.put(INT64, rows.starts),

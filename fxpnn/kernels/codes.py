@@ -45,7 +45,8 @@ Code: TypeAlias = npt.NDArray[np.void]
 """Instructions, one behind the other."""
 
 NEAREST_EVEN, NEAREST_UP, NEAREST_DOWN, NEAREST_ZERO, NEAREST_AWAY, FLOOR, ZERO = range(7)
-SATURATE, SATURATE_SYMMETRIC, SATURATE_ZERO, WRAP = range(4)
+SATURATE, SATURATE_SYMMETRIC, SATURATE_ZERO, WRAP, NEVER = range(5)
+"""What becomes of a value out of range; ``NEVER`` where a proof says that there are none."""
 _ROUNDINGS = tuple(Rounding)
 _OVERFLOWS = tuple(Overflow)
 

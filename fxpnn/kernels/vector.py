@@ -216,25 +216,32 @@ def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
         rule = _rounding_rule(to[0], shift)
         counted = Variable(low.constant(0))
 
-        def run(keep: Callable[[Number, Number, Number], Number]) -> None:
+        def run(word: Callable[[Number], Number]) -> None:
             with loop(integer(b, 0), rows) as row:
                 exact = _round(acc.load(row * LANES, LANES), shift, rule)
-                rounded = exact.clamped(32)  # the range's 16 bits do not tell it from the exact one
-                clamped = rounded.max(low).min(high)
-                over = clamped.differs(rounded)
-                counted.set(counted.get() - over.sized(32))
-                word = keep(over, exact.sized(32), clamped).max(least)
-                out.store(word.sized(16), row * pitch)
+                out.store(word(exact).max(least).sized(16), row * pitch)
 
-        def wrap_or_zero(over: Number, rounded: Number, clamped: Number) -> Number:
-            return over.choose(((rounded - low) & span) + base, rounded)
+        def trust(exact: Number) -> Number:
+            return exact.sized(32)
+
+        def clamp(exact: Number) -> Number:
+            rounded = exact.clamped(32)  # the range's 16 bits do not tell it from the exact one
+            kept = rounded.max(low).min(high)
+            counted.set(counted.get() - kept.differs(rounded).sized(32))
+            return kept
+
+        def wrap_or_zero(exact: Number) -> Number:
+            over = clamp(exact).differs(exact.clamped(32))
+            return over.choose(((exact.sized(32) - low) & span) + base, exact.sized(32))
 
         wraps = to[1].equals(codes.WRAP)
         span, base = (wraps.choose(value, low.constant(0)) for value in (high - low, low))
         clamps = to[1] < codes.SATURATE_SYMMETRIC + 1
-        branch(
-            clamps, lambda: run(lambda over, rounded, clamped: clamped), lambda: run(wrap_or_zero)
-        )
+
+        def check() -> None:
+            branch(clamps, lambda: run(clamp), lambda: run(wrap_or_zero))
+
+        branch(to[1].equals(codes.NEVER), lambda: run(trust), check)
         return counted.get().total()
 
     return types.int64(rows, arrays, at, to), writer(write)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 import fxpnn
-from fxpnn.engine import SERIAL, Engine
+from fxpnn.engine import Engine
 from fxpnn.layers import Array
 from tests.benchmarks.clock import Call, clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
@@ -46,4 +46,8 @@ def _network(name: str, job: Job) -> list[Figure]:
 
 def _bound(engine: Engine, x: Array, threads: int) -> Call:
     """Run as a user would: images that are few the shortest way, which takes no threads."""
-    return (lambda: engine(x)) if len(x) < SERIAL else (lambda: engine.run(x, threads))
+    return (
+        (lambda: engine(x))
+        if len(x) <= engine.program().images
+        else (lambda: engine.run(x, threads))
+    )
