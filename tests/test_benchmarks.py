@@ -48,15 +48,21 @@ def test_quick_run_is_told(tmp_path: Path) -> None:
     report = read(told)
     assert (report.schema, report.quick) == (1, True)
     parts = ("networks, one thread", "networks, all threads")[: report.cores]
+    ways = (networks[0], *(name for name in networks[1:] for _ in ("one call", "blocks")))
     assert [(f.part, f.case, f.what) for f in report.figures] == [
-        (part, MLP, name) for part in parts for name in networks
+        (part, MLP, name) for part in parts for name in ways
     ]
+    one_call, blocks = "64 in one call", r"blocks of (32|128|256|1,024)"
+    handed = [one_call, one_call, blocks, one_call, blocks] * len(parts)
+    for figure_told, way in zip(report.figures, handed, strict=True):
+        assert re.fullmatch(way, figure_told.handed)
+        assert (figure_told.ratio is None) == (figure_told.what == "fxpnn")
+        assert figure_told.what == "fxpnn" or figure_told.goal
     assert all(f.value > 0 for f in report.figures)
-    assert [f.ratio is None for f in report.figures] == [True, False, False] * len(parts)
     assert "differ" not in "".join(f.note for f in report.figures)
     assert "what it must show" in printed
     for figure_told in report.figures:
-        assert figure_told.what in printed
+        assert figure_told.label() in printed
         assert figure_told.what in chart.read_text()
 
 
@@ -68,6 +74,8 @@ def test_all_of_it_runs(tmp_path: Path) -> None:
     figures = read(told).figures
     for part in PARTS:
         assert any(f.part.startswith(part.replace("-", " ")) for f in figures), part
+    least = [f for f in figures if f.part == "layers" and f.what.startswith("least ")]
+    assert len(least) == 2 * len({f.case for f in least})
     expected = {"fxpnn", *(peer.name for peer in PEERS if not peer.missing())}
     assert {f.what for f in figures if f.part.startswith("networks")} == expected
     assert {f.case for f in figures if f.part == "growth, one thread"} == set(NETWORKS)
@@ -126,3 +134,16 @@ def test_turns(pick: Callable[[Sequence[float]], float], first: float) -> None:
     runs = {"a": lambda: call("a"), "b": lambda: call("b")}
     assert turn_about(runs, replace(QUICK, rounds=2), clock) == {"a": 4.0, "b": 8.0}
     assert calls == ["a", "a", "a", "a", "b", "a", "b"]
+
+
+def test_long_turns_are_fewer() -> None:
+    """A candidate whose turns are longer than a second has two, another as many as are planned."""
+    time, calls = [0.0], list[str]()
+
+    def call(name: str, seconds: float) -> None:
+        calls.append(name)
+        time[0] += seconds
+
+    runs = {"quick": lambda: call("quick", 1.0), "long": lambda: call("long", 1.5)}
+    turn_about(runs, replace(QUICK, rounds=3), Clock(lambda: time[0], min))
+    assert calls == ["quick", "long", "quick", "long", "quick"]

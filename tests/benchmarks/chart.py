@@ -1,6 +1,6 @@
-"""Own the bar chart of images per second on one thread."""
+"""Own the bar chart of images per second on one thread: peers in blocks where that is faster."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -27,10 +27,17 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
         drawing = Drawing(figsize=(9.6, 0.5 + 0.27 * len(names)), layout="constrained")
         panels = drawing.subplots(1, len(networks), sharey=True, squeeze=False)[0]
         for panel, network in zip(panels, networks, strict=True):
-            rates = {figure.what: figure.value for figure in chosen if figure.case == network}
-            _panel(panel, network, names, rates)
+            _panel(panel, network, names, _rates(f for f in chosen if f.case == network))
         date = {"Date": None} if path.suffix == ".svg" else None  # same figures, same file
         drawing.savefig(path, metadata=date, transparent=True)
+
+
+def _rates(figures: Iterable[Figure]) -> dict[str, float]:
+    """Take each candidate's faster way, all images in one call or in blocks."""
+    best: dict[str, float] = {}
+    for figure in figures:
+        best[figure.what] = max(figure.value, best.get(figure.what, 0.0))
+    return best
 
 
 def _panel(panel: Axes, network: str, names: Sequence[str], rates: dict[str, float]) -> None:

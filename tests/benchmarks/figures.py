@@ -18,6 +18,7 @@ class Goal(msgspec.Struct, frozen=True):
 class Figure(msgspec.Struct, frozen=True):
     """One measured figure: of which ``case``, of ``what`` in it, and what it has to reach.
 
+    ``handed`` says how many images a candidate is handed at a time, where that matters.
     ``ratio``, where there is one, is what ``what`` costs in counts of fxpnn's cost, or a kernel's
     rate in counts of sgemm's; goals are then its. ``note`` says what is not the same work.
     """
@@ -31,6 +32,11 @@ class Figure(msgspec.Struct, frozen=True):
     goal: Goal | None = None
     holds: bool | None = None
     note: str = ""
+    handed: str = ""
+
+    def label(self) -> str:
+        """Say of what the figure is, and how it was handed its images."""
+        return f"{self.what}, {self.handed}" if self.handed else self.what
 
 
 def figure(
@@ -43,8 +49,9 @@ def figure(
     ratio: float | None = None,
     goal: Goal | None = None,
     note: str = "",
+    handed: str = "",
 ) -> Figure:
     """Make a figure and judge it by its goal."""
     judged = value if ratio is None else ratio
     holds = goal.holds(judged, goal.must) if goal else None
-    return Figure(part, case, what, value, unit, ratio, goal, holds, note)
+    return Figure(part, case, what, value, unit, ratio, goal, holds, note, handed)

@@ -1,4 +1,7 @@
-"""Own the main comparison: whole networks on many images."""
+"""Own the main comparison: whole networks on many images.
+
+All candidates are handed all images in one call; peers also in blocks of the size that suits them.
+"""
 
 import sys
 from collections.abc import Callable
@@ -9,8 +12,8 @@ import numpy as np
 
 from fxpnn.layers import Array
 from tests.benchmarks.clock import WALL, clock_for, turn, turn_about
-from tests.benchmarks.figures import Figure, figure
-from tests.benchmarks.goals import ALL_THREADS, ONE_THREAD
+from tests.benchmarks.figures import Figure, Goal, figure
+from tests.benchmarks.goals import ALL_THREADS, FASTER_THAN_FLOAT, FLOATS, ONE_THREAD
 from tests.benchmarks.job import Job
 from tests.benchmarks.peers import FXPNN, Peer
 from tests.benchmarks.work import Floats, Run, Work, load
@@ -24,12 +27,25 @@ FEW, TRIED = 8, 1024
 
 @dataclass(frozen=True)
 class Entrant:
-    """A candidate that is ready: it runs ``images``, of which it takes ``flips`` otherwise."""
+    """A candidate that is ready: it runs ``images``, all at once or in blocks.
+
+    It takes ``flips`` of them for another class than float does.
+    """
 
     peer: Peer
     run: Bound
     images: int
     flips: int
+    block: int | None
+
+    def handed(self) -> str:
+        """Say how it is handed the images."""
+        return f"blocks of {self.block:,}" if self.block else f"{self.images:,} in one call"
+
+    def note(self) -> str:
+        """Say, once, what is not the same work."""
+        differ = f"{self.flips} classes differ from float's" if self.flips else ""
+        return "" if self.block else "; ".join(filter(None, (self.peer.note, differ)))
 
 
 def many_images(job: Job) -> list[Figure]:
@@ -38,36 +54,37 @@ def many_images(job: Job) -> list[Figure]:
 
 
 def _contest(job: Job, work: Work) -> list[Figure]:
-    name, goals = work.network.name, ONE_THREAD if job.threads == 1 else ALL_THREADS
-    chosen = [peer for peer in (FXPNN, *job.peers) if name in peer.networks]
-    entrants = [entrant for peer in chosen if (entrant := _try(job, peer, work))]
-    best = turn_about({e.peer.name: e.run for e in entrants}, job.plan, clock_for(job.threads))
-    costs = {e.peer: best[e.peer.name] / e.images for e in entrants}
-    return [
-        figure(
-            job.part("networks"),
-            name,
-            each.peer.name,
-            1 / costs[each.peer],
-            "images/s",
-            ratio=None if each.peer == FXPNN else costs[each.peer] / costs[FXPNN],
-            goal=goals.get((each.peer.name, name)),
-            note=_note(each, job.plan.images),
-        )
-        for each in entrants
-    ]
+    chosen = [peer for peer in (FXPNN, *job.peers) if work.network.name in peer.networks]
+    entrants = [entrant for peer in chosen for entrant in _try(job, peer, work)]
+    best = turn_about({each: each.run for each in entrants}, job.plan, clock_for(job.threads))
+    costs = {each: seconds / each.images for each, seconds in best.items()}
+    return [_figure(job, work, each, cost, costs[entrants[0]]) for each, cost in costs.items()]
 
 
-def _note(entrant: Entrant, images: int) -> str:
-    parts = [entrant.peer.note] if entrant.peer.note else []
-    if entrant.images < images:
-        parts.append(f"on {entrant.images:,} images")
-    if entrant.flips:
-        parts.append(f"{entrant.flips} classes differ from float's")
-    return "; ".join(parts)
+def _figure(job: Job, work: Work, entrant: Entrant, cost: float, ours: float) -> Figure:
+    name = work.network.name
+    return figure(
+        job.part("networks"),
+        name,
+        entrant.peer.name,
+        1 / cost,
+        "images/s",
+        ratio=None if entrant.peer == FXPNN else cost / ours,
+        goal=_goal(entrant, name, job.threads),
+        note=entrant.note(),
+        handed=entrant.handed(),
+    )
 
 
-def _try(job: Job, peer: Peer, work: Work) -> Entrant | None:
+def _goal(entrant: Entrant, network: str, threads: int) -> Goal | None:
+    """Judge one call by the goals; in blocks, floats shall be no faster than fxpnn either."""
+    goals = ONE_THREAD if threads == 1 else ALL_THREADS
+    if entrant.block is None:
+        return goals.get((entrant.peer.name, network))
+    return FASTER_THAN_FLOAT if entrant.peer.name in FLOATS else None
+
+
+def _try(job: Job, peer: Peer, work: Work) -> list[Entrant]:
     """Let a peer that fails stay away: another release of it may be installed."""
     print(f"  {work.network.name}: {peer.name}", file=sys.stderr)
     try:
@@ -76,10 +93,10 @@ def _try(job: Job, peer: Peer, work: Work) -> Entrant | None:
         if peer == FXPNN:
             raise
         print(f"skipping {peer.name}: {type(error).__name__}: {error}", file=sys.stderr)
-        return None
+        return []
 
 
-def _enter(job: Job, peer: Peer, work: Work) -> Entrant:
+def _enter(job: Job, peer: Peer, work: Work) -> list[Entrant]:
     """Make a candidate ready, on as many images as it does in time, in the blocks it likes."""
     run, x = peer.prepare(work, job.threads), work.x
     few = _in_blocks(run, x[:FEW], FEW)
@@ -87,13 +104,21 @@ def _enter(job: Job, peer: Peer, work: Work) -> Entrant:
     if peer.slow:
         each = turn(few, 0, WALL) / FEW
         x = x[: max(FEW, int(job.plan.longest / each))]
-    tried = {size: _in_blocks(run, x[:TRIED], size) for size in peer.blocks}
+    ways: dict[int | None, Bound] = {None: _in_blocks(run, x, len(x))}
+    if peer.blocks:
+        block = _best_block(job, peer, run, x[:TRIED])
+        ways[block] = _in_blocks(run, x, block)
+    classes = np.concatenate(list(ways.values())[-1]()).argmax(axis=1)
+    flips = int((classes != work.classes[: len(x)]).sum())
+    return [Entrant(peer, way, len(x), flips, block) for block, way in ways.items()]
+
+
+def _best_block(job: Job, peer: Peer, run: Run, x: Floats) -> int:
+    tried = {size: _in_blocks(run, x, size) for size in peer.blocks}
     best = turn_about(tried, replace(job.plan, rounds=2, seconds=0), clock_for(job.threads))
-    chosen = _in_blocks(run, x, min(best, key=lambda size: best[size]))
-    classes = np.concatenate(chosen()).argmax(axis=1)
-    return Entrant(peer, chosen, len(x), int((classes != work.classes[: len(x)]).sum()))
+    return min(best, key=lambda size: best[size])
 
 
 def _in_blocks(run: Run, x: Floats, size: int) -> Bound:
-    starts = range(0, len(x), min(size, len(x)))
+    starts = range(0, len(x), size)
     return lambda: [run(x[start : start + size]) for start in starts]

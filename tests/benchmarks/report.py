@@ -77,7 +77,7 @@ def _goals(figures: Sequence[Figure]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for figure in figures:
         value, ratio, must, aim = _cells(figure)[1:5]
-        table.add_row(figure.part, figure.case, figure.what, ratio or value, must, aim)
+        table.add_row(figure.part, figure.case, figure.label(), ratio or value, must, aim)
     return table
 
 
@@ -92,7 +92,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
     must = _limit(goal, goal.must, judged) if goal else ""
     aim = _limit(goal, goal.aim, judged) if goal and goal.aim is not None else ""
     value = f"{_spelled(figure.value)} {figure.unit}".rstrip()
-    return figure.what, value, ratio, must, aim, figure.note
+    return figure.label(), value, ratio, must, aim, figure.note
 
 
 def _limit(goal: Goal, limit: float, value: float) -> str:

@@ -9,16 +9,15 @@ from importlib.util import find_spec
 from tests.benchmarks.plan import LENET_RELU, MLP, NETWORKS
 from tests.benchmarks.work import Run, Work
 
-WHOLE = 1 << 30
-
 
 @dataclass(frozen=True)
 class Peer:
     """A library that runs the same networks.
 
     ``home`` is ``module:function``; the function takes the work and a number of threads and gives a
-    ``Run``. It runs blocks of as many images as suit it best among ``blocks``; a slow one fewer
-    images in all; a ``single`` one is also measured on one image.
+    ``Run``. It is handed all images in one call, and then in blocks of as many as suit it best
+    among ``blocks``, where it has any; a ``slow`` one runs fewer images; a ``single`` one is also
+    measured on one image.
     """
 
     name: str
@@ -26,7 +25,7 @@ class Peer:
     packages: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     note: str = ""
-    blocks: tuple[int, ...] = (WHOLE,)
+    blocks: tuple[int, ...] = ()
     networks: tuple[str, ...] = NETWORKS
     slow: bool = False
     single: bool = False
@@ -35,10 +34,6 @@ class Peer:
         """Name what must be installed before the peer can be measured."""
         found = [name for name in self.packages if find_spec(name) is None]
         return found + [name for name in self.programs if shutil.which(name) is None]
-
-    def available(self) -> bool:
-        """Tell whether all it needs is installed."""
-        return not self.missing()
 
     def prepare(self, work: Work, threads: int) -> Run:
         """Make the network ready to run on so many threads."""
@@ -77,7 +72,6 @@ PEERS: Sequence[Peer] = (
         note="same integers, moved by numpy; float softmax",
         blocks=BLOCKS,
         networks=(MLP, LENET_RELU),
-        slow=True,
     ),
     Peer(
         "fxpmath",
