@@ -25,9 +25,10 @@ import numpy.typing as npt
 
 from fxpnn.kernels.arithmetic import I16, I64, cast, loop, part
 from fxpnn.kernels.codes import Target
+from fxpnn.kernels.epilogue import largest, largest_sums, narrow
 from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import LANES
-from fxpnn.kernels.vector import ROWS, dot, dot_column, largest, largest_sums, narrow, step, within
+from fxpnn.kernels.vector import ROWS, dot, dot_column, step, within
 
 POOLED_ROWS = 512
 """So many rows' sums are pooled before their cast."""
