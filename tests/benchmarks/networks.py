@@ -115,7 +115,7 @@ def _enter(job: Job, peer: Peer, work: Work) -> list[Entrant]:
 
 def _best_block(job: Job, peer: Peer, run: Run, x: Floats) -> int:
     tried = {size: _in_blocks(run, x, size) for size in peer.blocks}
-    best = turn_about(tried, replace(job.plan, rounds=2, seconds=0), clock_for(job.threads))
+    best = turn_about(tried, replace(job.plan, seconds=0), clock_for(job.threads))
     return min(best, key=lambda size: best[size])
 
 
