@@ -136,8 +136,9 @@ def test_turns(pick: Callable[[Sequence[float]], float], first: float) -> None:
     assert calls == ["a", "a", "a", "a", "b", "a", "b"]
 
 
-def test_long_turns_are_fewer() -> None:
-    """A candidate whose turns are longer than a second has two, another as many as are planned."""
+@pytest.mark.parametrize(("steady", "turns"), [(True, 2), (False, 3)])
+def test_long_turns_are_fewer(steady: bool, turns: int) -> None:
+    """What takes longer than a second has two turns by a steady clock, else as many as planned."""
     time, calls = [0.0], list[str]()
 
     def call(name: str, seconds: float) -> None:
@@ -145,5 +146,5 @@ def test_long_turns_are_fewer() -> None:
         time[0] += seconds
 
     runs = {"quick": lambda: call("quick", 1.0), "long": lambda: call("long", 1.5)}
-    turn_about(runs, replace(QUICK, rounds=3), Clock(lambda: time[0], min))
-    assert calls == ["quick", "long", "quick", "long", "quick"]
+    turn_about(runs, replace(QUICK, rounds=3), Clock(lambda: time[0], min, steady))
+    assert [calls.count("quick"), calls.count("long")] == [3, turns]

@@ -14,13 +14,17 @@ Call: TypeAlias = Callable[[], object]
 
 @dataclass(frozen=True)
 class Clock:
-    """What counts: how the clock is read, and which of a turn's calls is taken."""
+    """What counts: how the clock is read, and which of a turn's calls is taken.
+
+    A ``steady`` one gives nearly the same again: few turns are enough of what takes long.
+    """
 
     read: Callable[[], float]
     pick: Callable[[Sequence[float]], float]
+    steady: bool = False
 
 
-CPU = Clock(time.process_time, median)
+CPU = Clock(time.process_time, median, steady=True)
 """What a process has computed, which others disturb little."""
 WALL = Clock(time.perf_counter, min)
 """What has passed; others can only add to it."""
@@ -29,7 +33,7 @@ REST = 0.005
 """Seconds between turns, in which the last one's threads go to sleep."""
 
 LONG, TWICE = 1.0, 2
-"""A candidate whose turns take longer, in seconds, has so many."""
+"""A candidate whose turns take longer, in seconds, has so many by a steady clock."""
 
 
 def clock_for(threads: int) -> Clock:
@@ -53,7 +57,7 @@ def turn_about(runs: Mapping[K, Call], plan: Plan, clock: Clock) -> dict[K, floa
     best = dict.fromkeys(runs, float("inf"))
     for done in range(plan.rounds):
         for name, run in runs.items():
-            if done < TWICE or best[name] <= LONG:
+            if done < TWICE or best[name] <= LONG or not clock.steady:
                 time.sleep(REST)
                 best[name] = min(best[name], turn(run, plan.seconds, clock))
     return best
