@@ -41,6 +41,7 @@ def processes(job: Job) -> list[Figure]:
             peak = fresh(pools(job.threads), memory, path, images)
             case, goal = f"fxpnn infer {name}", SECOND_RUN.get(name)
             found += [
+                figure(PART, case, "first run", first, "s"),
                 figure(PART, case, "second run", second, "s", goal=goal),
                 figure(PART, case, "peak over its imports", peak, "MB", goal=MEMORY),
             ]
