@@ -235,6 +235,7 @@ class _Assembler:
             "windows": self.constants.put(INT64, taps),
             "pooled": taps.shape[0],
             "taps": taps.shape[1],
+            "covered": int(np.unique(taps).size == math.prod(made[1:])),
         }
 
     def _standard(self, node: FixedNode, x: Tensor) -> Tensor:

@@ -62,6 +62,20 @@ MUTATIONS = (
         "tests/test_engine.py",
     ),
     Mutation(
+        "that all sums are in range which are pooled before their cast",
+        "fxpnn/kernels/products.py",
+        "sees_all = frame[3] > 0 or to[1] == NEVER",
+        "sees_all = True",
+        "tests/test_products.py",
+    ),
+    Mutation(
+        "that a proof allows casts without a check",
+        "fxpnn/sums.py",
+        "**({} if known.saturates else",
+        "**({} if False else",
+        "tests/test_engine.py",
+    ),
+    Mutation(
         "the maximum that softmax subtracts",
         "fxpnn/kernels/softmax.py",
         "highest = max(highest, np.int64(x[row, i]))",

@@ -98,7 +98,8 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
     total = (height + top + bottom) * pitch + 1 if any(window.padding) else 0
     made = outputs if maps.pool else outputs * rows.share
     length, origin = width * channels, top * pitch + left * channels
-    frame = (n, length * height, made, height, length, pitch, origin, total)
+    covered = int(np.unique(windows).size == np.prod(maps.positions))
+    frame = (n, length * height, made, covered, height, length, pitch, origin, total)
     word, modes = (case.accumulator.min, case.accumulator.max), case.modes()
     x = block(maps.x.transpose(0, 2, 3, 1))
     out = np.empty(n * final[0] * final[1] * outputs, np.int16)
@@ -153,6 +154,7 @@ POOLS = [
     Window((3, 3), (2, 2), (1, 1, 1, 1)),
     Window((2, 2), (3, 3), ceil_mode=True),
     Window((2, 2), (1, 1), dilation=(2, 3)),
+    Window((2, 2), (5, 3)),
 ]
 
 
@@ -176,13 +178,16 @@ def test_a_pool_keeps_the_largest_cast_value(
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("place", [0, 77, 143])
-def test_one_value_out_of_range_is_counted_before_a_pool(place: int, sign: int) -> None:
-    """The first, a middle or the last, above or below, in the last lane alone."""
+@pytest.mark.parametrize("pool", POOLS, ids=str)
+def test_one_value_out_of_range_is_counted_before_a_pool(
+    pool: Window, place: int, sign: int
+) -> None:
+    """The first, a middle or the last, above or below, in the last lane; in a window or not."""
     x = np.zeros((2, 1, 12, 12), np.int64)
     x.reshape(2, -1)[1, place] = sign * 32767
     weight = np.ones((6, 1, 1, 1), np.int64)
     weight[5] = 2
-    maps = Maps(x, weight, np.zeros(6, np.int64), Window((1, 1)), pool=POOLS[0])
+    maps = Maps(x, weight, np.zeros(6, np.int64), Window((1, 1)), pool=pool)
     case = Case(x, weight, maps.bias, shift=0)
     for sums in (np.int32, np.int64):
         found, expected = run_maps(maps, case, sums), maps.expected(case)

@@ -127,6 +127,7 @@ def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products
         1 if do.dense else n,  # images that are rows make one image of them all
         n * do.x_words if do.dense else do.x_words,
         do.outputs,
+        do.covered,
         do.lines,
         do.length,
         do.pitch,

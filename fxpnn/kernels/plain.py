@@ -41,7 +41,7 @@ def run(
         out of range.
     """
     images, words, outputs = frame[:3]
-    framed = zeros(frame[7], np.int16)
+    framed = zeros(frame[8], np.int16)
     target = Target(to[0], to[1], to[2], to[3])
     overflows, saturations, end = 0, 0, 0
     for image in range(images):

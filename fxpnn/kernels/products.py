@@ -6,10 +6,11 @@ A call takes a layer as plain tuples, which Numba takes for a quarter of the pri
   a ``Packed``. ``starts`` is int64 ``(rows,)``: an image's rows. ``bias`` and ``shifts`` (int64,
   ``Fx + Fw - Fy``) have a value per lane; sums have the type of the bias, int32 or int64.
   ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty.
-- ``frame``: ``(images, words, outputs, lines, length, pitch, origin, total)``. Each image has
-  ``words`` in ``x`` and makes ``outputs`` words in each row or pooled pixel. Where ``total`` is not
-  0, its ``lines`` of ``length`` words are first copied into a frame of ``total`` zeros, the first
-  to ``origin``, the next ``pitch`` behind.
+- ``frame``: ``(images, words, outputs, covered, lines, length, pitch, origin, total)``. Each image
+  has ``words`` in ``x`` and makes ``outputs`` words in each row or pooled pixel; ``covered`` is 1
+  where the pool's windows see every pixel. Where ``total`` is not 0, its ``lines`` of ``length``
+  words are first copied into a frame of ``total`` zeros, the first to ``origin``, the next
+  ``pitch`` behind.
 - ``word``: ``(low, high)``: the limits of the accumulator.
 - ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
   is a ReLU.
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.kernels.arithmetic import I16, I64, cast, loop, part
-from fxpnn.kernels.codes import Target
+from fxpnn.kernels.codes import NEVER, Target
 from fxpnn.kernels.epilogue import largest, largest_sums, narrow
 from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import LANES
@@ -39,7 +40,7 @@ Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, Sums, I64, I64]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
 Rooms: TypeAlias = tuple[Sums, Sums, I64]
-Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
 Word: TypeAlias = tuple[int, int]
 Modes: TypeAlias = tuple[int, int, int, int, int]
 Counts: TypeAlias = tuple[int, int]
@@ -58,7 +59,7 @@ def exact(
         range.
     """
     cuts, starts = tables[2], tables[4]
-    pools = _pools_sums(tables)
+    pools = _pools_sums(tables, frame, to)
     strip = max(1, starts.size) if pools else STRIP
     framed, made, acc = _scratch(tables, frame, strip)
     overflows, saturations = 0, 0
@@ -130,7 +131,7 @@ def _scratch(tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
     Pixels that share a row are read as vectors of their own, which end behind the last row.
     """
     starts, bias, windows = tables[4], tables[5], tables[7]
-    framed = zeros(frame[7], np.int16)
+    framed = zeros(frame[8], np.int16)
     made = empty((starts.size + 1) * LANES if windows.size else 0, np.int16)
     return framed, made, zeros((min(starts.size, strip) + 1) * LANES, bias.dtype)
 
@@ -138,7 +139,7 @@ def _scratch(tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
 @loop
 def enter(x: I16, framed: I16, frame: Frame) -> I16:
     """Return where an image's rows read: in place, or in a copy with a frame of zeros."""
-    lines, length, pitch, origin, total = frame[3:]
+    lines, length, pitch, origin, total = frame[4:]
     if total == 0:
         return x
     for line in range(lines):
@@ -333,13 +334,14 @@ def _pool(made: I16, windows: I64, out: I16, pitch: int) -> None:
 
 
 @part
-def _pools_sums(tables: Tables) -> bool:
-    """Say whether windows of four are to be found among sums that stay in the first-level cache."""
+def _pools_sums(tables: Tables, frame: Frame, to: Modes) -> bool:
+    """Say whether windows of four see all sums that may saturate, in the first-level cache."""
     starts, bias, shifts, windows = tables[4:]
     for lane in range(shifts.size):
         if not 0 <= shifts[lane] <= 8 * bias.itemsize - 2:
             return False
-    return windows.size > 0 and windows.shape[1] == 4 and starts.size <= POOLED_ROWS
+    sees_all = frame[3] > 0 or to[1] == NEVER
+    return sees_all and windows.size > 0 and windows.shape[1] == 4 and starts.size <= POOLED_ROWS
 
 
 @part
