@@ -188,7 +188,7 @@ def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields
         "fine_offsets_size": steps.offsets.size,
         "fine_cuts": constants.put(INT64, steps.cuts),
         "matrix": constants.put(INT16, steps.matrix),
-        "matrix_k": steps.matrix.shape[1],
+        "matrix_k": steps.matrix.shape[0],
         "edges": constants.put(INT64, steps.edges),
         "kinds": constants.put(INT64, steps.kinds),
         "features": steps.features,

@@ -172,7 +172,7 @@ def _stepwise(
         words[do.fine_weights : do.fine_weights + do.fine_weights_size],
         quads[do.fine_offsets : do.fine_offsets + do.fine_offsets_size],
         matrix(quads[do.fine_cuts :], do.columns, do.segments + 1),
-        matrix(words[do.matrix :], do.lanes, do.matrix_k),
+        matrix(words[do.matrix :], do.matrix_k, do.lanes),
         quads[do.edges : do.edges + do.segments + 1],
         quads[do.kinds : do.kinds + do.matrix_k],
         do.features,

@@ -72,7 +72,7 @@ class Steps(NamedTuple):
     """A layer's weights product by product, and what bounds its sums.
 
     The first three are a ``Packed`` whose pairs have a second weight of 0, its segments those of
-    ``pack_steps``' other result. ``matrix`` is int16 ``(lanes, k)``; ``edges``, int64, cuts its k
+    ``pack_steps``' other result. ``matrix`` is int16 ``(k, lanes)``; ``edges``, int64, cuts its k
     into the same segments. Words of one ``kinds``, int64 ``(k,)`` below ``features``, are bounded
     together.
     """
@@ -174,7 +174,7 @@ def pack_steps(weight: I16, offsets: I64, features: int, whole: int = 2) -> tupl
         pairs.append(Column(paired, np.searchsorted(paired[:, 0] // size, range(1, len(edges)))))
         alone.append(Column(_alone(used, k), np.searchsorted(used, edges[1:])))
     packed, steps = _join(weight, offsets, pairs), _join(weight, offsets, alone)
-    matrix = np.pad(weight, ((0, -len(weight) % LANES), (0, 0)))
+    matrix = np.ascontiguousarray(np.pad(weight, ((0, -len(weight) % LANES), (0, 0))).T)
     return packed, Steps(*steps[:3], matrix, edges, offsets % features, features)
 
 

@@ -29,7 +29,7 @@ from fxpnn.kernels.codes import NEVER, Target
 from fxpnn.kernels.epilogue import largest, largest_sums, narrow
 from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import LANES
-from fxpnn.kernels.vector import ROWS, dot, dot_column, step, within
+from fxpnn.kernels.vector import ROWS, dot, dot_column, room, step, within
 
 POOLED_ROWS = 512
 """So many rows' sums are pooled before their cast."""
@@ -191,16 +191,16 @@ def _clamp(
         while segment < segments:
             here = column * segments + segment
             ahead = max(1, blocked[here])
-            room = row, here * LANES
+            limits = row, here * LANES
             first, last = cuts[column, segment], cuts[column, segment + 1]
             at = row, first, last
             first, last = fine_cuts[column, segment], fine_cuts[column, segment + ahead]
             if tile == ROWS:
-                if blocked[here] == 0 and within(ROWS, bounds, room):
+                if blocked[here] == 0 and within(ROWS, bounds, limits):
                     dot(ROWS, pairs, at)
                 else:
                     overflows += step(ROWS, products, (row, first, last), word)
-            elif blocked[here] == 0 and within(1, bounds, room):
+            elif blocked[here] == 0 and within(1, bounds, limits):
                 dot(1, pairs, at)
             else:
                 overflows += step(1, products, (row, first, last), word)
@@ -213,38 +213,22 @@ def _clamp(
 def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> Rooms:
     """Return the floor and ceiling between which sums need no clamp in each segment.
 
-    On its way through a segment a sum rises at most by all positive products, each with the word
-    of largest effect in the block, and falls at most by all negative ones. There is no room where
-    the segment's own sum might not fit 32 bits.
-
     Returns:
         Floor and ceiling, of the sums' type, 16 for each column's segment; and how many segments
         from each on have a lane without room, int64.
     """
     matrix, edges, kinds, features = steps[3:]
-    segments = edges.size - 1
+    segments, lanes = edges.size - 1, matrix.shape[1]
     smallest, largest = _extremes(x, kinds, features)
-    floor = empty(matrix.shape[0] * segments, acc.dtype)
-    ceiling = empty(floor.size, acc.dtype)
-    for lane in range(matrix.shape[0]):
-        for segment in range(segments):
-            rise, fall = np.int64(0), np.int64(0)
-            for i in range(edges[segment + 1] - edges[segment]):
-                k = np.uintp(edges[segment] + i)  # an index that may be negative is no vector's
-                weight = np.int64(matrix[lane, k])
-                one, other = weight * np.int64(smallest[k]), weight * np.int64(largest[k])
-                rise += max(one, other)
-                fall += min(one, other)
-            fits = rise < 2**31 and fall >= -(2**31)
-            at = (lane // LANES * segments + segment) * LANES + lane % LANES
-            floor[at] = word[0] - fall if fits else word[1]
-            ceiling[at] = word[1] - rise if fits else word[0]
-    blocked = zeros(matrix.shape[0] // LANES * segments + 1, np.int64)
+    floor, ceiling = empty(lanes * segments, acc.dtype), empty(lanes * segments, acc.dtype)
+    arrays = matrix, smallest, largest, floor, ceiling
+    blocked = zeros(lanes // LANES * segments + 1, np.int64)
     for behind in range(1, blocked.size):
         here = blocked.size - 1 - behind
-        for lane in range(here * LANES, (here + 1) * LANES):
-            if floor[lane] > ceiling[lane]:
-                blocked[here] = 1 + blocked[here + 1] * ((here + 1) % segments > 0)
+        column, segment = here // segments, here % segments
+        span = edges[segment], edges[segment + 1]
+        if room(span, arrays, (column * LANES, lanes, here * LANES), word):
+            blocked[here] = 1 + blocked[here + 1] * (segment + 1 < segments)
     free((smallest, largest))
     return floor, ceiling, blocked
 
