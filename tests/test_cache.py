@@ -88,7 +88,7 @@ def test_what_others_may_write_is_not_used(
     path = {"root": kept.root, "folder": kept.folder, "file": kept.folder / "loop"}[part]
     path.chmod(path.stat().st_mode | mode)
     assert kept.read("loop") is None
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="fxpnn"):
         kept.write("new", BODY)
     assert (kept.folder / "new").exists() == (part == "file")
     expected = f"compiled code is not kept: {kept.root} must be yours alone to write"
@@ -136,7 +136,7 @@ def test_where_nothing_can_be_kept_nothing_fails(
     """A file in the way, or a disk that is full, leave a line in the log."""
     (tmp_path / "file").write_bytes(b"")
     made = Cache(tmp_path / "file" / "kernels", key({}))
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="fxpnn"):
         made.write("loop", BODY)
     assert made.read("loop") is None
     assert [line[:28] for line in caplog.messages] == ["compiled code is not kept: ["]

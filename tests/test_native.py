@@ -130,7 +130,7 @@ def test_threads_compile_once(
     given = native.measure
     kernel = native.Kernel(given.name, given.loop, given.kinds, given.results, seconds=3)
     reference, raw = np.array([0.5, -2.0], np.float32), np.array([3, -7], np.int16)
-    with caplog.at_level(logging.INFO), ThreadPoolExecutor(4) as pool:
+    with caplog.at_level(logging.INFO, logger="fxpnn"), ThreadPoolExecutor(4) as pool:
         calls = pool.map(lambda _: list(kernel(reference, raw, 0.25)), range(8))
         assert {" ".join(map(str, found)) for found in calls} == {FACTS}
     assert caplog.messages == ["compiling for this processor, once: about 3 s"]
