@@ -15,7 +15,7 @@ import fxpnn
 from tests.benchmarks.figures import Figure, Goal
 
 PACKAGES = ("numpy", "numba", "onnxruntime", "torch", "apytypes", "fxpmath", "hls4ml")
-WIDTH = 132
+WIDTH = 140
 
 
 class Report(msgspec.Struct, frozen=True):
