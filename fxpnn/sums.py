@@ -116,6 +116,7 @@ def arithmetic(
     fields = {
         **rows.frame,
         "outputs": len(rows.weight),
+        "used": len(rows.weight),
         "method": method,
         **({} if known.saturates else {"overflow": codes.NEVER}),
         "word_low": word.min,

@@ -69,6 +69,13 @@ MUTATIONS = (
         "tests/test_products.py",
     ),
     Mutation(
+        "that half a vector holds a column's lanes",
+        "fxpnn/kernels/products.py",
+        "pooled, half = False, frame[9] - column * LANES <= HALF",
+        "pooled, half = False, True",
+        "tests/test_vector_kernels.py",
+    ),
+    Mutation(
         "that a proof allows casts without a check",
         "fxpnn/sums.py",
         "**({} if known.saturates else",

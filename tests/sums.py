@@ -75,7 +75,7 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
     out = np.empty(n * outputs, np.int16)
     word = case.accumulator.min, case.accumulator.max
     wraps = case.accumulator.overflow is Overflow.WRAP
-    frame = (1, n * k, outputs, 0, 0, 0, 0, 0, 0)
+    frame = (1, n * k, outputs, 0, 0, 0, 0, 0, 0, outputs)
     counts = exact(block(case.x), out, layer, frame, word, wraps, case.modes())
     return out.reshape(n, outputs), *counts
 
@@ -104,7 +104,7 @@ def run_clamped(case: Case) -> Any:
     bias = np.clip(case.bias, *word).astype(np.int32 if case.accumulator.word <= 32 else np.int64)
     layer = tables(pairs, np.arange(n) * k, bias, case.shift, NO_WINDOWS)
     out = np.empty(n * outputs, np.int16)
-    frame = (1, n * k, outputs, 0, 0, 0, 0, 0, 0)
+    frame = (1, n * k, outputs, 0, 0, 0, 0, 0, 0, outputs)
     overflows, saturations = clamped(
         block(case.x), out, layer, (*steps,), frame, word, case.modes()
     )

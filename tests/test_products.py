@@ -99,7 +99,18 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
     made = outputs if maps.pool else outputs * rows.share
     length, origin = width * channels, top * pitch + left * channels
     covered = int(np.unique(windows).size == np.prod(maps.positions))
-    frame = (n, length * height, made, covered, height, length, pitch, origin, total)
+    frame = (
+        n,
+        length * height,
+        made,
+        covered,
+        height,
+        length,
+        pitch,
+        origin,
+        total,
+        len(rows.weight),
+    )
     word, modes = (case.accumulator.min, case.accumulator.max), case.modes()
     x = block(maps.x.transpose(0, 2, 3, 1))
     out = np.empty(n * final[0] * final[1] * outputs, np.int16)

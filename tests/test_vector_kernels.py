@@ -159,9 +159,9 @@ def test_tiles_of_every_machine_sum_alike(height: int) -> None:
         exact, clamped = acc
         for i in range(height * LANES):
             exact[i] = clamped[i] = bias[i % LANES]
-        vector.dot(height, (x, starts, *pairs, exact), (0, 0, pairs[1].size))
+        vector.dot(LANES, height, (x, starts, *pairs, exact), (0, 0, pairs[1].size))
         arrays = x, starts, *products, clamped
-        overflows = vector.step(height, arrays, (0, 0, products[1].size), word)
+        overflows = vector.step(LANES, height, arrays, (0, 0, products[1].size), word)
         floor, ceiling = np.full_like(bias, word[0]), np.full_like(bias, word[1] - 1)
         return overflows, vector.within(height, (clamped, floor, ceiling), (0, 0))
 

@@ -30,7 +30,18 @@ FIELDS = (
     # where constants begin in their pool, and how many there are
     *("weights", "weights_size", "offsets", "offsets_size", "cuts", "columns", "segments"),
     *("lifts",),
-    *("starts", "starts_size", "bias", "shifts", "lanes", "windows", "pooled", "taps", "covered"),
+    *(
+        "starts",
+        "starts_size",
+        "bias",
+        "shifts",
+        "lanes",
+        "windows",
+        "pooled",
+        "taps",
+        "covered",
+        "used",
+    ),
     *("fine_weights", "fine_weights_size", "fine_offsets", "fine_offsets_size", "fine_cuts"),
     *("matrix", "matrix_k", "edges", "kinds", "features", "bias_overflows", "flagged"),
     # add and mul: the other tensor, and both lifts; look-ups and softmax: the shift

@@ -6,11 +6,11 @@ A call takes a layer as plain tuples, which Numba takes for a quarter of the pri
   a ``Packed``. ``starts`` is int64 ``(rows,)``: an image's rows. ``bias`` and ``shifts`` (int64,
   ``Fx + Fw - Fy``) have a value per lane; sums have the type of the bias, int32 or int64.
   ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty.
-- ``frame``: ``(images, words, outputs, covered, lines, length, pitch, origin, total)``. Each image
-  has ``words`` in ``x`` and makes ``outputs`` words in each row or pooled pixel; ``covered`` is 1
-  where the pool's windows see every pixel. Where ``total`` is not 0, its ``lines`` of ``length``
-  words are first copied into a frame of ``total`` zeros, the first to ``origin``, the next
-  ``pitch`` behind.
+- ``frame``: ``(images, words, outputs, covered, lines, length, pitch, origin, total, used)``. Each
+  image has ``words`` in ``x`` and makes ``outputs`` words in each row or pooled pixel; ``covered``
+  is 1 where the pool's windows see every pixel. Where ``total`` is not 0, its ``lines`` of
+  ``length`` words are first copied into a frame of ``total`` zeros, the first to ``origin``, the
+  next ``pitch`` behind. ``used`` counts the lanes, of all columns, that are an output's.
 - ``word``: ``(low, high)``: the limits of the accumulator.
 - ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
   is a ReLU.
@@ -31,6 +31,8 @@ from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import LANES
 from fxpnn.kernels.vector import ROWS, dot, dot_column, room, step, within
 
+HALF = LANES // 2
+"""So few lanes of a last column take half a vector."""
 POOLED_ROWS = 512
 """So many rows' sums are pooled before their cast."""
 STRIP = 240
@@ -40,7 +42,7 @@ Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, Sums, I64, I64]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
 Rooms: TypeAlias = tuple[Sums, Sums, I64]
-Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
+Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int]
 Word: TypeAlias = tuple[int, int]
 Modes: TypeAlias = tuple[int, int, int, int, int]
 Counts: TypeAlias = tuple[int, int]
@@ -68,10 +70,10 @@ def exact(
         target = out[image * (out.size // frame[0]) :]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
-            pooled = False
+            pooled, half = False, frame[9] - column * LANES <= HALF
             for row in range(0, starts.size, strip):
                 rows = starts[row : row + strip]
-                _sum(source, rows, tables, column, acc)
+                _sum(source, rows, tables, column, half, acc)
                 if wraps:
                     overflows += _wrap(acc, rows.size, word)
                 pooled = pools and _pool_sums(acc, tables, column, frame, to, target)
@@ -115,9 +117,10 @@ def clamped(
         target = out[image * (out.size // frame[0]) :]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
+            half = frame[9] - column * LANES <= HALF
             for row in range(0, starts.size, STRIP):
                 rows = starts[row : row + STRIP]
-                overflows += _clamp(source, rows, tables, steps, column, rooms, word, acc)
+                overflows += _clamp(source, rows, tables, steps, column, half, rooms, word, acc)
                 saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
             _pool(made, tables[7], target[column * LANES :], frame[2])
     free((framed, made, acc, *rooms))
@@ -139,7 +142,7 @@ def _scratch(tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
 @loop
 def enter(x: I16, framed: I16, frame: Frame) -> I16:
     """Return where an image's rows read: in place, or in a copy with a frame of zeros."""
-    lines, length, pitch, origin, total = frame[4:]
+    lines, length, pitch, origin, total = frame[4:9]
     if total == 0:
         return x
     for line in range(lines):
@@ -150,16 +153,20 @@ def enter(x: I16, framed: I16, frame: Frame) -> I16:
 
 
 @part
-def _sum(x: I16, starts: I64, tables: Tables, column: int, acc: Sums) -> None:
+def _sum(x: I16, starts: I64, tables: Tables, column: int, half: bool, acc: Sums) -> None:
     """Sum each row's products of one column, segment by segment, and the bias."""
     weights, offsets, cuts, lifts, _, bias = tables[:6]
     arrays = x, starts, weights, offsets, cuts, lifts, bias, acc
     segments = cuts.shape[1] - 1
     whole = starts.size - starts.size % ROWS
+    cut = column * (segments + 1)
     for row in range(0, whole, ROWS):
-        dot_column(ROWS, arrays, (row, column * (segments + 1), segments, column * LANES))
+        if half:
+            dot_column(HALF, ROWS, arrays, (row, cut, segments, column * LANES))
+        else:
+            dot_column(LANES, ROWS, arrays, (row, cut, segments, column * LANES))
     for row in range(whole, starts.size):
-        dot_column(1, arrays, (row, column * (segments + 1), segments, column * LANES))
+        dot_column(LANES, 1, arrays, (row, cut, segments, column * LANES))
 
 
 @loop
@@ -169,6 +176,7 @@ def _clamp(
     tables: Tables,
     steps: Steps,
     column: int,
+    half: bool,
     rooms: Rooms,
     word: Word,
     acc: Sums,
@@ -195,15 +203,21 @@ def _clamp(
             first, last = cuts[column, segment], cuts[column, segment + 1]
             at = row, first, last
             first, last = fine_cuts[column, segment], fine_cuts[column, segment + ahead]
-            if tile == ROWS:
-                if blocked[here] == 0 and within(ROWS, bounds, limits):
-                    dot(ROWS, pairs, at)
+            roomy = blocked[here] == 0
+            if tile == 1:
+                if roomy and within(1, bounds, limits):
+                    dot(LANES, 1, pairs, at)
                 else:
-                    overflows += step(ROWS, products, (row, first, last), word)
-            elif blocked[here] == 0 and within(1, bounds, limits):
-                dot(1, pairs, at)
+                    overflows += step(LANES, 1, products, (row, first, last), word)
+            elif roomy and within(ROWS, bounds, limits):
+                if half:
+                    dot(HALF, ROWS, pairs, at)
+                else:
+                    dot(LANES, ROWS, pairs, at)
+            elif half:
+                overflows += step(HALF, ROWS, products, (row, first, last), word)
             else:
-                overflows += step(1, products, (row, first, last), word)
+                overflows += step(LANES, ROWS, products, (row, first, last), word)
             segment += ahead
         row += tile
     return overflows

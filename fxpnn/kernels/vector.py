@@ -48,7 +48,7 @@ ROWS = rows_per_tile()
 
 
 @written
-def dot(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
+def dot(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Written:
     """Add the products of a range of pairs to the sums of a tile of rows.
 
     Products are summed modulo ``2**32``: exact where the final sum fits, whatever happens on the
@@ -56,36 +56,38 @@ def dot(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
     they begin with, to sums that are int64 the products' sum is added.
 
     Args:
+        lanes: how many are summed, a literal: 16, or the first 8.
         rows: how many, a literal.
         arrays: ``(x, starts, weights, offsets, acc)``: int16, int64, int16, int64, and int32 or
             int64: row ``r`` has the 16 sums at ``acc[16 * (row + r)]``.
         at: ``(row, first, last)``: the first row; the first pair and the one behind the last.
     """
 
-    def write(b: Builder, rows_: Number, arrays: Arrays, at: Numbers) -> None:
+    def write(b: Builder, lanes_: Number, rows_: Number, arrays: Arrays, at: Numbers) -> None:
         x, starts, weights, offsets, acc = arrays
         row, first, last = at
         points = _points(x, starts, row, rows.literal_value)
         places = [(row + r) * LANES for r in range(len(points))]
-        sums = [acc.load(place, LANES) for place in places]
+        sums = [acc.load(place, lanes.literal_value) for place in places]
         if acc.bits == 32:
             sums = _dot(points, weights, offsets, (first, last), sums)
         else:
-            more = _dot(points, weights, offsets, (first, last), _nothing(points))
+            more = _dot(points, weights, offsets, (first, last), _nothing(points, lanes))
             sums = [total + part.sized(64) for total, part in zip(sums, more, strict=True)]
         for total, place in zip(sums, places, strict=True):
             acc.store(total, place)
 
-    return types.void(rows, arrays, at), writer(write)
+    return types.void(lanes, rows, arrays, at), writer(write)
 
 
 @written
-def dot_column(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
+def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Written:
     """Sum the products of a column's pairs for a tile of rows, segment by segment, and the bias.
 
     Sums of 64 bits stay in registers from the first segment to the last, where there are enough.
 
     Args:
+        lanes: how many are summed, a literal: 16, or the first 8, and others become 0.
         rows: how many, a literal.
         arrays: ``(x, starts, weights, offsets, cuts, lifts, bias, acc)``: the first four and the
             last as ``dot`` has them, ``cuts`` and ``lifts`` int64, ``bias`` of the sums' type.
@@ -93,11 +95,12 @@ def dot_column(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
             many segments they make; where the 16 biases lie.
     """
 
-    def write(b: Builder, rows_: Number, arrays: Arrays, at: Numbers) -> None:
+    def write(b: Builder, lanes_: Number, rows_: Number, arrays: Arrays, at: Numbers) -> None:
         x, starts, weights, offsets, cuts, lifts, bias, acc = arrays
+        many = lanes.literal_value
         row, cut, segments, lane = at
         points = _points(x, starts, row, rows.literal_value)
-        begin = bias.load(lane, LANES)
+        begin = bias.load(lane, many)
         if acc.bits == 32:
             span = cuts.load(cut), cuts.load(cut + segments)
             sums = _dot(points, weights, offsets, span, [begin] * len(points))
@@ -105,19 +108,21 @@ def dot_column(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
             totals = [Variable(begin) for _ in points]
             with loop(integer(b, 0), segments) as segment:
                 span = cuts.load(cut + segment), cuts.load(cut + segment + 1)
-                lift = lifts.load(segment).splat(LANES)
-                parts = _dot(points, weights, offsets, span, _nothing(points))
+                lift = lifts.load(segment).splat(many)
+                parts = _dot(points, weights, offsets, span, _nothing(points, lanes))
                 for total, part in zip(totals, parts, strict=True):
                     total.set(total.get() + (part.sized(64) << lift))
             sums = [total.get() for total in totals]
         for r, total in enumerate(sums):
             acc.store(total, (row + r) * LANES)
+            if many < LANES:
+                acc.store(total.constant(0), (row + r) * LANES + many)
 
-    return types.void(rows, arrays, at), writer(write)
+    return types.void(lanes, rows, arrays, at), writer(write)
 
 
 @written
-def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
+def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
     """Add products one by one, clamp after each, and count the adds that were clamped.
 
     The second weight of each pair is 0: a pair is one product. Sums are int32 for a word of 8 to 32
@@ -125,6 +130,7 @@ def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
     one product of ``2**30`` fit 32, and for a word of 32 signs tell which sum wrapped.
 
     Args:
+        lanes: as ``dot`` has it.
         rows: how many, a literal.
         arrays: ``(x, starts, weights, offsets, acc)``, as ``dot`` has them.
         at: ``(row, first, last)``, as ``dot`` has it; sums begin and end in ``acc``, in the word.
@@ -134,10 +140,13 @@ def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
         How many adds were clamped, in all rows and lanes.
     """
 
-    def write(b: Builder, _: Number, arrays: Arrays, at: Numbers, word: Numbers) -> Number:
+    def write(
+        b: Builder, lanes_: Number, _: Number, arrays: Arrays, at: Numbers, word: Numbers
+    ) -> Number:
+        many = lanes.literal_value
         x, starts, weights, offsets, acc = arrays
         row, first, last = at
-        low, high = (limit.sized(acc.bits).splat(LANES) for limit in word)
+        low, high = (limit.sized(acc.bits).splat(many) for limit in word)
         points = _points(x, starts, row, rows.literal_value)
         places = [(row + r) * LANES for r in range(len(points))]
         counted = Variable(integer(b, 0))
@@ -155,7 +164,7 @@ def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
             return wrapped.choose(total.logical_shift(31) + (2**31 - 1), added)
 
         def run(update: Callable[[Number, Number], Number]) -> None:
-            sums = [acc.load(place, LANES) for place in places]
+            sums = [acc.load(place, many) for place in places]
             sums = _add_pairs(points, weights, offsets, (first, last), sums, update)
             for total, place in zip(sums, places, strict=True):
                 acc.store(total, place)
@@ -166,7 +175,7 @@ def step(_: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
             branch(word[0].equals(-(2**31)), lambda: run(saturate), lambda: run(clamp))
         return counted.get()
 
-    return types.int64(rows, arrays, at, word), writer(write)
+    return types.int64(lanes, rows, arrays, at, word), writer(write)
 
 
 @written
@@ -235,8 +244,8 @@ def _points(x: Memory, starts: Memory, row: Number, rows: int) -> list[Memory]:
     return [x.at(starts.load(row + r)) for r in range(rows)]
 
 
-def _nothing(points: Sequence[Memory]) -> list[Number]:
-    return [integer(points[0].b, 0, 32).splat(LANES)] * len(points)
+def _nothing(points: Sequence[Memory], lanes: Any) -> list[Number]:
+    return [integer(points[0].b, 0, 32).splat(lanes.literal_value)] * len(points)
 
 
 def _dot(
@@ -250,7 +259,7 @@ def _dot(
     first, last = span
     if len(points) == 1:  # a lone row: its pairs go to several sums in turn
         whole = last - ((last - first) & (PARTIAL_SUMS - 1))
-        sums = sums + _nothing(points) * (PARTIAL_SUMS - 1)
+        sums = sums + [sums[0].constant(0)] * (PARTIAL_SUMS - 1)
         sums = _add_pairs(points, weights, offsets, (first, whole), sums, Number.__add__)
         sums, first = [reduce(Number.__add__, sums)], whole
     return _add_pairs(points, weights, offsets, (first, last), sums, Number.__add__)
@@ -270,7 +279,7 @@ def _add_pairs(
     with loop(*span, stride) as pair:
         for ahead in range(stride):
             offset = offsets.load(pair + ahead)
-            lanes = weights.load((pair + ahead) * (2 * LANES), 2 * LANES)
+            lanes = weights.load((pair + ahead) * (2 * LANES), 2 * sums[0].lanes)
             for point, cell in zip(points, cells[ahead::stride], strict=True):
                 product = _multiply_add(lanes, point.load(offset, 2))
                 cell.set(update(cell.get(), product))
@@ -282,5 +291,5 @@ def _multiply_add(lanes: Number, words: Number) -> Number:
 
     LLVM knows this shape, whole vectors multiplied and neighbours added, as one instruction.
     """
-    products = lanes.sized(32) * words.shuffle([0, 1] * LANES).sized(32)
-    return products.shuffle(range(0, 2 * LANES, 2)) + products.shuffle(range(1, 2 * LANES, 2))
+    products = lanes.sized(32) * words.shuffle([0, 1] * (lanes.lanes // 2)).sized(32)
+    return products.shuffle(range(0, lanes.lanes, 2)) + products.shuffle(range(1, lanes.lanes, 2))
