@@ -63,7 +63,8 @@ def exact(
     cuts, starts = tables[2], tables[4]
     pools = _pools_sums(tables, frame, to)
     strip = max(1, starts.size) if pools else STRIP
-    framed, made, acc = _scratch(tables, frame, strip)
+    framed, made, loose = _scratch(tables, frame, strip)
+    acc = _aligned(loose)
     overflows, saturations = 0, 0
     for image in range(frame[0]):
         source = enter(x[image * frame[1] :], framed, frame)
@@ -83,7 +84,7 @@ def exact(
                     )
             if not pooled:
                 _pool(made, tables[7], target[column * LANES :], frame[2])
-    free((framed, made, acc))
+    free((framed, made, loose))
     return overflows, saturations
 
 
@@ -109,7 +110,8 @@ def clamped(
         How many adds were clamped, and how many outputs were out of range.
     """
     cuts, starts = tables[2], tables[4]
-    framed, made, acc = _scratch(tables, frame, STRIP)
+    framed, made, loose = _scratch(tables, frame, STRIP)
+    acc = _aligned(loose)
     rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
     overflows, saturations = 0, 0
     for image in range(frame[0]):
@@ -123,7 +125,7 @@ def clamped(
                 overflows += _clamp(source, rows, tables, steps, column, half, rooms, word, acc)
                 saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
             _pool(made, tables[7], target[column * LANES :], frame[2])
-    free((framed, made, acc, *rooms))
+    free((framed, made, loose, *rooms))
     return overflows, saturations
 
 
@@ -136,7 +138,13 @@ def _scratch(tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
     starts, bias, windows = tables[4], tables[5], tables[7]
     framed = zeros(frame[8], np.int16)
     made = empty((starts.size + 1) * LANES if windows.size else 0, np.int16)
-    return framed, made, zeros((min(starts.size, strip) + 1) * LANES, bias.dtype)
+    return framed, made, zeros((min(starts.size, strip) + 2) * LANES, bias.dtype)
+
+
+@part
+def _aligned(loose: Sums) -> Sums:
+    """Begin sums on a line of the cache: vectors that lie across two take twice as long."""
+    return loose[-loose.ctypes.data % 64 // loose.itemsize :]
 
 
 @loop
