@@ -81,8 +81,11 @@ def test_fixed_model(models: Path) -> None:
         assert layer["proved"] is proofs[node.name].proved
         assert layer["saturates"] is proofs[node.name].saturates
     memory = {layer["name"]: layer["memory"] for layer in found["layers"]}
-    bias = fixed["conv"].layer.bias  # type: ignore[attr-defined]
-    widest = max(len(f"{int(raw if raw >= 0 else ~raw):b}") for raw in bias) + 1  # and the sign
+    conv = fixed["conv"].layer
+    assert isinstance(conv, Conv2D)
+    widest = (
+        max(len(f"{int(raw if raw >= 0 else ~raw):b}") for raw in conv.bias) + 1
+    )  # and the sign
     assert memory["conv"] == {"weight_bits": 24 * 8, "bias_bits": 4 * widest, "table_bits": 0}
     assert memory["slope"] == {"weight_bits": 4 * 16, "bias_bits": 0, "table_bits": 0}
     assert memory["dense"] == {"weight_bits": 192 * 8, "bias_bits": 0, "table_bits": 0}

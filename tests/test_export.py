@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +24,7 @@ from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.quantizer import quantize
 from fxpnn.settings import Plan, Settings
 from fxpnn.tables import table_for
+from tests.onnx_models import runtime
 from tests.qonnx_models import QONNX, computed
 from tests.strategies import NetworkCase, fixed_networks
 
@@ -154,37 +154,9 @@ def test_others_compute_the_same_words(target: Target) -> None:
     if target is Target.QONNX:
         found = [computed(model, x)[0]]
     else:
-        levels = onnxruntime.GraphOptimizationLevel
-        found = [
-            runtime(model, x, level) for level in (levels.ORT_DISABLE_ALL, levels.ORT_ENABLE_ALL)
-        ]
+        found = [runtime(model, x, fused=fused)[0] for fused in (False, True)]
     for y in found:
         assert (y / fixed.formats["dense"].lsb).tolist() == wanted.tolist()
-
-
-def runtime(model: onnx.ModelProto, x: Array, level: Any) -> Array:
-    """Run a model in ONNX Runtime, which may fuse quantized operators into one."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level, options.log_severity_level = level, 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
-    y: Array = session.run(None, {INPUT: x})[0]
-    return y
-
-
-@pytest.mark.parametrize("bias", [2**31, -(2**31) - 1, 2**33 + 2**12])
-@pytest.mark.parametrize("shape", [(1,), (1, 1, 1)])
-def test_onnx_runtime_adds_a_wide_bias(bias: int, shape: tuple[int, ...]) -> None:
-    """It would make 32 bits of one in a layer, whatever its options; beside it, it is added."""
-    weight, biases = np.ones((1, *shape), np.int16), np.array([bias])
-    layer = Dense(weight, biases) if len(shape) == 1 else Conv2D(weight, biases, Window((1, 1)))
-    fields: dict[str, Any] = {"weight_formats": (QFormat(16, 17),), "accumulator": Accumulator()}
-    node = FixedNode("d", layer, (INPUT,), QFormat(16, 14), **fields)
-    fixed = FixedNetwork("n", shape, QFormat(16, 17), (node,))
-    x = np.zeros((1, *shape), np.float32)
-    model = to_quantized_model(fixed, Target.QDQ)
-    for level in onnxruntime.GraphOptimizationLevel.__members__.values():
-        y = runtime(model, x, level)
-        assert (y * 2**14).tolist() == fxpnn.infer(fixed, x).raw.tolist()
 
 
 @pytest.mark.slow
@@ -196,8 +168,7 @@ def test_onnx_runtime_agrees_on_the_bundled_networks(name: str) -> None:
     fixed = fxpnn.quantize(fxpnn.load_onnx(path), fxpnn.load_data("mnist:calibration").x)
     logits = replace(fixed, nodes=fixed.nodes[:-1], outputs=(fixed.nodes[-2].name,))
     model = to_quantized_model(logits, Target.QDQ)
-    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    y = runtime(model, (x / 256).astype(np.float32), level)
+    (y,) = runtime(model, (x / 256).astype(np.float32))
     off = np.abs(y / logits.formats[logits.outputs[0]].lsb - fxpnn.infer(logits, x).raw)
     assert off.max() <= 1
     assert (off > 0).mean() < 0.05  # sums of 24 bits miss the words of 15 near a tie only

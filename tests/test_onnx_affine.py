@@ -278,7 +278,7 @@ def test_batch_normalization_is_folded_exactly() -> None:
     exact = {name: array.astype(np.float64) for name, array in weights.items()}
     gain = exact["s"] / np.sqrt(exact["v"] + 0.125)
     assert np.array_equal(layer.weight, exact["k"] * gain[:, None, None, None])
-    assert np.allclose(layer.bias, (exact["kb"] - exact["m"]) * gain + exact["b"], rtol=1e-15)
+    assert np.array_equal(layer.bias, exact["kb"] * gain + (exact["b"] - exact["m"] * gain))
 
 
 def test_weights_that_nothing_is_folded_into_keep_their_bits() -> None:

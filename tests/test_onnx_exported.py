@@ -9,7 +9,7 @@ import pytest
 from fxpnn.datasets import load_data
 from fxpnn.onnx import from_model, load, to_model
 from fxpnn.reference import forward
-from tests.onnx_models import floats, runtime
+from tests.onnx_models import assert_floats_agree, floats, runtime
 
 FOLDER = Path(__file__).parent / "vectors" / "onnx"
 BUNDLED = sorted((Path(__file__).parents[1] / "models").glob("*.onnx"))
@@ -68,7 +68,7 @@ def test_an_exported_model_is_read(name: str) -> None:
     found = forward(network, x)
     for i in range(3):  # most were exported with a batch of one
         for output, y in zip(network.outputs, runtime(model, x[i : i + 1]), strict=True):
-            np.testing.assert_allclose(found[output][i], y[0], rtol=1e-5, atol=1e-5)
+            assert_floats_agree(found[output][i], y[0])
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -79,7 +79,7 @@ def test_an_exported_model_can_be_handed_on(name: str) -> None:
     x = floats(3, *network.input_shape)
     found = forward(network, x)
     for output, y in zip(network.outputs, runtime(written, x), strict=True):
-        np.testing.assert_allclose(found[output], y, rtol=1e-5, atol=1e-5)
+        assert_floats_agree(found[output], y)
     assert to_model(from_model(written)) == written
 
 
@@ -90,5 +90,5 @@ def test_a_bundled_model_runs_in_onnx_runtime(path: Path) -> None:
     images = load_data("mnist").x[:200].astype(np.float32) * np.float32(network.scaling.scale)
     found = forward(network, images.reshape(-1, *network.input_shape))
     for output, y in zip(network.outputs, runtime(onnx.load(path), images), strict=True):
-        np.testing.assert_allclose(found[output], y, rtol=1e-5, atol=1e-5)
+        assert_floats_agree(found[output], y)
     assert to_model(network).SerializeToString(deterministic=True) == path.read_bytes()

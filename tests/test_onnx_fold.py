@@ -7,7 +7,7 @@ from onnx import helper
 
 from fxpnn.layers import Array, Dense
 from fxpnn.onnx import from_model
-from tests.onnx_models import floats, model, op, refuse, runtime
+from tests.onnx_models import assert_floats_agree, floats, model, op, refuse, runtime
 
 INT, FLOAT = np.array([7, -7, 3, 12]), floats(4) ** 2
 CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
@@ -62,7 +62,7 @@ def test_constants_are_folded(node: onnx.NodeProto, weights: dict[str, Array]) -
     folded = from_model(model(*nodes, weights={**chain, "w": floats(4, bias.size)}))
     layer = folded["y"].layer
     assert isinstance(layer, Dense)
-    np.testing.assert_allclose(layer.bias, bias, rtol=1e-6)
+    assert_floats_agree(layer.bias, bias, 1e-6, 0)
 
 
 REFUSED = {

@@ -13,7 +13,7 @@ from fxpnn.layers import Shape
 from fxpnn.network import Scaling
 from fxpnn.onnx import from_model, load
 from fxpnn.reference import forward
-from tests.onnx_models import MAPS, floats, model, op, runtime
+from tests.onnx_models import MAPS, assert_floats_agree, floats, model, op, runtime
 
 OPEN = ("N", 2, "H", None)
 CONV = model(op("Conv", "x k", "y"), weights={"k": floats(3, 2, 3, 3)}, shape=OPEN)
@@ -41,7 +41,7 @@ def test_any_batch_runs_any_number_of_images(batch: int | str | None) -> None:
     network = from_model(model(*nodes, shape=(batch, 3, 4), weights=weights))
     x = floats(7, 3, 4)
     expected = x.reshape(7, 12) @ floats(12, 5)
-    np.testing.assert_allclose(forward(network, x)["y"], expected, rtol=1e-5, atol=1e-6)
+    assert_floats_agree(forward(network, x)["y"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 3), (2, 9, 4)])
@@ -51,7 +51,7 @@ def test_sizes_that_are_open_can_be_given(tmp_path: Path, shape: Shape) -> None:
     path.write_bytes(CONV.SerializeToString())
     x = floats(2, *shape)
     found = forward(load(path, shape), x)["y"]
-    np.testing.assert_allclose(found, runtime(CONV, x)[0], rtol=1e-5, atol=1e-5)
+    assert_floats_agree(found, runtime(CONV, x)[0])
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 4), (2, 4), (2, 4, 4, 1)])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from fxpnn.errors import DataError, ModelError
 from fxpnn.layers import (
     Add,
-    Array,
     AvgPool2D,
     Clip,
     Concat,
@@ -45,14 +43,9 @@ from fxpnn.layers import (
 from fxpnn.network import INPUT, Network, Node, Scaling, chain
 from fxpnn.onnx import from_model, load, save, to_model, write
 from fxpnn.reference import forward
+from tests.onnx_models import assert_floats_agree, floats, runtime
 
 MAPS = (2, 7, 6)
-
-
-def floats(*shape: int) -> Array:
-    """Make float32 parameters or inputs that look random, the same for the same shape."""
-    return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
-
 
 SAMPLES: dict[str, tuple[Shape, Layer]] = {
     "dense": ((5,), Dense(floats(3, 5), floats(3))),
@@ -89,13 +82,6 @@ SAMPLES: dict[str, tuple[Shape, Layer]] = {
 }
 
 
-def runtime(model: onnx.ModelProto, x: Array) -> list[Array]:
-    """Run a model in ONNX Runtime."""
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    outputs: list[Array] = session.run(None, {session.get_inputs()[0].name: x})
-    return outputs
-
-
 def assert_same(network: Network, other: Network) -> None:
     """Assert that two networks are equal to the bit, names included."""
     for name in ("name", "input_shape", "outputs", "scaling", "shapes"):
@@ -116,9 +102,7 @@ def test_every_layer_round_trips_and_runs(shape: Shape, layer: Layer) -> None:
     onnx.checker.check_model(model, full_check=True)
     assert_same(network, from_model(model))
     x = floats(3, *shape)
-    np.testing.assert_allclose(
-        forward(network, x)["it"], runtime(model, x)[0], rtol=1e-5, atol=1e-5
-    )
+    assert_floats_agree(forward(network, x)["it"], runtime(model, x)[0])
 
 
 def test_every_layer_has_a_sample() -> None:
@@ -176,9 +160,7 @@ def test_convolutions_agree_with_onnx_runtime(case: tuple[Shape, Layer]) -> None
     shape, layer = case
     network = chain("conv", shape, {"it": layer})
     x = floats(2, *shape)
-    np.testing.assert_allclose(
-        forward(network, x)["it"], runtime(to_model(network), x)[0], rtol=1e-5, atol=1e-5
-    )
+    assert_floats_agree(forward(network, x)["it"], runtime(to_model(network), x)[0])
 
 
 @given(case=pools())
@@ -187,9 +169,7 @@ def test_pools_agree_with_onnx_runtime(case: tuple[Shape, Layer]) -> None:
     shape, layer = case
     network = chain("pool", shape, {"it": layer})
     x = floats(2, *shape)
-    np.testing.assert_allclose(
-        forward(network, x)["it"], runtime(to_model(network), x)[0], rtol=1e-5, atol=1e-5
-    )
+    assert_floats_agree(forward(network, x)["it"], runtime(to_model(network), x)[0])
 
 
 def test_ceil_mode_is_written_only_where_it_adds_a_position() -> None:
@@ -226,7 +206,7 @@ def test_a_graph_round_trips(tmp_path: Path) -> None:
     x = floats(3, *MAPS)
     expected = runtime(to_model(network), x)
     for found, wanted in zip(forward(network, x).values(), expected, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+        assert_floats_agree(found, wanted)
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:

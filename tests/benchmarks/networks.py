@@ -89,7 +89,7 @@ def _try(job: Job, peer: Peer, work: Work) -> list[Entrant]:
     print(f"  {work.network.name}: {peer.name}", file=sys.stderr)
     try:
         return _enter(job, peer, work)
-    except Exception as error:
+    except Exception as error:  # whatever a foreign library raises: the other peers go on
         if peer == FXPNN:
             raise
         print(f"skipping {peer.name}: {type(error).__name__}: {error}", file=sys.stderr)
