@@ -52,6 +52,9 @@ from fxpnn.response import response
 from fxpnn.sums import Known, arithmetic, conv_rows, covers, dense_rows
 
 NO_FLOOR = -(1 << 15)
+NO_WINDOWS = np.zeros((0, 1), np.int64)
+GROUP_ROWS = 256
+"""Images whose rows are not more together are summed like one: each has its price."""
 TILES = (40, 8, 1)
 """Multiples of the rows of a tile, which are 8, 5 or 2 by the machine."""
 
@@ -91,6 +94,13 @@ def _is_mean(window: Window) -> bool:
     return spare and 2 <= count < 1 << 15 and count & (count - 1) == 0
 
 
+def _taps(window: Window, made: Shape, pooled: Shape, share: int, pitch: int) -> Places:
+    """Return where each window finds its pixels, rows of ``share`` pixels ``pitch`` apart."""
+    shape = (window.kernel, window.stride, window.padding[:2], window.dilation)
+    taps = packing.pool_windows(shape, (made[1], made[2]), (pooled[1], pooled[2]), share, made[0])
+    return taps // packing.LANES * pitch + taps % packing.LANES
+
+
 @dataclass
 class _Assembler:
     fixed: FixedNetwork
@@ -102,6 +112,7 @@ class _Assembler:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     methods: dict[str, str] = field(default_factory=dict)
     sizes: list[int] = field(default_factory=list)
+    starts: list[tuple[Places, bool]] = field(default_factory=list)
 
     def program(self, images: int, words: int | None) -> Program:
         """Walk the nodes in order; those that vanished in a sum are done already."""
@@ -137,9 +148,11 @@ class _Assembler:
         for row, fields in zip(code, self.code, strict=True):
             for name, value in fields.items():
                 row[name] = begins[value] if name in ("x", "y", "other") else value
-            if row["dense"]:
-                starts = np.arange(images) * row["x_words"]
-                row["starts"], row["starts_size"] = self.constants.put(INT64, starts), images
+            if "starts" in fields:
+                starts, alone = self.starts[fields["starts"]]
+                group = 1 if alone else max(1, min(images, GROUP_ROWS // starts.size))
+                rows = np.arange(group)[:, None] * fields["x_words"] + starts
+                row["starts"], row["group"] = self.constants.put(INT64, rows), group
         return code
 
     def _fresh(self, places: Places) -> Tensor:
@@ -189,14 +202,17 @@ class _Assembler:
         else:
             x = self._standard(node, x)
             rows = conv_rows(layer, x, known.inputs)
-        fields, self.methods[node.name] = arithmetic(
-            node, rows, known, fmt.frac, self.constants, self.plainly
-        )
         last, least, window = self._followers(node, not covers(layer, x))
-        shape = self.fixed.shapes[last.name]
+        shape, taps = self.fixed.shapes[last.name], NO_WINDOWS
         if window is not None:
-            made = self.fixed.shapes[node.name]
-            fields |= self._windows(window, made, shape, rows.share, packing.LANES)
+            taps = _taps(window, self.fixed.shapes[node.name], shape, rows.share, packing.LANES)
+        fields, self.methods[node.name] = arithmetic(
+            node, rows, known, fmt.frac, taps, self.constants, self.plainly
+        )
+        if window is not None:
+            fields |= self._windows(taps, len(layer.weight))
+        fields["starts"] = len(self.starts)
+        self.starts.append((rows.starts, window is not None or "total" in fields))
         y = self._fresh(standard_places(shape))
         self._emit(fields.pop("op"), node, x, y, **fields, least=least)
         while last is not node:
@@ -221,22 +237,11 @@ class _Assembler:
             last = readers[0]
         return last, least, window
 
-    def _windows(
-        self, window: Window, made: Shape, pooled: Shape, share: int, pitch: int
-    ) -> Fields:
-        """Put where each window finds its pixels, rows of ``share`` pixels ``pitch`` apart."""
-        shape = (window.kernel, window.stride, window.padding[:2], window.dilation)
-        taps = packing.pool_windows(
-            shape, (made[1], made[2]), (pooled[1], pooled[2]), share, made[0]
-        )
-        taps = taps // packing.LANES * pitch + taps % packing.LANES
-        return {
-            "outputs": made[0],
-            "windows": self.constants.put(INT64, taps),
-            "pooled": taps.shape[0],
-            "taps": taps.shape[1],
-            "covered": int(np.unique(taps).size == math.prod(made[1:])),
-        }
+    def _windows(self, taps: Places, outputs: int) -> Fields:
+        """Put where each window finds its pixels."""
+        windows = self.constants.put(INT64, taps)
+        sizes = {"pooled": taps.shape[0], "taps": taps.shape[1]}
+        return {"outputs": outputs, "windows": windows, **sizes}
 
     def _standard(self, node: FixedNode, x: Tensor) -> Tensor:
         """Return a tensor that lies as a fresh one, moved there if need be."""
@@ -284,7 +289,7 @@ class _Assembler:
         x, window = self._standard(node, x), layer.window
         y = self._fresh(standard_places(shape))
         if isinstance(layer, AvgPool2D) and not self.plainly and _is_mean(window):
-            fields = self._windows(window, x.places.shape, shape, 1, shape[0])
+            fields = self._windows(_taps(window, x.places.shape, shape, 1, shape[0]), shape[0])
             self._emit(codes.POOL, node, x, y, **fields, kind=codes.MEAN, channels=shape[0])
             return y
         kind = {MaxPool2D: codes.MAX, AvgPool2D: codes.AVERAGE, L2Pool2D: codes.L2}[type(layer)]

@@ -19,6 +19,8 @@ Fields: TypeAlias = dict[str, int]
 """Fields of an instruction by their names in ``codes.FIELDS``."""
 
 INT16, INT32, INT64, BOOL = "<i2", "<i4", "<i8", "?"
+LINE = 64
+"""Bytes of a line of the cache: a vector that lies across two takes twice as long."""
 
 
 class Tensor(NamedTuple):
@@ -60,18 +62,35 @@ class Pools(NamedTuple):
     flags: npt.NDArray[np.bool_]
 
 
+def aligned(size: int, dtype: npt.DTypeLike) -> Array:
+    """Allocate an array that begins on a line of the cache."""
+    length = size * np.dtype(dtype).itemsize
+    room = np.empty(length + LINE, np.uint8)
+    first = -room.ctypes.data % LINE
+    return room[first : first + length].view(dtype)
+
+
 @dataclass
 class Constants:
     """Pools that grow while a program is assembled."""
 
     parts: dict[str, list[Array]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    begins: dict[tuple[str, bytes], int] = field(default_factory=dict)
 
     def put(self, dtype: str, values: Array) -> int:
-        """Append values to the pool of a dtype and return where they begin."""
-        begin = self.sizes.get(dtype, 0)
-        self.parts.setdefault(dtype, []).append(np.asarray(values, dtype).reshape(-1))
-        self.sizes[dtype] = begin + values.size
+        """Append values to the pool of a dtype, on a new line, and return where they begin.
+
+        The same values stand there once: layers that are alike share them in the cache.
+        """
+        flat = np.asarray(values, dtype).reshape(-1)
+        key = dtype, flat.tobytes()
+        if key in self.begins:
+            return self.begins[key]
+        filled = np.pad(flat, (0, -flat.size % (LINE // flat.itemsize)))
+        begin = self.begins[key] = self.sizes.get(dtype, 0)
+        self.parts.setdefault(dtype, []).append(filled)
+        self.sizes[dtype] = begin + filled.size
         return begin
 
     def pools(self) -> Pools:
@@ -79,7 +98,8 @@ class Constants:
         return Pools(*(self._pool(dtype) for dtype in (INT16, INT32, INT64, BOOL)))
 
     def _pool(self, dtype: str) -> Array:
-        return np.concatenate([np.zeros(0, dtype), *self.parts.get(dtype, [])])
+        pool = aligned(self.sizes.get(dtype, 0), dtype)
+        return np.concatenate([np.zeros(0, dtype), *self.parts.get(dtype, [])], out=pool)
 
 
 @dataclass(frozen=True, eq=False)

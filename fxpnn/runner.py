@@ -11,7 +11,7 @@ from fxpnn.fixed import Counts
 from fxpnn.kernels import native
 from fxpnn.layers import Array
 from fxpnn.network import INPUT
-from fxpnn.program import Program, Words
+from fxpnn.program import Program, Words, aligned
 
 
 class Conversion(NamedTuple):
@@ -39,7 +39,7 @@ class Workspace:
     def __init__(self, program: Program, conversion: Conversion | None = None) -> None:
         self.program = program
         self.counts = np.zeros((len(program.nodes), 2), np.int64)
-        self._words = np.empty(program.size, np.int16)
+        self._words = aligned(program.size, np.int16)
         self._conversion = conversion
         self._tensors = {name: self._tensor(name) for name in program.tensors}
         given = (*program.pools, self._words, self.counts)

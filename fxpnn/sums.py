@@ -17,6 +17,9 @@ from fxpnn.layers import Array, Conv2D, Dense
 from fxpnn.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
 from fxpnn.qformat import Overflow
 
+POOLED_ROWS = 512
+"""So many rows' sums are pooled before their cast."""
+
 
 class Known(NamedTuple):
     """What is known of a layer's sums for every input.
@@ -37,9 +40,9 @@ class Rows(NamedTuple):
     """A layer as products of rows.
 
     ``weight`` is int16 ``(share * outputs, k)``, k in the order of summing; ``offsets`` ``(k,)``
-    are the words of a row behind its start. A row makes ``share`` positions of an image's
-    ``positions``. Words of one feature, ``offsets % features``, are bounded together, by ``low``
-    and ``high`` of ``(features,)``, 0 always between them.
+    are the words of a row behind its start, which ``starts`` has for one image. A row makes
+    ``share`` positions of an image's ``positions``. Words of one feature, ``offsets % features``,
+    are bounded together, by ``low`` and ``high`` of ``(features,)``, 0 always between them.
     """
 
     weight: Array
@@ -56,14 +59,13 @@ class Rows(NamedTuple):
 def dense_rows(layer: Dense | Conv2D, x: Tensor, bounds: Interval) -> Rows:
     """Lay out a dense layer: an image is a row, its words wherever they lie.
 
-    A convolution whose one position covers the whole map is one too. Where the rows of a block
-    begin is for the assembler to say, who knows how many there are.
+    A convolution whose one position covers the whole map is one too.
     """
     low, high = np.zeros((2, x.words), np.int64)
     low[x.places], high[x.places] = np.minimum(bounds.low, 0), np.maximum(bounds.high, 0)
     weight = np.asarray(layer.weight, np.int16).reshape(len(layer.weight), -1)
-    starts, frame = np.zeros(0, np.int64), {"dense": 1}
-    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, low, high, frame)
+    starts = np.zeros(1, np.int64)
+    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, low, high, {})
 
 
 def covers(layer: Dense | Conv2D, x: Tensor) -> bool:
@@ -102,11 +104,18 @@ def conv_rows(layer: Conv2D, x: Tensor, bounds: Interval) -> Rows:
 
 
 def arithmetic(
-    node: FixedNode, rows: Rows, known: Known, frac: int, constants: Constants, plainly: bool
+    node: FixedNode,
+    rows: Rows,
+    known: Known,
+    frac: int,
+    windows: Places,
+    constants: Constants,
+    plainly: bool,
 ) -> tuple[Fields, str]:
     """Choose how sums are computed and put the constants; also say it in words.
 
-    ``frac`` is the input's. ``plainly`` asks for the plain loops.
+    ``frac`` is the input's. ``windows`` are those of the pool that follows, ``(pooled, taps)``.
+    ``plainly`` asks for the plain loops.
     """
     layer, word = node.layer, node.accumulator
     assert isinstance(layer, Dense | Conv2D)
@@ -118,16 +127,15 @@ def arithmetic(
         "outputs": len(rows.weight),
         "used": len(rows.weight),
         "method": method,
-        **({} if known.saturates else {"overflow": codes.NEVER}),
         "word_low": word.min,
         "word_high": word.max,
-        "starts": constants.put(INT64, rows.starts),
-        "starts_size": rows.starts.size,
+        "rows": rows.starts.size,
     }
     bias, shifts = np.tile(layer.bias, rows.share), np.tile(shifts, rows.share)
     if plainly:
         fields |= _plain(rows, bias, shifts, constants)
         return fields, "plain loops"
+    shifts = packing.fill_lanes(shifts)
     fits = _fits(known.terms) and _fits(known.total)
     if method == codes.CLAMPED:
         fields |= _clamped(rows, np.clip(bias, word.min, word.max), word.word, constants)
@@ -138,8 +146,24 @@ def arithmetic(
         more, text = _exact(rows, bias, fits, constants)
         fields |= more
         text += ", wrapped" * (method == codes.WRAPPED)
-    fields["shifts"] = constants.put(INT64, packing.fill_lanes(shifts))
+        rounding = codes.target(node.output_format, node.rounding, node.overflow).rounding
+        bits, dtype = (32, INT32) if fits else (64, INT64)
+        pools = _pools_sums(rows, known, windows) and 0 <= shifts.min() <= shifts.max() <= bits - 2
+        rule = packing.rounding_rule(shifts, rounding, bits, known.total[1])
+        if pools or method == codes.WRAPPED or rule is None:
+            rule = np.zeros(4 * shifts.size, np.int64)
+            fields["leave"] = codes.POOLED if pools else codes.STRIPS
+        else:
+            fields["leave"] = codes.DIRECT
+        fields["rule"] = constants.put(dtype, rule)
+    fields["shifts"] = constants.put(INT64, shifts)
     return fields, text
+
+
+def _pools_sums(rows: Rows, known: Known, windows: Places) -> bool:
+    """Say whether windows of four see all sums that may saturate, in the first-level cache."""
+    sees_all = not known.saturates or np.unique(windows).size == rows.positions
+    return sees_all and windows.shape[1] == 4 and rows.starts.size <= POOLED_ROWS
 
 
 def _method(known: Known, overflow: Overflow) -> int:
@@ -171,8 +195,8 @@ def _exact(rows: Rows, bias: Array, fits: bool, constants: Constants) -> tuple[F
         return {"op": codes.SUM_32, **_packed(packed, bias, INT32, constants)}, "plain 32-bit"
     kinds = rows.offsets % rows.features
     packed = packing.pack_wide(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
-    chunks = packed.lifts.size
-    text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" + ", by bytes" * bool(packed.lifts.any())
+    chunks = packed.cuts.shape[1] - 1
+    text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" + ", by bytes" * (packed.upper > 0)
     return {"op": codes.SUM_64, **_packed(packed, bias, INT64, constants)}, text
 
 
@@ -206,7 +230,7 @@ def _packed(packed: packing.Packed, bias: Array, dtype: str, constants: Constant
         "cuts": constants.put(INT64, packed.cuts),
         "columns": packed.cuts.shape[0],
         "segments": packed.cuts.shape[1] - 1,
-        "lifts": constants.put(INT64, packed.lifts),
+        "upper": packed.upper,
         "bias": constants.put(dtype, lanes),
         "lanes": lanes.size,
     }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels import packing, products
+from fxpnn.kernels import codes, packing, products
 from fxpnn.kernels.codes import target
 from fxpnn.kernels.pipeline import alone
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
@@ -16,6 +16,7 @@ from tests.oracles import cast_rational, saturated_sum, wrapped_sum
 Ints = npt.NDArray[np.int64]
 WORD16 = QFormat(16, 0)
 WIDE = Accumulator(62)
+GUARD = 12345
 exact, clamped = alone(products.exact), alone(products.clamped)
 
 
@@ -38,6 +39,16 @@ class Case:
         to = target(self.output, self.rounding, self.overflow)
         return (*to, 0 if self.relu else -32768)
 
+    def rule(self, bits: int) -> Ints | None:
+        """Return how sums of so many bits are rounded directly, if they can be."""
+        shifts = packing.fill_lanes(np.full(len(self.weight), self.shift))
+        return packing.rounding_rule(shifts, self.modes()[0], bits, self.most())
+
+    def most(self) -> int:
+        """Return the largest sum."""
+        sums = self.x.astype(object) @ self.weight.astype(object).T + self.bias
+        return int(sums.max())
+
     def expected(self) -> tuple[Ints, int, int]:
         """Compute in Python integers: outputs, overflows of the accumulator and of the cast."""
         total = wrapped_sum if self.accumulator.overflow is Overflow.WRAP else saturated_sum
@@ -57,27 +68,62 @@ def block(x: Ints) -> npt.NDArray[np.int16]:
     return np.append(x.ravel(), 77).astype(np.int16)
 
 
-def tables(packed: packing.Packed, starts: Ints, bias: Any, shift: int, windows: Ints) -> Any:
+def tables(
+    packed: packing.Packed,
+    starts: Ints,
+    bias: Any,
+    shift: int,
+    windows: Ints,
+    rule: Ints | None = None,
+) -> Any:
     """Put a layer's arrays together."""
-    shifts = packing.fill_lanes(np.full(len(bias), shift))
-    return (*packed, starts, packing.fill_lanes(bias), shifts, windows)
+    shifts, lanes = packing.fill_lanes(np.full(len(bias), shift)), packing.fill_lanes(bias)
+    rule = np.zeros(4 * lanes.size, np.int64) if rule is None else rule
+    return (*packed, starts, shifts, windows, lanes, rule.astype(bias.dtype))
+
+
+def guarded(size: int) -> npt.NDArray[np.int16]:
+    """Make an array to write, with 32 words behind it that nothing may write."""
+    return np.full(size + 32, GUARD, np.int16)[:size]
+
+
+def assert_guarded(out: npt.NDArray[np.int16]) -> None:
+    """Check the words behind the array."""
+    assert out.base is not None
+    assert (out.base[out.size :] == GUARD).all()
 
 
 NO_WINDOWS = np.zeros((0, 1), np.int64)
 
 
 def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None = None) -> Any:
-    """Run a dense layer with exact sums of 32 or 64 bits."""
+    """Run a dense layer with exact sums of 32 or 64 bits, in strips and, where it can be, direct.
+
+    Direct casts are made in groups of all rows and of three; all ways must agree.
+    """
     (n, k), outputs = case.x.shape, len(case.weight)
     weight, offsets = case.weight.astype(np.int16), np.arange(k)
     packed = packed or packing.pack(weight, offsets)
-    layer = tables(packed, np.arange(n) * k, case.bias.astype(sums), case.shift, NO_WINDOWS)
-    out = np.empty(n * outputs, np.int16)
     word = case.accumulator.min, case.accumulator.max
     wraps = case.accumulator.overflow is Overflow.WRAP
-    frame = (1, n * k, outputs, 0, 0, 0, 0, 0, 0, outputs)
-    counts = exact(block(case.x), out, layer, frame, word, wraps, case.modes())
-    return out.reshape(n, outputs), *counts
+    bias: Any = case.bias.astype(sums)
+    rule = None if wraps else case.rule(8 * bias.itemsize)
+
+    def run(leave: int, group: int, rule: Ints | None) -> Any:
+        layer = tables(packed, np.arange(group) * k, bias, case.shift, NO_WINDOWS, rule)
+        out = guarded(n * outputs)
+        frame = (n, k, outputs, leave, 0, 0, 0, 0, 0, outputs, group, 1)
+        counts = exact(block(case.x), out, layer, frame, word, wraps, case.modes())
+        assert_guarded(out)
+        return out.reshape(n, outputs), *counts
+
+    found = run(codes.STRIPS, n, None)
+    if rule is not None:
+        for group in {n, min(n, 3)}:
+            direct = run(codes.DIRECT, group, rule)
+            np.testing.assert_array_equal(direct[0], found[0])
+            assert direct[1:] == found[1:]
+    return found
 
 
 def run_chunked(case: Case) -> Any:
@@ -103,11 +149,12 @@ def run_clamped(case: Case) -> Any:
     word = case.accumulator.min, case.accumulator.max
     bias = np.clip(case.bias, *word).astype(np.int32 if case.accumulator.word <= 32 else np.int64)
     layer = tables(pairs, np.arange(n) * k, bias, case.shift, NO_WINDOWS)
-    out = np.empty(n * outputs, np.int16)
-    frame = (1, n * k, outputs, 0, 0, 0, 0, 0, 0, outputs)
+    out = guarded(n * outputs)
+    frame = (n, k, outputs, codes.STRIPS, 0, 0, 0, 0, 0, outputs, n, 1)
     overflows, saturations = clamped(
         block(case.x), out, layer, (*steps,), frame, word, case.modes()
     )
+    assert_guarded(out)
     overflows += n * int((bias != case.bias).sum())
     return out.reshape(n, outputs), overflows, saturations
 

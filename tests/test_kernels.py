@@ -81,7 +81,7 @@ def test_plain_rows_of_two_outputs() -> None:
     out = np.empty(4, np.int16)
     to = (*target(QFormat(5, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE), 0)
     starts, offsets, bias, shifts = (np.array(v) for v in ([0, 2], [1, 0], [4, 0], [1, 0]))
-    frame = (1, 4, 2, 0, 0, 0, 0, 0, 0, 2)
+    frame = (1, 4, 2, codes.STRIPS, 0, 0, 0, 0, 0, 2, 1, 2)
     counts = alone(plain.run)(
         x, out, weights, offsets, starts, bias, shifts, frame, (codes.CLAMPED, -40, 44), to
     )

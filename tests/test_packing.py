@@ -19,10 +19,10 @@ def unpacked(packed: Packed, outputs: int, words: int) -> Ints:
     matrix = np.zeros((len(packed.cuts) * LANES, words + 1), np.int64)
     for column, cuts in enumerate(packed.cuts):
         mine = matrix[column * LANES : (column + 1) * LANES]
-        for (first, last), lift in zip(pairwise(cuts), packed.lifts, strict=True):
+        for segment, (first, last) in enumerate(pairwise(cuts)):
             for pair in range(first, last):
                 offset = packed.offsets[pair]
-                mine[:, offset : offset + 2] += weights[pair] << lift
+                mine[:, offset : offset + 2] += weights[pair] << (8 * (segment < packed.upper))
     assert not matrix[outputs:].any()
     assert not matrix[:, words].any()
     return matrix[:outputs, :words]
@@ -48,7 +48,7 @@ def test_every_layout_holds_each_weight_at_its_word(outputs: int, k: int, words:
     ends = np.full(k, -32768), np.full(k, 32767)
     chunks = packing.pack_chunks(weight, offsets, *ends)
     parts = packing.pack_parts(weight, offsets, *ends)
-    alone = Packed(*steps[:3], pairs.lifts)
+    alone = Packed(*steps[:3], pairs.upper)
     for packed in (packing.pack(weight, offsets), chunks, parts, pairs, alone):
         np.testing.assert_array_equal(unpacked(packed, outputs, words), expected)
 
@@ -95,9 +95,10 @@ def test_full_scale_weights_are_summed_in_parts() -> None:
     weight, offsets = draw(3, 20, 400, 400)
     ends = np.full(400, -32768), np.full(400, 32767)
     parts, wide = (p(weight, offsets, *ends) for p in (packing.pack_parts, packing.pack_wide))
-    assert parts.lifts.tolist() == wide.lifts.tolist() == [8, 0]
-    assert packing.pack_chunks(weight, offsets, *ends).lifts.size > 40
-    assert not packing.pack_wide(weight // 100, offsets, *ends).lifts.any()
+    assert parts.upper == wide.upper == 1
+    assert parts.cuts.shape[1] == 1 + 2
+    assert packing.pack_chunks(weight, offsets, *ends).cuts.shape[1] > 40
+    assert packing.pack_wide(weight // 100, offsets, *ends).upper == 0
 
 
 def test_two_lowest_words_by_two_lowest_weights_stand_apart() -> None:
@@ -120,12 +121,12 @@ def test_steps_keep_the_order_of_summing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outputs", "pixels", "share"), [(6, 24, 2), (6, 25, 1), (1, 24, 12), (8, 6, 2), (9, 24, 1)]
+    ("outputs", "pixels", "share"), [(6, 24, 2), (6, 25, 1), (1, 24, 8), (8, 6, 2), (9, 24, 1)]
 )
 def test_neighbouring_pixels_share_lanes_where_they_fit(
     outputs: int, pixels: int, share: int
 ) -> None:
-    """As many pixels as divide the line and fill the lanes are made by one row of few channels."""
+    """As many pixels as divide the line and fill the lanes, or half, are made by one row."""
     weight = np.ones((outputs, 1, 5, 5), np.int16)
     rows = packing.convolution(weight, 1, (1, 1), (1, 1), pixels + 4, (3, pixels))
     assert rows.share == share

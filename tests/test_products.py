@@ -6,10 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fxpnn.kernels import packing
+from fxpnn.kernels import codes, packing
 from fxpnn.layers import Window
 from fxpnn.qformat import Accumulator, Overflow
-from tests.sums import NO_WINDOWS, Case, Ints, block, clamped, exact, tables
+from tests.sums import (
+    NO_WINDOWS,
+    Case,
+    Ints,
+    assert_guarded,
+    block,
+    clamped,
+    exact,
+    guarded,
+    tables,
+)
 
 
 @dataclass(frozen=True)
@@ -98,22 +108,26 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
     total = (height + top + bottom) * pitch + 1 if any(window.padding) else 0
     made = outputs if maps.pool else outputs * rows.share
     length, origin = width * channels, top * pitch + left * channels
-    covered = int(np.unique(windows).size == np.prod(maps.positions))
+    covered = np.unique(windows).size == np.prod(maps.positions)
+    pools = covered and windows.shape[1] == 4 and case.shift >= 0
+    leave = codes.POOLED if pools else codes.STRIPS
     frame = (
         n,
         length * height,
         made,
-        covered,
+        leave,
         height,
         length,
         pitch,
         origin,
         total,
         len(rows.weight),
+        1,
+        rows.starts.size,
     )
     word, modes = (case.accumulator.min, case.accumulator.max), case.modes()
     x = block(maps.x.transpose(0, 2, 3, 1))
-    out = np.empty(n * final[0] * final[1] * outputs, np.int16)
+    out = guarded(n * final[0] * final[1] * outputs)
     narrow = case.accumulator.word <= 32
     bias = np.tile(np.clip(maps.bias, *word), rows.share).astype(np.int32 if narrow else np.int64)
     if narrow:
@@ -128,6 +142,15 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
             packed = packing.pack(rows.weight, rows.offsets)
         layer = tables(packed, rows.starts, bias.astype(sums), case.shift, windows)
         counts = exact(x, out, layer, frame, word, False, modes)
+        if not pools:
+            rule = packing.rounding_rule(layer[5], modes[0], 8 * layer[7].itemsize, 10**9)
+            assert rule is not None
+            layer = (*layer[:-1], rule.astype(layer[7].dtype))
+            direct, frame = guarded(out.size), (*frame[:3], codes.DIRECT, *frame[4:])
+            assert exact(x, direct, layer, frame, word, False, modes) == counts
+            np.testing.assert_array_equal(direct, out)
+            assert_guarded(direct)
+    assert_guarded(out)
     return out.reshape(n, *final, outputs), *counts
 
 

@@ -16,6 +16,8 @@ CLAMP_32, CLAMP_64, PLAIN = range(11, 14)
 """Sums that are clamped step by step, or plain: likewise."""
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
+STRIPS, DIRECT, POOLED = range(3)
+"""Sums are cast strip by strip, or in registers unless out of range, or the largest of windows."""
 MAX, AVERAGE, L2, MEAN = range(4)
 """Pools; a mean is an average of windows that all lie inside their map."""
 
@@ -24,22 +26,21 @@ FIELDS = (
     *("op", "node", "x", "x_words", "y", "y_words"),
     # casts: Target and a floor; also the limits of pools and fills, the constant of a softmax
     *("rounding", "overflow", "low", "high", "least"),
-    # sums: Frame, Word, and whether images are rows
-    *("outputs", "lines", "length", "pitch", "origin", "total"),
-    *("method", "word_low", "word_high", "dense"),
+    # sums: Frame, Word
+    *("outputs", "lines", "length", "pitch", "origin", "total", "group", "rows"),
+    *("method", "word_low", "word_high"),
     # where constants begin in their pool, and how many there are
     *("weights", "weights_size", "offsets", "offsets_size", "cuts", "columns", "segments"),
-    *("lifts",),
+    *("upper", "rule"),
     *(
         "starts",
-        "starts_size",
         "bias",
         "shifts",
         "lanes",
         "windows",
         "pooled",
         "taps",
-        "covered",
+        "leave",
         "used",
     ),
     *("fine_weights", "fine_weights_size", "fine_offsets", "fine_offsets_size", "fine_cuts"),
@@ -56,8 +57,7 @@ Code: TypeAlias = npt.NDArray[np.void]
 """Instructions, one behind the other."""
 
 NEAREST_EVEN, NEAREST_UP, NEAREST_DOWN, NEAREST_ZERO, NEAREST_AWAY, FLOOR, ZERO = range(7)
-SATURATE, SATURATE_SYMMETRIC, SATURATE_ZERO, WRAP, NEVER = range(5)
-"""What becomes of a value out of range; ``NEVER`` where a proof says that there are none."""
+SATURATE, SATURATE_SYMMETRIC, SATURATE_ZERO, WRAP = range(4)
 _ROUNDINGS = tuple(Rounding)
 _OVERFLOWS = tuple(Overflow)
 

@@ -55,9 +55,6 @@ def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
                 exact = _round(acc.load(row * LANES, LANES), shift, rule)
                 out.store(word(exact).max(least).sized(16), row * pitch)
 
-        def trust(exact: Number) -> Number:
-            return exact.sized(32)
-
         def clamp(exact: Number) -> Number:
             rounded = exact.clamped(32)  # the range's 16 bits do not tell it from the exact one
             kept = rounded.max(low).min(high)
@@ -70,12 +67,7 @@ def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
 
         wraps = to[1].equals(codes.WRAP)
         span, base = (wraps.choose(value, low.constant(0)) for value in (high - low, low))
-        clamps = to[1] < codes.SATURATE_SYMMETRIC + 1
-
-        def check() -> None:
-            branch(clamps, lambda: run(clamp), lambda: run(wrap_or_zero))
-
-        branch(to[1].equals(codes.NEVER), lambda: run(trust), check)
+        branch(to[1] < codes.SATURATE_ZERO, lambda: run(clamp), lambda: run(wrap_or_zero))
         return counted.get().total()
 
     return types.int64(rows, arrays, at, to), writer(write)

@@ -205,7 +205,9 @@ def loop(first: Number, last: Number, stride: int = 1) -> Iterator[Number]:
         yield Number(first.b, index)
 
 
-def branch(flag: Number, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
+def branch(
+    flag: Number, then: Callable[[], None], otherwise: Callable[[], None] = lambda: None
+) -> None:
     """Write two ways to go on."""
     with flag.b.if_else(flag.value) as (one, other):
         with one:

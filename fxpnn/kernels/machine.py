@@ -49,7 +49,7 @@ def run(
         x, y = _ends(do, space, n)
         if do.op <= SUM_64:
             frame, word, to, wraps = _modes(do, n)
-            short, long = _tables(do, words, doubles, quads, n)
+            short, long = _tables(do, words, doubles, quads)
             if do.op == SUM_32:
                 overflows, saturations = products.exact(x, y, short, frame, word, wraps, to)
             else:
@@ -124,16 +124,18 @@ def _ends(do: np.void, space: I16, n: int) -> tuple[I16, I16]:
 def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products.Modes, bool]:
     """Return a sum's frame, word and cast, and whether its totals wrap."""
     frame = (
-        1 if do.dense else n,  # images that are rows make one image of them all
-        n * do.x_words if do.dense else do.x_words,
+        n,
+        do.x_words,
         do.outputs,
-        do.covered,
+        do.leave,
         do.lines,
         do.length,
         do.pitch,
         do.origin,
         do.total,
         do.used,
+        do.group,
+        do.rows,
     )
     to = (do.rounding, do.overflow, do.low, do.high, do.least)
     return frame, (do.word_low, do.word_high), to, do.method == WRAPPED
@@ -141,22 +143,18 @@ def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products
 
 @loop
 def _tables(
-    do: np.void, words: I16, doubles: I32, quads: I64, n: int
+    do: np.void, words: I16, doubles: I32, quads: I64
 ) -> tuple[products.Tables, products.Tables]:
     """Return a sum's constants with 32-bit and with 64-bit sums; one of them is meant."""
-    rows = n if do.dense else do.starts_size
     weights = words[do.weights : do.weights + do.weights_size]
     offsets = quads[do.offsets : do.offsets + do.offsets_size]
     cuts = matrix(quads[do.cuts :], do.columns, do.segments + 1)
-    lifts = quads[do.lifts : do.lifts + do.segments]
-    starts = quads[do.starts : do.starts + rows]
+    starts = quads[do.starts : do.starts + do.group * do.rows]
     shifts = quads[do.shifts : do.shifts + do.lanes]
     windows = matrix(quads[do.windows :], do.pooled, do.taps)
-    short, long = doubles[do.bias : do.bias + do.lanes], quads[do.bias : do.bias + do.lanes]
-    return (
-        (weights, offsets, cuts, lifts, starts, short, shifts, windows),
-        (weights, offsets, cuts, lifts, starts, long, shifts, windows),
-    )
+    bias, rule = slice(do.bias, do.bias + do.lanes), slice(do.rule, do.rule + 4 * do.lanes)
+    common = weights, offsets, cuts, do.upper, starts, shifts, windows
+    return (*common, doubles[bias], doubles[rule]), (*common, quads[bias], quads[rule])
 
 
 @loop
@@ -164,9 +162,9 @@ def _stepwise(
     do: np.void, words: I16, doubles: I32, quads: I64, x: I16, y: I16, n: int
 ) -> products.Counts:
     frame, word, to, _ = _modes(do, n)
-    short, long = _tables(do, words, doubles, quads, n)
+    short, long = _tables(do, words, doubles, quads)
     if do.op == PLAIN:
-        weights, offsets, starts, bias, shifts = long[0], long[1], long[4], long[5], long[6]
+        weights, offsets, starts, shifts, bias = long[0], long[1], long[4], long[5], long[7]
         how = (do.method, do.word_low, do.word_high)
         return plain.run(x, y, weights, offsets, starts, bias, shifts, frame, how, to)
     steps = (

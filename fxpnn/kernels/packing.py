@@ -13,11 +13,17 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fxpnn.kernels import codes
+
 LANES = 16
 """Outputs that the vector kernels compute at once, on every machine."""
 LIMIT = 2**31 - 1
 """How far a sum of 32 bits may rise or fall from 0."""
-ROW_PAIRS = 8
+HALF = LANES // 2
+"""So few lanes of a last column take half a vector."""
+HALF_COST = 0.55
+"""What such a row takes of a whole one's time."""
+ROW_PAIRS = 5
 """What a row costs beside its pairs, its cast first of all, in pairs."""
 SEGMENT_PAIRS = 3
 """What a segment of a 64-bit sum costs beside its pairs, in pairs: it is lifted and added."""
@@ -44,14 +50,14 @@ class Packed(NamedTuple):
 
     ``weights`` is int16 ``(pairs * 32,)``: for each pair two weights per lane. ``offsets`` is int64
     ``(pairs,)``. ``cuts`` is int64 ``(columns, segments + 1)``: segment ``s`` of column ``c`` is
-    the pairs from ``cuts[c, s]`` up to ``cuts[c, s + 1]``; it may be empty. ``lifts`` is int64
-    ``(segments,)``: a segment's sum counts ``2**lift`` times.
+    the pairs from ``cuts[c, s]`` up to ``cuts[c, s + 1]``; it may be empty. The first ``upper``
+    segments hold upper bytes of weights: their sums count ``2**8`` times.
     """
 
     weights: I16
     offsets: I64
     cuts: I64
-    lifts: I64
+    upper: int
 
 
 class Rows(NamedTuple):
@@ -89,6 +95,45 @@ class Steps(NamedTuple):
 def fill_lanes(values: I64) -> I64:
     """Append zeros to one value per output until they fill whole columns."""
     return np.pad(values, (0, -len(values) % LANES))
+
+
+def rounding_rule(shifts: I64, rounding: int, bits: int, most: int) -> I64 | None:
+    """Say how a sum is divided by ``2**shift`` and rounded, in four numbers per lane.
+
+    The quotient is ``(t + ((t >> bit) & weight)) >> shift``, where ``t`` is the sum and ``more``:
+    below half, up to half or none, so that what is above a tie is carried. On a tie the quotient's
+    last bit, or the sign, decides: ``t`` has it too wherever it counts.
+
+    Args:
+        shifts: int64 ``(lanes,)``, 16 for each column.
+        rounding: a code.
+        bits: of the sums, 32 or 64.
+        most: the largest sum that there can be.
+
+    Returns:
+        int64 ``(4 * lanes,)``: a column's shifts, its ``more``, its bits and its weights; none
+        where a shift is negative or too wide, ``t`` may not fit, or the rounding takes more.
+    """
+    if shifts.min() < 0 or shifts.max() > bits - 2 or most + (1 << int(shifts.max())) >> bits - 1:
+        return None
+    half = (1 << shifts) >> 1
+    below, none, sign = (
+        np.maximum(half - 1, 0),
+        np.zeros_like(shifts),
+        np.full_like(shifts, bits - 1),
+    )
+    ways = {
+        codes.NEAREST_EVEN: (below, shifts, np.minimum(half, 1)),
+        codes.NEAREST_UP: (half, none, none),
+        codes.NEAREST_DOWN: (below, none, none),
+        codes.NEAREST_ZERO: (below, sign, np.minimum(half, 1)),
+        codes.FLOOR: (none, none, none),
+        codes.ZERO: (none, sign, (1 << shifts) - 1),
+    }
+    if rounding not in ways:
+        return None
+    rule = np.stack([shifts, *ways[rounding]]).reshape(4, -1, LANES)
+    return rule.transpose(1, 0, 2).reshape(-1)
 
 
 def pack(weight: I16, offsets: I64) -> Packed:
@@ -135,8 +180,7 @@ def pack_parts(weight: I16, offsets: I64, low: I64, high: I64) -> Packed:
         both = np.concatenate([np.where(pairs == k, 2 * k, pairs), others + k])
         columns.append(Column(both, np.append(ends, len(pairs) + more)))
     packed = _join(np.hstack([upper, lower]), np.tile(offsets, 2), columns)
-    lifts = np.where(np.arange(packed.lifts.size) < most, BYTE, 0)
-    return packed._replace(lifts=lifts)
+    return packed._replace(upper=most)
 
 
 def pack_wide(weight: I16, offsets: I64, low: I64, high: I64) -> Packed:
@@ -205,7 +249,8 @@ def convolution(
 
     def cost(rows: Rows) -> float:
         pairs = len(_pair(rows.offsets, _used(rows.weight)))
-        return (pairs + ROW_PAIRS) / rows.share
+        half = len(rows.weight) <= HALF
+        return (pairs + ROW_PAIRS) * (HALF_COST if half else 1) / rows.share
 
     return min(choices, key=cost)
 
@@ -323,6 +368,4 @@ def _join(weight: I16, offsets: I64, columns: Sequence[Column]) -> Packed:
         mine = lanes[c * LANES : (c + 1) * LANES]
         weights.append(mine[:, pairs].transpose(1, 0, 2).ravel())
         places.append(offsets[pairs[:, 0]])
-    return Packed(
-        np.concatenate(weights), np.concatenate(places), cuts, np.zeros(segments, np.int64)
-    )
+    return Packed(np.concatenate(weights), np.concatenate(places), cuts, 0)

@@ -40,13 +40,13 @@ def run(
         How many adds were clamped (the bias included) or totals wrapped, and how many outputs were
         out of range.
     """
-    images, words, outputs = frame[:3]
+    images, words, outputs, rows = frame[0], frame[1], frame[2], frame[11]
     framed = zeros(frame[8], np.int16)
     target = Target(to[0], to[1], to[2], to[3])
     overflows, saturations, end = 0, 0, 0
     for image in range(images):
         source = enter(x[image * words :], framed, frame)
-        for row in range(starts.size):
+        for row in range(rows):
             for output in range(outputs):
                 matrix = weights[output * offsets.size : (output + 1) * offsets.size]
                 here = source[starts[row] :]

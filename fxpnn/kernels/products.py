@@ -2,15 +2,18 @@
 
 A call takes a layer as plain tuples, which Numba takes for a quarter of the price of named ones:
 
-- ``tables``: ``(weights, offsets, cuts, lifts, starts, bias, shifts, windows)``. The first four are
-  a ``Packed``. ``starts`` is int64 ``(rows,)``: an image's rows. ``bias`` and ``shifts`` (int64,
-  ``Fx + Fw - Fy``) have a value per lane; sums have the type of the bias, int32 or int64.
-  ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty.
-- ``frame``: ``(images, words, outputs, covered, lines, length, pitch, origin, total, used)``. Each
-  image has ``words`` in ``x`` and makes ``outputs`` words in each row or pooled pixel; ``covered``
-  is 1 where the pool's windows see every pixel. Where ``total`` is not 0, its ``lines`` of
-  ``length`` words are first copied into a frame of ``total`` zeros, the first to ``origin``, the
-  next ``pitch`` behind. ``used`` counts the lanes, of all columns, that are an output's.
+- ``tables``: ``(weights, offsets, cuts, upper, starts, shifts, windows, bias, rule)``. The first
+  four are a ``Packed``. ``starts`` is int64 ``(group * rows,)``: images' rows. ``shifts`` (int64,
+  ``Fx + Fw - Fy``) and ``bias`` have a value per lane; sums have the type of the bias, int32 or
+  int64. ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty. ``rule``
+  is a ``packing.rounding_rule`` of the sums' type, of zeros unless words leave directly.
+- ``frame``: ``(images, words, outputs, leave, lines, length, pitch, origin, total, used, group,
+  rows)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its ``rows`` or
+  pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT`` or, for windows of four, ``POOLED``.
+  Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied into a frame of
+  ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` counts the lanes, of
+  all columns, that are an output's. So many images as are a ``group`` are summed like one: more
+  than one only without a frame or windows.
 - ``word``: ``(low, high)``: the limits of the accumulator.
 - ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
   is a ReLU.
@@ -25,24 +28,20 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.kernels.arithmetic import I16, I64, cast, loop, part
-from fxpnn.kernels.codes import NEVER, Target
+from fxpnn.kernels.codes import DIRECT, POOLED, STRIPS, Target
 from fxpnn.kernels.epilogue import largest, largest_sums, narrow
 from fxpnn.kernels.memory import empty, free, zeros
-from fxpnn.kernels.packing import LANES
+from fxpnn.kernels.packing import HALF, LANES
 from fxpnn.kernels.vector import ROWS, dot, dot_column, room, step, within
 
-HALF = LANES // 2
-"""So few lanes of a last column take half a vector."""
-POOLED_ROWS = 512
-"""So many rows' sums are pooled before their cast."""
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
 
 Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
-Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, Sums, I64, I64]
+Tables: TypeAlias = tuple[I16, I64, I64, int, I64, I64, I64, Sums, Sums]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
 Rooms: TypeAlias = tuple[Sums, Sums, I64]
-Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int]
+Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 Word: TypeAlias = tuple[int, int]
 Modes: TypeAlias = tuple[int, int, int, int, int]
 Counts: TypeAlias = tuple[int, int]
@@ -60,30 +59,32 @@ def exact(
         How many totals did not fit the word, if it ``wraps``, and how many outputs were out of
         range.
     """
-    cuts, starts = tables[2], tables[4]
-    pools = _pools_sums(tables, frame, to)
-    strip = max(1, starts.size) if pools else STRIP
-    framed, made, loose = _scratch(tables, frame, strip)
+    cuts, starts, windows = tables[2], tables[4], tables[6]
+    leave = frame[3]
+    strip = STRIP if leave == STRIPS else max(1, starts.size)
+    framed, made, loose = _scratch(tables, frame, ROWS if leave == DIRECT else strip)
     acc = _aligned(loose)
     overflows, saturations = 0, 0
-    for image in range(frame[0]):
-        source = enter(x[image * frame[1] :], framed, frame)
-        target = out[image * (out.size // frame[0]) :]
+    size = out.size // frame[0]
+    for image in range(0, frame[0], frame[10]):
+        source, target = enter(x[image * frame[1] :], framed, frame), out[image * size :]
+        here = starts[: (frame[0] - image) * frame[11]]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
-            pooled, half = False, frame[9] - column * LANES <= HALF
-            for row in range(0, starts.size, strip):
-                rows = starts[row : row + strip]
-                _sum(source, rows, tables, column, half, acc)
+            pooled = False
+            for row in range(0, here.size, strip):
+                rows = here[row : row + strip]
+                end, pitch = _end(column, row, frame, made, target)
+                saturations += _sum(source, rows, tables, column, frame, to, acc, end, pitch)
                 if wraps:
                     overflows += _wrap(acc, rows.size, word)
-                pooled = pools and _pool_sums(acc, tables, column, frame, to, target)
-                if not pooled:
-                    saturations += _leave(
-                        acc, rows.size, tables, column, row, frame, to, made, target
-                    )
-            if not pooled:
-                _pool(made, tables[7], target[column * LANES :], frame[2])
+                if leave == POOLED:
+                    pooled = _pool_sums(acc, tables, column, frame, to, target)
+                if leave != DIRECT and not pooled:
+                    lane = column * LANES
+                    saturations += _cast(acc, rows.size, tables[5], lane, to, end, pitch)
+            if windows.size > 0 and not pooled:
+                _pool(made, windows, target[column * LANES :], frame[2])
     free((framed, made, loose))
     return overflows, saturations
 
@@ -109,22 +110,25 @@ def clamped(
     Returns:
         How many adds were clamped, and how many outputs were out of range.
     """
-    cuts, starts = tables[2], tables[4]
+    cuts, starts, windows = tables[2], tables[4], tables[6]
     framed, made, loose = _scratch(tables, frame, STRIP)
     acc = _aligned(loose)
     rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
     overflows, saturations = 0, 0
-    for image in range(frame[0]):
-        source = enter(x[image * frame[1] :], framed, frame)
-        target = out[image * (out.size // frame[0]) :]
+    size = out.size // frame[0]
+    for image in range(0, frame[0], frame[10]):
+        source, target = enter(x[image * frame[1] :], framed, frame), out[image * size :]
+        here = starts[: (frame[0] - image) * frame[11]]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
             half = frame[9] - column * LANES <= HALF
-            for row in range(0, starts.size, STRIP):
-                rows = starts[row : row + STRIP]
+            for row in range(0, here.size, STRIP):
+                rows = here[row : row + STRIP]
                 overflows += _clamp(source, rows, tables, steps, column, half, rooms, word, acc)
-                saturations += _leave(acc, rows.size, tables, column, row, frame, to, made, target)
-            _pool(made, tables[7], target[column * LANES :], frame[2])
+                end, pitch = _end(column, row, frame, made, target)
+                saturations += _cast(acc, rows.size, tables[5], column * LANES, to, end, pitch)
+            if windows.size > 0:
+                _pool(made, windows, target[column * LANES :], frame[2])
     free((framed, made, loose, *rooms))
     return overflows, saturations
 
@@ -135,7 +139,7 @@ def _scratch(tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
 
     Pixels that share a row are read as vectors of their own, which end behind the last row.
     """
-    starts, bias, windows = tables[4], tables[5], tables[7]
+    starts, windows, bias = tables[4], tables[6], tables[7]
     framed = zeros(frame[8], np.int16)
     made = empty((starts.size + 1) * LANES if windows.size else 0, np.int16)
     return framed, made, zeros((min(starts.size, strip) + 2) * LANES, bias.dtype)
@@ -161,20 +165,43 @@ def enter(x: I16, framed: I16, frame: Frame) -> I16:
 
 
 @part
-def _sum(x: I16, starts: I64, tables: Tables, column: int, half: bool, acc: Sums) -> None:
-    """Sum each row's products of one column, segment by segment, and the bias."""
-    weights, offsets, cuts, lifts, _, bias = tables[:6]
-    arrays = x, starts, weights, offsets, cuts, lifts, bias, acc
-    segments = cuts.shape[1] - 1
-    whole = starts.size - starts.size % ROWS
-    cut = column * (segments + 1)
-    for row in range(0, whole, ROWS):
-        if half:
-            dot_column(HALF, ROWS, arrays, (row, cut, segments, column * LANES))
+def _sum(
+    x: I16,
+    starts: I64,
+    tables: Tables,
+    column: int,
+    frame: Frame,
+    to: Modes,
+    acc: Sums,
+    end: I16,
+    pitch: int,
+) -> int:
+    """Sum each row's products of one column, segment by segment, and the bias.
+
+    Sums that leave directly are cast tile by tile; it returns how many were out of range.
+    """
+    weights, offsets, cuts, upper, _, shifts, _, bias, rule = tables
+    arrays = x, starts, weights, offsets, cuts, bias, rule, acc, end
+    direct, segments, lane = frame[3] == DIRECT, cuts.shape[1] - 1, column * LANES
+    half = frame[9] - lane <= HALF
+    tiles = starts.size - starts.size % ROWS
+    saturations = row = 0
+    while row < starts.size:
+        tile = ROWS if row < tiles else 1
+        lanes = HALF if half and tile > 1 else LANES
+        fits = (row + tile - 1) * pitch + lanes <= end.size
+        at = row, 0 if direct else row, column * (segments + 1), segments, upper, lane, pitch
+        limits = np.int64(direct and fits), to[2], to[3], to[4]
+        if tile == 1:
+            written = dot_column(LANES, 1, arrays, at, limits)
+        elif half:
+            written = dot_column(HALF, ROWS, arrays, at, limits)
         else:
-            dot_column(LANES, ROWS, arrays, (row, cut, segments, column * LANES))
-    for row in range(whole, starts.size):
-        dot_column(LANES, 1, arrays, (row, cut, segments, column * LANES))
+            written = dot_column(LANES, ROWS, arrays, at, limits)
+        if direct and not written:
+            saturations += _cast(acc, tile, shifts, lane, to, end[row * pitch :], pitch)
+        row += tile
+    return saturations
 
 
 @loop
@@ -190,7 +217,7 @@ def _clamp(
     acc: Sums,
 ) -> int:
     """Sum each row's products of one column, with a clamp after each where it may be needed."""
-    weights, offsets, cuts, _, _, bias = tables[:6]
+    weights, offsets, cuts, bias = tables[0], tables[1], tables[2], tables[7]
     fine_weights, fine_offsets, fine_cuts = steps[:3]
     floor, ceiling, blocked = rooms
     pairs = x, starts, weights, offsets, acc
@@ -287,30 +314,17 @@ def _wrap(acc: Sums, rows: int, word: Word) -> int:
 
 
 @part
-def _leave(
-    acc: Sums,
-    rows: int,
-    tables: Tables,
-    column: int,
-    row: int,
-    frame: Frame,
-    to: Modes,
-    made: I16,
-    target: I16,
-) -> int:
-    """Cast a strip's sums to the output or to what is pooled; return how many were out of range."""
-    lane = column * LANES
-    if made.size:
-        end, pitch = made[row * LANES :], LANES
-    else:
-        end, pitch = target[row * frame[2] + lane :], frame[2]
-    return _cast(acc, rows, tables[6], lane, to, end, pitch)
+def _end(column: int, row: int, frame: Frame, made: I16, target: I16) -> tuple[I16, int]:
+    """Return where a column's words go from a row on, to the output or to a pool, and how apart."""
+    if made.size > 0:
+        return made[row * LANES :], LANES
+    return target[row * frame[2] + column * LANES :], frame[2]
 
 
 @loop
 def _cast(acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pitch: int) -> int:
     """Cast rows of sums, ``pitch`` apart in ``out``; return how many were out of range."""
-    whole = _writes_all(rows, out, pitch)
+    whole = _writes_all(rows, out, pitch, LANES)
     for lane in range(LANES):
         if not 0 <= shifts[first + lane] <= 8 * acc.itemsize - 2:
             whole = 0
@@ -329,7 +343,7 @@ def _cast(acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pi
 def _pool(made: I16, windows: I64, out: I16, pitch: int) -> None:
     """Keep the largest of each window's words, lane by lane."""
     pixels, taps = windows.shape
-    whole = _writes_all(pixels, out, pitch)
+    whole = _writes_all(pixels, out, pitch, LANES)
     largest(whole, (made, windows, out), (taps, pitch))
     for pixel in range(whole, pixels):
         for lane in range(min(LANES, out.size - pixel * pitch)):
@@ -340,17 +354,6 @@ def _pool(made: I16, windows: I64, out: I16, pitch: int) -> None:
 
 
 @part
-def _pools_sums(tables: Tables, frame: Frame, to: Modes) -> bool:
-    """Say whether windows of four see all sums that may saturate, in the first-level cache."""
-    starts, bias, shifts, windows = tables[4:]
-    for lane in range(shifts.size):
-        if not 0 <= shifts[lane] <= 8 * bias.itemsize - 2:
-            return False
-    sees_all = frame[3] > 0 or to[1] == NEVER
-    return sees_all and windows.size > 0 and windows.shape[1] == 4 and starts.size <= POOLED_ROWS
-
-
-@part
 def _pool_sums(
     acc: Sums, tables: Tables, column: int, frame: Frame, to: Modes, target: I16
 ) -> bool:
@@ -358,8 +361,8 @@ def _pool_sums(
 
     If not, each is to be cast and counted before the pool.
     """
-    out, shifts, windows = target[column * LANES :], tables[6], tables[7]
-    whole = _writes_all(len(windows), out, frame[2])
+    out, shifts, windows = target[column * LANES :], tables[5], tables[6]
+    whole = _writes_all(len(windows), out, frame[2], LANES)
     at = column * LANES, frame[2], min(LANES, frame[2] - column * LANES)
     beyond = largest_sums(whole, (acc, windows, shifts, out), at, to)
     cast_to = Target(to[0], to[1], to[2], to[3])
@@ -376,6 +379,6 @@ def _pool_sums(
 
 
 @loop
-def _writes_all(rows: int, out: I16, pitch: int) -> int:
-    """Count the rows, ``pitch`` apart in ``out``, that may write all 16 lanes."""
-    return min(rows, max(0, (out.size - LANES) // pitch + 1))
+def _writes_all(rows: int, out: I16, pitch: int, lanes: int) -> int:
+    """Count the rows, ``pitch`` apart in ``out``, that may write so many lanes."""
+    return min(rows, max(0, (out.size - lanes) // pitch + 1))

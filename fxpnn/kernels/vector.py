@@ -25,7 +25,7 @@ from fxpnn.kernels.llvm import (
     writer,
     written,
 )
-from fxpnn.kernels.packing import LANES
+from fxpnn.kernels.packing import BYTE, LANES
 
 PARTIAL_SUMS = 4
 """Independent sums of a lone row: as many as the cycles that a multiply-add takes."""
@@ -81,44 +81,82 @@ def dot(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Written:
 
 
 @written
-def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Written:
-    """Sum the products of a column's pairs for a tile of rows, segment by segment, and the bias.
+def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
+    """Sum the products of a column's pairs for a tile of rows, and the bias; cast what is in range.
 
     Sums of 64 bits stay in registers from the first segment to the last, where there are enough.
 
     Args:
-        lanes: how many are summed, a literal: 16, or the first 8, and others become 0.
+        lanes: how many are summed, a literal: 16, or the first 8.
         rows: how many, a literal.
-        arrays: ``(x, starts, weights, offsets, cuts, lifts, bias, acc)``: the first four and the
-            last as ``dot`` has them, ``cuts`` and ``lifts`` int64, ``bias`` of the sums' type.
-        at: ``(row, cut, segments, lane)``: the first row; where the column's cuts begin, and how
-            many segments they make; where the 16 biases lie.
+        arrays: ``(x, starts, weights, offsets, cuts, bias, rule, acc, out)``: the first four and
+            ``acc`` as ``dot`` has them; int64; ``bias`` and ``rule``, a ``packing.rounding_rule``,
+            of the sums' type; int16.
+        at: ``(row, place, cut, segments, upper, lane, pitch)``: the first row, and where in ``acc``
+            its sums go; where the column's cuts begin, how many segments they make, and how many
+            of these are of upper bytes; where the 16 biases lie; row ``r`` writes its words at
+            ``out[r * pitch]``, in order.
+        to: ``(direct, low, high, least)``: whether sums are to be cast, and if so, the range and
+            what words are raised to.
+
+    Returns:
+        Whether the rows' words are written. If not, their sums are, with 0 in all other lanes:
+        unless all are in range, casts are to be counted one by one.
     """
 
-    def write(b: Builder, lanes_: Number, rows_: Number, arrays: Arrays, at: Numbers) -> None:
-        x, starts, weights, offsets, cuts, lifts, bias, acc = arrays
+    def write(
+        b: Builder, lanes_: Number, rows_: Number, arrays: Arrays, at: Numbers, to: Numbers
+    ) -> Number:
+        x, starts, weights, offsets, cuts, bias, rule, acc, out = arrays
         many = lanes.literal_value
-        row, cut, segments, lane = at
+        row, place, cut, segments, upper, lane, pitch = at
         points = _points(x, starts, row, rows.literal_value)
-        begin = bias.load(lane, many)
+        shift, more, bit, weight = (rule.load(lane * 4 + i * LANES, many) for i in range(4))
+        begin = bias.load(lane, many) + more
         if acc.bits == 32:
             span = cuts.load(cut), cuts.load(cut + segments)
             sums = _dot(points, weights, offsets, span, [begin] * len(points))
         else:
             totals = [Variable(begin) for _ in points]
-            with loop(integer(b, 0), segments) as segment:
-                span = cuts.load(cut + segment), cuts.load(cut + segment + 1)
-                lift = lifts.load(segment).splat(many)
-                parts = _dot(points, weights, offsets, span, _nothing(points, lanes))
-                for total, part in zip(totals, parts, strict=True):
-                    total.set(total.get() + (part.sized(64) << lift))
-            sums = [total.get() for total in totals]
-        for r, total in enumerate(sums):
-            acc.store(total, (row + r) * LANES)
-            if many < LANES:
-                acc.store(total.constant(0), (row + r) * LANES + many)
 
-    return types.void(lanes, rows, arrays, at), writer(write)
+            def lift() -> None:
+                for total in totals:
+                    total.set(((total.get() - begin) << BYTE) + begin)
+
+            with loop(integer(b, 0), integer(b, 2)) as lower:
+                first, last = upper * lower, lower.equals(0).choose(upper, segments)
+                branch(first.differs(0), lift)
+                with loop(first, last) as segment:
+                    span = cuts.load(cut + segment), cuts.load(cut + segment + 1)
+                    parts = _dot(points, weights, offsets, span, _nothing(points, lanes))
+                    for total, part in zip(totals, parts, strict=True):
+                        total.set(total.get() + part.sized(64))
+            sums = [total.get() for total in totals]
+        low, high = (limit.sized(acc.bits).splat(many) for limit in to[1:3])
+        direct, least = to[0], to[3].sized(16).splat(many)
+        done = Variable(direct.differs(direct))
+
+        def cast() -> None:
+            lowest, highest = Variable(high), Variable(low)
+            for r, total in enumerate(sums):
+                rounded = (total + ((total >> bit) & weight)) >> shift
+                lowest.set(lowest.get().min(rounded))
+                highest.set(highest.get().max(rounded))
+                out.store(rounded.sized(16).max(least), (row + r) * pitch)
+            beyond = (lowest.get() < low) | (highest.get() > high)
+            done.set(beyond.count().equals(0))
+
+        def keep() -> None:
+            for r, total in enumerate(sums):
+                acc.store(total - more, (place + r) * LANES)
+                if many < LANES:
+                    acc.store(total.constant(0), (place + r) * LANES + many)
+
+        branch(direct.differs(0), cast)
+        branch(done.get(), lambda: None, keep)
+        return done.get()
+
+    return types.boolean(lanes, rows, arrays, at, to), writer(write)
 
 
 @written
