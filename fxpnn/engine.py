@@ -29,8 +29,11 @@ CACHED_WORDS = 1 << 18
 """A block's workspace takes at most this many words where it can: it stays in a core's cache."""
 REUSE = 8
 """Unless there are so many times as many weights, which each block reads anew."""
-BLOCK = 240
-"""The most images of a block, a multiple of the rows that the vector code sums at once."""
+BLOCK = 1920
+"""The most images of a block, a multiple of the rows that the vector code sums at once.
+
+Only tiny networks have so many: others fill their workspace with fewer.
+"""
 WORTH = 1 << 25
 """So much work, in products, is worth the start of a thread."""
 PLAIN = "FXPNN_KERNELS"
@@ -45,16 +48,22 @@ class Run:
     """What a fixed network gave for a batch of images.
 
     ``tensors`` holds the raw outputs (and every node that was asked for) by name, int16
-    ``(N, *shape)``; ``raw`` is the first output. ``predictions`` are the first maxima of the
-    logits' raw values. ``layers`` holds every node's counts, the input's too. ``softmax`` is the
-    format of the output where that is a softmax, else ``None``.
+    ``(N, *shape)``; ``raw`` is the first output, ``logits`` what its softmax takes or, without one,
+    the same. ``layers`` holds every node's counts, the input's too. ``softmax`` is the format of
+    the output where that is a softmax, else ``None``.
     """
 
     raw: Words
-    predictions: npt.NDArray[np.int64]
+    logits: Words
     tensors: Mapping[str, Words]
     layers: Mapping[str, Counts]
     softmax: QFormat | None
+
+    @cached_property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """The first maxima of the logits, int64 ``(N,)``."""
+        classes = self.logits.reshape(len(self.logits), -1).argmax(1)
+        return np.asarray(classes, np.int64)
 
     @cached_property
     def probabilities(self) -> npt.NDArray[np.float64] | None:
@@ -256,10 +265,9 @@ def _finish(
     node = fixed[fixed.outputs[0]]
     raw = tensors[node.name]
     softmax = isinstance(node.layer, Softmax)
-    classes = tensors[logits].reshape(len(raw), -1).argmax(1)
     return Run(
         raw,
-        classes.astype(np.int64),
+        tensors[logits],
         MappingProxyType(tensors),
         MappingProxyType(found),
         node.output_format if softmax else None,

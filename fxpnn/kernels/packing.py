@@ -100,9 +100,9 @@ def fill_lanes(values: I64) -> I64:
 def rounding_rule(shifts: I64, rounding: int, bits: int, most: int) -> I64 | None:
     """Say how a sum is divided by ``2**shift`` and rounded, in four numbers per lane.
 
-    The quotient is ``(t + ((t >> bit) & weight)) >> shift``, where ``t`` is the sum and ``more``:
-    below half, up to half or none, so that what is above a tie is carried. On a tie the quotient's
-    last bit, or the sign, decides: ``t`` has it too wherever it counts.
+    The quotient is that of the sum and ``more``, half of the divisor or less, so that all above a
+    tie is carried. Where these leave no remainder, none of the bits in ``mask``, it is a tie, and
+    the quotient keeps the bits in ``keep``: not the last where ties go to even.
 
     Args:
         shifts: int64 ``(lanes,)``, 16 for each column.
@@ -111,28 +111,23 @@ def rounding_rule(shifts: I64, rounding: int, bits: int, most: int) -> I64 | Non
         most: the largest sum that there can be.
 
     Returns:
-        int64 ``(4 * lanes,)``: a column's shifts, its ``more``, its bits and its weights; none
-        where a shift is negative or too wide, ``t`` may not fit, or the rounding takes more.
+        int64 ``(4 * lanes,)``: a column's shifts, its ``more``, ``mask`` and ``keep``; none where
+        a shift is negative or too wide, the sum and ``more`` may not fit, or the sign decides.
     """
     if shifts.min() < 0 or shifts.max() > bits - 2 or most + (1 << int(shifts.max())) >> bits - 1:
         return None
-    half = (1 << shifts) >> 1
-    below, none, sign = (
-        np.maximum(half - 1, 0),
-        np.zeros_like(shifts),
-        np.full_like(shifts, bits - 1),
-    )
+    mask = (1 << shifts) - 1
+    half, all_bits = (mask + 1) >> 1, np.full_like(shifts, -1)
     ways = {
-        codes.NEAREST_EVEN: (below, shifts, np.minimum(half, 1)),
-        codes.NEAREST_UP: (half, none, none),
-        codes.NEAREST_DOWN: (below, none, none),
-        codes.NEAREST_ZERO: (below, sign, np.minimum(half, 1)),
-        codes.FLOOR: (none, none, none),
-        codes.ZERO: (none, sign, (1 << shifts) - 1),
+        codes.NEAREST_EVEN: (half, np.where(shifts > 0, -2, -1)),
+        codes.NEAREST_UP: (half, all_bits),
+        codes.NEAREST_DOWN: (np.maximum(half - 1, 0), all_bits),
+        codes.FLOOR: (np.zeros_like(shifts), all_bits),
     }
     if rounding not in ways:
         return None
-    rule = np.stack([shifts, *ways[rounding]]).reshape(4, -1, LANES)
+    more, keep = ways[rounding]
+    rule = np.stack([shifts, more, mask, keep]).reshape(4, -1, LANES)
     return rule.transpose(1, 0, 2).reshape(-1)
 
 

@@ -111,7 +111,7 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
         many = lanes.literal_value
         row, place, cut, segments, upper, lane, pitch = at
         points = _points(x, starts, row, rows.literal_value)
-        shift, more, bit, weight = (rule.load(lane * 4 + i * LANES, many) for i in range(4))
+        more = rule.load(lane * 4 + LANES, many)
         begin = bias.load(lane, many) + more
         if acc.bits == 32:
             span = cuts.load(cut), cuts.load(cut + segments)
@@ -132,28 +132,31 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
                     for total, part in zip(totals, parts, strict=True):
                         total.set(total.get() + part.sized(64))
             sums = [total.get() for total in totals]
-        low, high = (limit.sized(acc.bits).splat(many) for limit in to[1:3])
-        direct, least = to[0], to[3].sized(16).splat(many)
-        done = Variable(direct.differs(direct))
+        done = Variable(to[0].differs(to[0]))
 
         def cast() -> None:
+            shift, mask, keep = (rule.load(lane * 4 + i * LANES, many) for i in (0, 2, 3))
+            low, high = (limit.sized(32).splat(many) for limit in to[1:3])
+            least = to[3].sized(16).splat(many)
             lowest, highest = Variable(high), Variable(low)
             for r, total in enumerate(sums):
-                rounded = (total + ((total >> bit) & weight)) >> shift
+                quotient = (total >> shift).clamped(32)
+                tie = (total & mask).equals(0)
+                rounded = tie.choose(quotient & keep.sized(32), quotient)
                 lowest.set(lowest.get().min(rounded))
                 highest.set(highest.get().max(rounded))
                 out.store(rounded.sized(16).max(least), (row + r) * pitch)
             beyond = (lowest.get() < low) | (highest.get() > high)
             done.set(beyond.count().equals(0))
 
-        def keep() -> None:
+        def leave() -> None:
             for r, total in enumerate(sums):
                 acc.store(total - more, (place + r) * LANES)
                 if many < LANES:
                     acc.store(total.constant(0), (place + r) * LANES + many)
 
-        branch(direct.differs(0), cast)
-        branch(done.get(), lambda: None, keep)
+        branch(to[0].differs(0), cast)
+        branch(done.get(), lambda: None, leave)
         return done.get()
 
     return types.boolean(lanes, rows, arrays, at, to), writer(write)
