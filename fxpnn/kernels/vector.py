@@ -138,14 +138,15 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
             shift, mask, keep = (rule.load(lane * 4 + i * LANES, many) for i in (0, 2, 3))
             low, high = (limit.sized(32).splat(many) for limit in to[1:3])
             least = to[3].sized(16).splat(many)
-            lowest, highest = Variable(high), Variable(low)
-            for r, total in enumerate(sums):
+            lowest, highest, target = Variable(high), Variable(low), row * pitch
+            for total in sums:
                 quotient = (total >> shift).clamped(32)
                 tie = (total & mask).equals(0)
                 rounded = tie.choose(quotient & keep.sized(32), quotient)
                 lowest.set(lowest.get().min(rounded))
                 highest.set(highest.get().max(rounded))
-                out.store(rounded.sized(16).max(least), (row + r) * pitch)
+                out.store(rounded.sized(16).max(least), target)
+                target = target + pitch
             beyond = (lowest.get() < low) | (highest.get() > high)
             done.set(beyond.count().equals(0))
 
