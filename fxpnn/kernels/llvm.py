@@ -139,6 +139,23 @@ class Number:
         resize = self.b.sext if bits > self.bits else self.b.trunc
         return Number(self.b, resize(self.value, kind))
 
+    def even_first_wide(self) -> "Number":
+        """Extend the sign to twice the bits, lanes of even number first: no bit crosses lanes."""
+        kind = ir.VectorType(ir.IntType(2 * self.bits), self.lanes // 2)
+        pairs = Number(self.b, self.b.bitcast(self.value, kind))
+        even, odd = (pairs << self.bits) >> self.bits, pairs >> self.bits
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(range(self.lanes)))
+        return Number(self.b, self.b.shuffle_vector(even.value, odd.value, mask))
+
+    def even_first(self) -> "Number":
+        """Take the lanes of even number first, then the others."""
+        return self.shuffle([*range(0, self.lanes, 2), *range(1, self.lanes, 2)])
+
+    def in_order(self) -> "Number":
+        """Undo ``even_first``."""
+        half = self.lanes // 2
+        return self.shuffle([lane // 2 + lane % 2 * half for lane in range(self.lanes)])
+
     def shuffle(self, order: Sequence[int]) -> "Number":
         """Take lanes in another order."""
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))

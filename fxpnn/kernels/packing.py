@@ -25,7 +25,7 @@ HALF_COST = 0.55
 """What such a row takes of a whole one's time."""
 ROW_PAIRS = 5
 """What a row costs beside its pairs, its cast first of all, in pairs."""
-SEGMENT_PAIRS = 3
+SEGMENT_PAIRS = 1
 """What a segment of a 64-bit sum costs beside its pairs, in pairs: it is lifted and added."""
 BYTE = 8
 """Bits of a weight's lower part."""

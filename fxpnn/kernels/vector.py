@@ -117,6 +117,8 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
             span = cuts.load(cut), cuts.load(cut + segments)
             sums = _dot(points, weights, offsets, span, [begin] * len(points))
         else:
+            apart = many == LANES
+            begin = begin.even_first() if apart else begin
             totals = [Variable(begin) for _ in points]
 
             def lift() -> None:
@@ -130,8 +132,9 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
                     span = cuts.load(cut + segment), cuts.load(cut + segment + 1)
                     parts = _dot(points, weights, offsets, span, _nothing(points, lanes))
                     for total, part in zip(totals, parts, strict=True):
-                        total.set(total.get() + part.sized(64))
-            sums = [total.get() for total in totals]
+                        wide = part.even_first_wide() if apart else part.sized(64)
+                        total.set(total.get() + wide)
+            sums = [total.get().in_order() if apart else total.get() for total in totals]
         done = Variable(to[0].differs(to[0]))
 
         def cast() -> None:
