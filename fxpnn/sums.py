@@ -194,9 +194,9 @@ def _exact(rows: Rows, bias: Array, fits: bool, constants: Constants) -> tuple[F
         packed = packing.pack(rows.weight, rows.offsets)
         return {"op": codes.SUM_32, **_packed(packed, bias, INT32, constants)}, "plain 32-bit"
     kinds = rows.offsets % rows.features
-    packed = packing.pack_wide(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
+    packed = packing.pack_chunks(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
     chunks = packed.cuts.shape[1] - 1
-    text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" + ", by bytes" * (packed.upper > 0)
+    text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}"
     return {"op": codes.SUM_64, **_packed(packed, bias, INT64, constants)}, text
 
 
@@ -230,7 +230,6 @@ def _packed(packed: packing.Packed, bias: Array, dtype: str, constants: Constant
         "cuts": constants.put(INT64, packed.cuts),
         "columns": packed.cuts.shape[0],
         "segments": packed.cuts.shape[1] - 1,
-        "upper": packed.upper,
         "bias": constants.put(dtype, lanes),
         "lanes": lanes.size,
     }

@@ -134,14 +134,6 @@ def run_chunked(case: Case) -> Any:
     return run_exact(case, np.int64, packed)
 
 
-def run_parted(case: Case) -> Any:
-    """Run a dense layer with sums of 64 bits, upper and lower bytes of the weights apart."""
-    k = case.x.shape[1]
-    weight = case.weight.astype(np.int16)
-    packed = packing.pack_parts(weight, np.arange(k), np.full(k, -32768), np.full(k, 32767))
-    return run_exact(case, np.int64, packed)
-
-
 def run_clamped(case: Case) -> Any:
     """Run a dense layer with sums that are clamped after each product."""
     (n, k), outputs = case.x.shape, len(case.weight)

@@ -227,15 +227,15 @@ def test_only_a_proof_licenses_the_plain_loops(
     assert Engine(network(word, overflow)).methods["hidden"] == expected
 
 
-def test_full_scale_weights_are_summed_by_bytes() -> None:
-    """Chunks of them would be short; the bits are the same."""
+def test_full_scale_weights_are_summed_in_short_chunks() -> None:
+    """Two of them fill 32 bits, or one does; the bits are the same."""
     rng, word = np.random.default_rng(4), QFormat(16, 15)
     weight = rng.integers(-32768, 32768, (20, 90)).astype(np.int16)
     weight[0], weight[1], weight[2] = -32768, 32767, np.resize([-32768, 32767], 90)
     layer = Dense(weight, rng.integers(-(2**40), 2**40, 20))
     node = FixedNode("d", layer, (INPUT,), QFormat(16, 2), (word,), Accumulator())
     fixed = FixedNetwork("n", (90,), word, (node,))
-    assert Engine(fixed).methods["d"] == "64-bit in 2 chunks, by bytes"
+    assert Engine(fixed).methods["d"] == "64-bit in 90 chunks"
     x = rng.integers(-32768, 32768, (3, 90), np.int16)
     x[0], x[1] = -32768, 32767
     agree(NetworkCase(fixed, x))

@@ -19,10 +19,9 @@ def unpacked(packed: Packed, outputs: int, words: int) -> Ints:
     matrix = np.zeros((len(packed.cuts) * LANES, words + 1), np.int64)
     for column, cuts in enumerate(packed.cuts):
         mine = matrix[column * LANES : (column + 1) * LANES]
-        for segment, (first, last) in enumerate(pairwise(cuts)):
-            for pair in range(first, last):
-                offset = packed.offsets[pair]
-                mine[:, offset : offset + 2] += weights[pair] << (8 * (segment < packed.upper))
+        for pair in range(cuts[0], cuts[-1]):
+            offset = packed.offsets[pair]
+            mine[:, offset : offset + 2] += weights[pair]
     assert not matrix[outputs:].any()
     assert not matrix[:, words].any()
     return matrix[:outputs, :words]
@@ -47,9 +46,8 @@ def test_every_layout_holds_each_weight_at_its_word(outputs: int, k: int, words:
     pairs, steps = packing.pack_steps(weight, offsets, words)
     ends = np.full(k, -32768), np.full(k, 32767)
     chunks = packing.pack_chunks(weight, offsets, *ends)
-    parts = packing.pack_parts(weight, offsets, *ends)
-    alone = Packed(*steps[:3], pairs.upper)
-    for packed in (packing.pack(weight, offsets), chunks, parts, pairs, alone):
+    alone = Packed(*steps[:3])
+    for packed in (packing.pack(weight, offsets), chunks, pairs, alone):
         np.testing.assert_array_equal(unpacked(packed, outputs, words), expected)
 
 
@@ -88,17 +86,6 @@ def test_chunks_fit_32_bits_and_no_two_would() -> None:
             if last < cuts[-1]:
                 more = slice(first, last + 1)
                 assert (rise[more].sum(0) > LIMIT).any() or (fall[more].sum(0) < -LIMIT).any()
-
-
-def test_full_scale_weights_are_summed_in_parts() -> None:
-    """Upper bytes count 2**8 times: few segments, where chunks would be many; else chunks do."""
-    weight, offsets = draw(3, 20, 400, 400)
-    ends = np.full(400, -32768), np.full(400, 32767)
-    parts, wide = (p(weight, offsets, *ends) for p in (packing.pack_parts, packing.pack_wide))
-    assert parts.upper == wide.upper == 1
-    assert parts.cuts.shape[1] == 1 + 2
-    assert packing.pack_chunks(weight, offsets, *ends).cuts.shape[1] > 40
-    assert packing.pack_wide(weight // 100, offsets, *ends).upper == 0
 
 
 def test_two_lowest_words_by_two_lowest_weights_stand_apart() -> None:

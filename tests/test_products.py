@@ -143,9 +143,9 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
         layer = tables(packed, rows.starts, bias.astype(sums), case.shift, windows)
         counts = exact(x, out, layer, frame, word, False, modes)
         if not pools:
-            rule = packing.rounding_rule(layer[5], modes[0], 8 * layer[7].itemsize, 10**9)
+            rule = packing.rounding_rule(layer[4], modes[0], 8 * layer[6].itemsize, 10**9)
             assert rule is not None
-            layer = (*layer[:-1], rule.astype(layer[7].dtype))
+            layer = (*layer[:-1], rule.astype(layer[6].dtype))
             direct, frame = guarded(out.size), (*frame[:3], codes.DIRECT, *frame[4:])
             assert exact(x, direct, layer, frame, word, False, modes) == counts
             np.testing.assert_array_equal(direct, out)

@@ -25,7 +25,6 @@ from tests.sums import (
     run_chunked,
     run_clamped,
     run_exact,
-    run_parted,
 )
 
 SHAPES = [
@@ -41,7 +40,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("run", [run_exact, run_chunked, run_parted, run_clamped])
+@pytest.mark.parametrize("run", [run_exact, run_chunked, run_clamped])
 def test_every_shape_gives_the_sums_of_integers(run: Any, shape: tuple[int, int, int]) -> None:
     """Shapes that fill no vector, tile or pair are computed like all others."""
     case = random_case(sum(shape), *shape)
@@ -53,18 +52,18 @@ def test_pairs_of_the_most_negative_word_wrap_only_on_the_way() -> None:
     lowest = np.full((9, 4), -32768)
     weight = np.array([[-32768, -32768, 32767, 1], [-32768, -32768, -1, 0]])
     case = Case(lowest, weight, np.array([-1, -(2**31)]), shift=16)
-    for run in (run_exact, run_chunked, run_parted):
+    for run in (run_exact, run_chunked):
         assert_equal(run(case), case)
 
 
-@pytest.mark.parametrize("run", [run_exact, run_chunked, run_parted, run_clamped])
+@pytest.mark.parametrize("run", [run_exact, run_chunked, run_clamped])
 def test_a_layer_of_zeros_gives_its_bias(run: Any) -> None:
     """Sums of no products are the bias, in full tiles and in single rows."""
     case = replace(random_case(1, 9, 5, 17), weight=np.zeros((17, 5), np.int64))
     assert_equal(run(case), case)
 
 
-@pytest.mark.parametrize("run", [run_chunked, run_parted, run_clamped])
+@pytest.mark.parametrize("run", [run_chunked, run_clamped])
 def test_extreme_words_are_summed_in_64_bits(run: Any) -> None:
     """Sums of many products of 2**30 leave 32 bits without a trace where the word is wide."""
     x = np.array([[-32768] * 40, [32767] * 40, [-32768, 32767] * 20])

@@ -31,7 +31,7 @@ FIELDS = (
     *("method", "word_low", "word_high"),
     # where constants begin in their pool, and how many there are
     *("weights", "weights_size", "offsets", "offsets_size", "cuts", "columns", "segments"),
-    *("upper", "rule"),
+    *("rule",),
     *(
         "starts",
         "bias",

@@ -139,8 +139,8 @@ class Number:
         resize = self.b.sext if bits > self.bits else self.b.trunc
         return Number(self.b, resize(self.value, kind))
 
-    def even_first_wide(self) -> "Number":
-        """Extend the sign to twice the bits, lanes of even number first: no bit crosses lanes."""
+    def grown_even_first(self) -> "Number":
+        """Extend the sign to twice the bits; lanes come even first, so that none crosses others."""
         kind = ir.VectorType(ir.IntType(2 * self.bits), self.lanes // 2)
         pairs = Number(self.b, self.b.bitcast(self.value, kind))
         even, odd = (pairs << self.bits) >> self.bits, pairs >> self.bits

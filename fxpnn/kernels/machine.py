@@ -153,7 +153,7 @@ def _tables(
     shifts = quads[do.shifts : do.shifts + do.lanes]
     windows = matrix(quads[do.windows :], do.pooled, do.taps)
     bias, rule = slice(do.bias, do.bias + do.lanes), slice(do.rule, do.rule + 4 * do.lanes)
-    common = weights, offsets, cuts, do.upper, starts, shifts, windows
+    common = weights, offsets, cuts, starts, shifts, windows
     return (*common, doubles[bias], doubles[rule]), (*common, quads[bias], quads[rule])
 
 
@@ -164,7 +164,7 @@ def _stepwise(
     frame, word, to, _ = _modes(do, n)
     short, long = _tables(do, words, doubles, quads)
     if do.op == PLAIN:
-        weights, offsets, starts, shifts, bias = long[0], long[1], long[4], long[5], long[7]
+        weights, offsets, starts, shifts, bias = long[0], long[1], long[3], long[4], long[6]
         how = (do.method, do.word_low, do.word_high)
         return plain.run(x, y, weights, offsets, starts, bias, shifts, frame, how, to)
     steps = (

@@ -25,10 +25,6 @@ HALF_COST = 0.55
 """What such a row takes of a whole one's time."""
 ROW_PAIRS = 5
 """What a row costs beside its pairs, its cast first of all, in pairs."""
-SEGMENT_PAIRS = 1
-"""What a segment of a 64-bit sum costs beside its pairs, in pairs: it is lifted and added."""
-BYTE = 8
-"""Bits of a weight's lower part."""
 SEGMENT = 16
 """Products, at least, between two looks at a sum that may have to be clamped."""
 
@@ -50,14 +46,12 @@ class Packed(NamedTuple):
 
     ``weights`` is int16 ``(pairs * 32,)``: for each pair two weights per lane. ``offsets`` is int64
     ``(pairs,)``. ``cuts`` is int64 ``(columns, segments + 1)``: segment ``s`` of column ``c`` is
-    the pairs from ``cuts[c, s]`` up to ``cuts[c, s + 1]``; it may be empty. The first ``upper``
-    segments hold upper bytes of weights: their sums count ``2**8`` times.
+    the pairs from ``cuts[c, s]`` up to ``cuts[c, s + 1]``; it may be empty.
     """
 
     weights: I16
     offsets: I64
     cuts: I64
-    upper: int
 
 
 class Rows(NamedTuple):
@@ -155,39 +149,6 @@ def pack_chunks(weight: I16, offsets: I64, low: I64, high: I64) -> Packed:
     """
     columns = [_chunks(column, offsets, low, high) for column in _columns(weight)]
     return _join(weight, offsets, columns)
-
-
-def pack_parts(weight: I16, offsets: I64, low: I64, high: I64) -> Packed:
-    """Pack for 64-bit sums, weights in two parts: those of the upper byte count ``2**8`` times.
-
-    Parts reach 128 at most. That makes twice the products, but segments of them fit 32 bits for 256
-    times as long: weights of full scale need few. Arguments are those of ``pack_chunks``.
-    """
-    k = len(offsets)
-    upper = ((weight + np.int32(1 << (BYTE - 1))) >> BYTE).astype(np.int16)
-    lower = (weight - (upper.astype(np.int32) << BYTE)).astype(np.int16)
-    above = [_chunks(column, offsets, low, high) for column in _columns(upper)]
-    below = [_chunks(column, offsets, low, high) for column in _columns(lower)]
-    most = max(len(column.ends) for column in above)
-    columns = []
-    for (pairs, ends), (others, more) in zip(above, below, strict=True):
-        ends = np.pad([0, *ends], (0, most - len(ends)), mode="edge")[1:]
-        both = np.concatenate([np.where(pairs == k, 2 * k, pairs), others + k])
-        columns.append(Column(both, np.append(ends, len(pairs) + more)))
-    packed = _join(np.hstack([upper, lower]), np.tile(offsets, 2), columns)
-    return packed._replace(upper=most)
-
-
-def pack_wide(weight: I16, offsets: I64, low: I64, high: I64) -> Packed:
-    """Pack for 64-bit sums, in chunks or also in parts, whichever takes fewer steps."""
-    chunks = pack_chunks(weight, offsets, low, high)
-    if _cost(chunks) < 2 * len(chunks.offsets):
-        return chunks
-    return min(chunks, pack_parts(weight, offsets, low, high), key=_cost)
-
-
-def _cost(packed: Packed) -> int:
-    return len(packed.offsets) + SEGMENT_PAIRS * packed.cuts.size
 
 
 def pack_steps(weight: I16, offsets: I64, features: int, whole: int = 2) -> tuple[Packed, Steps]:
@@ -363,4 +324,4 @@ def _join(weight: I16, offsets: I64, columns: Sequence[Column]) -> Packed:
         mine = lanes[c * LANES : (c + 1) * LANES]
         weights.append(mine[:, pairs].transpose(1, 0, 2).ravel())
         places.append(offsets[pairs[:, 0]])
-    return Packed(np.concatenate(weights), np.concatenate(places), cuts, 0)
+    return Packed(np.concatenate(weights), np.concatenate(places), cuts)

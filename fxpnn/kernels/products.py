@@ -2,8 +2,8 @@
 
 A call takes a layer as plain tuples, which Numba takes for a quarter of the price of named ones:
 
-- ``tables``: ``(weights, offsets, cuts, upper, starts, shifts, windows, bias, rule)``. The first
-  four are a ``Packed``. ``starts`` is int64 ``(group * rows,)``: images' rows. ``shifts`` (int64,
+- ``tables``: ``(weights, offsets, cuts, starts, shifts, windows, bias, rule)``. The first three
+  are a ``Packed``. ``starts`` is int64 ``(group * rows,)``: images' rows. ``shifts`` (int64,
   ``Fx + Fw - Fy``) and ``bias`` have a value per lane; sums have the type of the bias, int32 or
   int64. ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty. ``rule``
   is a ``packing.rounding_rule`` of the sums' type, of zeros unless words leave directly.
@@ -38,7 +38,7 @@ STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
 
 Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
-Tables: TypeAlias = tuple[I16, I64, I64, int, I64, I64, I64, Sums, Sums]
+Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, I64, Sums, Sums]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
 Rooms: TypeAlias = tuple[Sums, Sums, I64]
 Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
@@ -59,7 +59,7 @@ def exact(
         How many totals did not fit the word, if it ``wraps``, and how many outputs were out of
         range.
     """
-    cuts, starts, windows = tables[2], tables[4], tables[6]
+    cuts, starts, windows = tables[2], tables[3], tables[5]
     leave = frame[3]
     strip = STRIP if leave == STRIPS else max(1, starts.size)
     framed, made, loose = _scratch(tables, frame, ROWS if leave == DIRECT else strip)
@@ -82,7 +82,7 @@ def exact(
                     pooled = _pool_sums(acc, tables, column, frame, to, target)
                 if leave != DIRECT and not pooled:
                     lane = column * LANES
-                    saturations += _cast(acc, rows.size, tables[5], lane, to, end, pitch)
+                    saturations += _cast(acc, rows.size, tables[4], lane, to, end, pitch)
             if windows.size > 0 and not pooled:
                 _pool(made, windows, target[column * LANES :], frame[2])
     free((framed, made, loose))
@@ -110,7 +110,7 @@ def clamped(
     Returns:
         How many adds were clamped, and how many outputs were out of range.
     """
-    cuts, starts, windows = tables[2], tables[4], tables[6]
+    cuts, starts, windows = tables[2], tables[3], tables[5]
     framed, made, loose = _scratch(tables, frame, STRIP)
     acc = _aligned(loose)
     rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
@@ -126,7 +126,7 @@ def clamped(
                 rows = here[row : row + STRIP]
                 overflows += _clamp(source, rows, tables, steps, column, half, rooms, word, acc)
                 end, pitch = _end(column, row, frame, made, target)
-                saturations += _cast(acc, rows.size, tables[5], column * LANES, to, end, pitch)
+                saturations += _cast(acc, rows.size, tables[4], column * LANES, to, end, pitch)
             if windows.size > 0:
                 _pool(made, windows, target[column * LANES :], frame[2])
     free((framed, made, loose, *rooms))
@@ -139,7 +139,7 @@ def _scratch(tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
 
     Pixels that share a row are read as vectors of their own, which end behind the last row.
     """
-    starts, windows, bias = tables[4], tables[6], tables[7]
+    starts, windows, bias = tables[3], tables[5], tables[6]
     framed = zeros(frame[8], np.int16)
     made = empty((starts.size + 1) * LANES if windows.size else 0, np.int16)
     return framed, made, zeros((min(starts.size, strip) + 2) * LANES, bias.dtype)
@@ -180,7 +180,7 @@ def _sum(
 
     Sums that leave directly are cast tile by tile; it returns how many were out of range.
     """
-    weights, offsets, cuts, upper, _, shifts, _, bias, rule = tables
+    weights, offsets, cuts, _, shifts, _, bias, rule = tables
     arrays = x, starts, weights, offsets, cuts, bias, rule, acc, end
     direct, segments, lane = frame[3] == DIRECT, cuts.shape[1] - 1, column * LANES
     half = frame[9] - lane <= HALF
@@ -190,7 +190,7 @@ def _sum(
         tile = ROWS if row < tiles else 1
         lanes = HALF if half and tile > 1 else LANES
         fits = (row + tile - 1) * pitch + lanes <= end.size
-        at = row, 0 if direct else row, column * (segments + 1), segments, upper, lane, pitch
+        at = row, 0 if direct else row, column * (segments + 1), segments, lane, pitch
         limits = np.int64(direct and fits), to[2], to[3], to[4]
         if tile == 1:
             written = dot_column(LANES, 1, arrays, at, limits)
@@ -217,7 +217,7 @@ def _clamp(
     acc: Sums,
 ) -> int:
     """Sum each row's products of one column, with a clamp after each where it may be needed."""
-    weights, offsets, cuts, bias = tables[0], tables[1], tables[2], tables[7]
+    weights, offsets, cuts, bias = tables[0], tables[1], tables[2], tables[6]
     fine_weights, fine_offsets, fine_cuts = steps[:3]
     floor, ceiling, blocked = rooms
     pairs = x, starts, weights, offsets, acc
@@ -361,7 +361,7 @@ def _pool_sums(
 
     If not, each is to be cast and counted before the pool.
     """
-    out, shifts, windows = target[column * LANES :], tables[5], tables[6]
+    out, shifts, windows = target[column * LANES :], tables[4], tables[5]
     whole = _writes_all(len(windows), out, frame[2], LANES)
     at = column * LANES, frame[2], min(LANES, frame[2] - column * LANES)
     beyond = largest_sums(whole, (acc, windows, shifts, out), at, to)

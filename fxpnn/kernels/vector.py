@@ -25,7 +25,7 @@ from fxpnn.kernels.llvm import (
     writer,
     written,
 )
-from fxpnn.kernels.packing import BYTE, LANES
+from fxpnn.kernels.packing import LANES
 
 PARTIAL_SUMS = 4
 """Independent sums of a lone row: as many as the cycles that a multiply-add takes."""
@@ -92,10 +92,9 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
         arrays: ``(x, starts, weights, offsets, cuts, bias, rule, acc, out)``: the first four and
             ``acc`` as ``dot`` has them; int64; ``bias`` and ``rule``, a ``packing.rounding_rule``,
             of the sums' type; int16.
-        at: ``(row, place, cut, segments, upper, lane, pitch)``: the first row, and where in ``acc``
-            its sums go; where the column's cuts begin, how many segments they make, and how many
-            of these are of upper bytes; where the 16 biases lie; row ``r`` writes its words at
-            ``out[r * pitch]``, in order.
+        at: ``(row, place, cut, segments, lane, pitch)``: the first row, and where in ``acc`` its
+            sums go; where the column's cuts begin, and how many segments they make; where the 16
+            biases lie; row ``r`` writes its words at ``out[r * pitch]``, in order.
         to: ``(direct, low, high, least)``: whether sums are to be cast, and if so, the range and
             what words are raised to.
 
@@ -109,36 +108,36 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
     ) -> Number:
         x, starts, weights, offsets, cuts, bias, rule, acc, out = arrays
         many = lanes.literal_value
-        row, place, cut, segments, upper, lane, pitch = at
+        row, place, cut, segments, lane, pitch = at
         points = _points(x, starts, row, rows.literal_value)
-        more = rule.load(lane * 4 + LANES, many)
-        begin = bias.load(lane, many) + more
+        apart = acc.bits == 64 and many == LANES  # even lanes first: 32 bits grow in place to 64
+
+        def dealt(number: Number) -> Number:
+            return number.even_first() if apart else number
+
+        def in_order(number: Number) -> Number:
+            return number.in_order() if apart else number
+
+        more = dealt(rule.load(lane * 4 + LANES, many))
+        begin = dealt(bias.load(lane, many)) + more
         if acc.bits == 32:
             span = cuts.load(cut), cuts.load(cut + segments)
             sums = _dot(points, weights, offsets, span, [begin] * len(points))
         else:
-            apart = many == LANES
-            begin = begin.even_first() if apart else begin
             totals = [Variable(begin) for _ in points]
 
-            def lift() -> None:
-                for total in totals:
-                    total.set(((total.get() - begin) << BYTE) + begin)
-
-            with loop(integer(b, 0), integer(b, 2)) as lower:
-                first, last = upper * lower, lower.equals(0).choose(upper, segments)
-                branch(first.differs(0), lift)
-                with loop(first, last) as segment:
-                    span = cuts.load(cut + segment), cuts.load(cut + segment + 1)
-                    parts = _dot(points, weights, offsets, span, _nothing(points, lanes))
-                    for total, part in zip(totals, parts, strict=True):
-                        wide = part.even_first_wide() if apart else part.sized(64)
-                        total.set(total.get() + wide)
-            sums = [total.get().in_order() if apart else total.get() for total in totals]
+            with loop(integer(b, 0), segments) as segment:
+                span = cuts.load(cut + segment), cuts.load(cut + segment + 1)
+                parts = _dot(points, weights, offsets, span, _nothing(points, lanes))
+                for total, part in zip(totals, parts, strict=True):
+                    grown = part.grown_even_first() if apart else part.sized(64)
+                    total.set(total.get() + grown)
+            sums = [total.get() for total in totals]
         done = Variable(to[0].differs(to[0]))
 
         def cast() -> None:
-            shift, mask, keep = (rule.load(lane * 4 + i * LANES, many) for i in (0, 2, 3))
+            ways = (rule.load(lane * 4 + i * LANES, many) for i in (0, 2, 3))
+            shift, mask, keep = map(dealt, ways)
             low, high = (limit.sized(32).splat(many) for limit in to[1:3])
             least = to[3].sized(16).splat(many)
             lowest, highest, target = Variable(high), Variable(low), row * pitch
@@ -148,14 +147,14 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
                 rounded = tie.choose(quotient & keep.sized(32), quotient)
                 lowest.set(lowest.get().min(rounded))
                 highest.set(highest.get().max(rounded))
-                out.store(rounded.sized(16).max(least), target)
+                out.store(in_order(rounded.sized(16).max(least)), target)
                 target = target + pitch
             beyond = (lowest.get() < low) | (highest.get() > high)
             done.set(beyond.count().equals(0))
 
         def leave() -> None:
             for r, total in enumerate(sums):
-                acc.store(total - more, (place + r) * LANES)
+                acc.store(in_order(total - more), (place + r) * LANES)
                 if many < LANES:
                     acc.store(total.constant(0), (place + r) * LANES + many)
 
