@@ -16,7 +16,17 @@ from fxpnn import fxp, golden
 from fxpnn.engine import Engine, infer
 from fxpnn.errors import DataError
 from fxpnn.fixed import Counts, FixedNetwork, FixedNode
-from fxpnn.layers import Dense, Flatten, Layer, Relu, Softmax, layer_types
+from fxpnn.layers import (
+    Conv2D,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2D,
+    Relu,
+    Softmax,
+    Window,
+    layer_types,
+)
 from fxpnn.network import INPUT, Scaling
 from fxpnn.qformat import Accumulator, Overflow, QFormat
 from fxpnn.tables import table_for
@@ -239,6 +249,23 @@ def test_full_scale_weights_are_summed_in_short_chunks() -> None:
     x = rng.integers(-32768, 32768, (3, 90), np.int16)
     x[0], x[1] = -32768, 32767
     agree(NetworkCase(fixed, x))
+
+
+def test_a_saturation_that_no_window_sees_is_counted() -> None:
+    """Sums are pooled before their cast only where windows see all of them."""
+    word = QFormat(16, 0)
+    conv = Conv2D(np.ones((1, 1, 1, 1), np.int16) * 2, np.zeros(1, np.int64), Window((1, 1)))
+    pool = MaxPool2D(Window((2, 2), (3, 3)))
+    nodes = (
+        FixedNode("conv", conv, (INPUT,), word, (word,), Accumulator()),
+        FixedNode("pool", pool, ("conv",), word),
+    )
+    fixed = FixedNetwork("n", (1, 5, 5), word, nodes)
+    x = np.zeros((2, 1, 5, 5), np.int16)
+    x[1, 0, 2, 2] = 32767  # beside all windows
+    run = infer(fixed, x)
+    assert run.layers["conv"] == Counts(saturations=1)
+    assert not run.raw.any()
 
 
 def test_every_image_of_a_block_counts_for_its_bounds() -> None:

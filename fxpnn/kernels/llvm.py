@@ -140,7 +140,7 @@ class Number:
         return Number(self.b, resize(self.value, kind))
 
     def grown_even_first(self) -> "Number":
-        """Extend the sign to twice the bits; lanes come even first, so that none crosses others."""
+        """Extend the sign to twice the bits, even lanes first: the lower halves of pairs."""
         kind = ir.VectorType(ir.IntType(2 * self.bits), self.lanes // 2)
         pairs = Number(self.b, self.b.bitcast(self.value, kind))
         even, odd = (pairs << self.bits) >> self.bits, pairs >> self.bits

@@ -108,7 +108,8 @@ def rounding_rule(shifts: I64, rounding: int, bits: int, most: int) -> I64 | Non
         int64 ``(4 * lanes,)``: a column's shifts, its ``more``, ``mask`` and ``keep``; none where
         a shift is negative or too wide, the sum and ``more`` may not fit, or the sign decides.
     """
-    if shifts.min() < 0 or shifts.max() > bits - 2 or most + (1 << int(shifts.max())) >> bits - 1:
+    least, largest = int(shifts.min()), int(shifts.max())
+    if least < 0 or largest > bits - 2 or most + (1 << largest) >= 1 << (bits - 1):
         return None
     mask = (1 << shifts) - 1
     half, all_bits = (mask + 1) >> 1, np.full_like(shifts, -1)

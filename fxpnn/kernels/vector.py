@@ -84,7 +84,9 @@ def dot(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Written:
 def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
     """Sum the products of a column's pairs for a tile of rows, and the bias; cast what is in range.
 
-    Sums of 64 bits stay in registers from the first segment to the last, where there are enough.
+    Sums stay in registers from the first segment to the words, where there are enough of them. A
+    sum is rounded by the four numbers of its lane's rule, and the smallest and the largest word of
+    the tile tell whether all are in range; where they are not, little is lost.
 
     Args:
         lanes: how many are summed, a literal: 16, or the first 8.
@@ -110,7 +112,8 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
         many = lanes.literal_value
         row, place, cut, segments, lane, pitch = at
         points = _points(x, starts, row, rows.literal_value)
-        apart = acc.bits == 64 and many == LANES  # even lanes first: 32 bits grow in place to 64
+        # 32 bits grow to 64 in their place, not across a vector, if even lanes come first.
+        apart = acc.bits == 64 and many == LANES
 
         def dealt(number: Number) -> Number:
             return number.even_first() if apart else number
@@ -125,7 +128,6 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
             sums = _dot(points, weights, offsets, span, [begin] * len(points))
         else:
             totals = [Variable(begin) for _ in points]
-
             with loop(integer(b, 0), segments) as segment:
                 span = cuts.load(cut + segment), cuts.load(cut + segment + 1)
                 parts = _dot(points, weights, offsets, span, _nothing(points, lanes))
@@ -133,7 +135,7 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
                     grown = part.grown_even_first() if apart else part.sized(64)
                     total.set(total.get() + grown)
             sums = [total.get() for total in totals]
-        done = Variable(to[0].differs(to[0]))
+        done = Variable(integer(b, 0, 1))
 
         def cast() -> None:
             ways = (rule.load(lane * 4 + i * LANES, many) for i in (0, 2, 3))
