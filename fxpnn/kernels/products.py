@@ -184,23 +184,26 @@ def _sum(
     arrays = x, starts, weights, offsets, cuts, bias, rule, acc, end
     direct, segments, lane = frame[3] == DIRECT, cuts.shape[1] - 1, column * LANES
     half = frame[9] - lane <= HALF
-    tiles = starts.size - starts.size % ROWS
-    saturations = row = 0
-    while row < starts.size:
-        tile = ROWS if row < tiles else 1
-        lanes = HALF if half and tile > 1 else LANES
-        fits = (row + tile - 1) * pitch + lanes <= end.size
+    rows = starts.size
+    tiles = rows - rows % ROWS
+    whole = _writes_all(rows, end, pitch, HALF if half else LANES) if direct else 0
+    lone = _writes_all(rows, end, pitch, LANES) if direct else 0
+    saturations = 0
+    for row in range(0, tiles, ROWS):
         at = row, 0 if direct else row, column * (segments + 1), segments, lane, pitch
-        limits = np.int64(direct and fits), to[2], to[3], to[4]
-        if tile == 1:
-            written = dot_column(LANES, 1, arrays, at, limits)
-        elif half:
+        limits = np.int64(row + ROWS <= whole), to[2], to[3], to[4]
+        if half:
             written = dot_column(HALF, ROWS, arrays, at, limits)
         else:
             written = dot_column(LANES, ROWS, arrays, at, limits)
         if direct and not written:
-            saturations += _cast(acc, tile, shifts, lane, to, end[row * pitch :], pitch)
-        row += tile
+            saturations += _cast(acc, ROWS, shifts, lane, to, end[row * pitch :], pitch)
+    for row in range(tiles, rows):
+        at = row, 0 if direct else row, column * (segments + 1), segments, lane, pitch
+        limits = np.int64(row < lone), to[2], to[3], to[4]
+        written = dot_column(LANES, 1, arrays, at, limits)
+        if direct and not written:
+            saturations += _cast(acc, 1, shifts, lane, to, end[row * pitch :], pitch)
     return saturations
 
 

@@ -1,6 +1,6 @@
 """Own how the speed of fxpnn depends on the size of a layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import prod
@@ -21,7 +21,7 @@ from tests.benchmarks.plan import Plan
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 KERNELS, CHANNELS, SIDE = (1, 3, 5, 7), (8, 32, 128, 256), 8
-MACS, DEPTH = 1 << 21, 64
+MACS, DEPTH = 1 << 24, 64
 """Small layers are chained, at most so many, until an image takes so many multiply-adds."""
 CALIBRATION, ROUNDS, FIRST = 16, 3, 2
 WORDS = (12, 16)
@@ -59,8 +59,8 @@ def over_sizes(job: Job) -> list[Figure]:
     found = []
     for kind, cases in (("dense", _dense), ("convolution", _convolutions)):
         for word in WORDS:
-            made = islice(cases(), FIRST if plan.quick else None)
-            found += _kind(f"{kind}, {word} bits", [_rate(case, word, plan) for case in made])
+            made = list(islice(cases(), FIRST if plan.quick else None))
+            found += _kind(f"{kind}, {word} bits", _rates(made, word, plan))
     return found
 
 
@@ -97,20 +97,37 @@ def _convolutions() -> Iterator[Case]:
             yield Case(name, layer, (channels, SIDE, SIDE), macs)
 
 
-def _rate(case: Case, word: int, plan: Plan) -> Rate:
-    depth = min(DEPTH, max(1, MACS // case.macs))
-    fixed = _chained(case, depth, word)
-    engine = Engine(fixed)
-    images = max(1, plan.macs // (depth * case.macs))
-    x = fxpnn.from_float(_normal((images, *case.shape)), fixed.input_format).astype(np.int16)
+def _rates(cases: Sequence[Case], word: int, plan: Plan) -> list[Rate]:
+    """Measure cases in turn, so that what disturbs the machine for a while disturbs all."""
+    chains = [_Chain(case, word, plan) for case in cases]
+    for chain in chains:
+        chain.run()  # compiles
+    runs = {chain.case.name: chain.run for chain in chains}
+    seconds = turn_about(runs, plan, clock_for(1))
+    return [chain.rate(seconds[chain.case.name]) for chain in chains]
 
-    def run() -> object:
-        return engine.run(x, 1)
 
-    run()  # compiles
-    (seconds,) = turn_about({case.name: run}, plan, clock_for(1)).values()
-    speed = images * depth * case.macs / seconds / 1e9
-    return Rate(case, speed, next(iter(engine.methods.values())))
+class _Chain:
+    """A case many times in a row, and its images."""
+
+    def __init__(self, case: Case, word: int, plan: Plan) -> None:
+        depth = min(DEPTH, max(1, MACS // case.macs))
+        fixed = _chained(case, depth, word)
+        self.case = case
+        self._engine = Engine(fixed)
+        images = max(1, plan.macs // (depth * case.macs))
+        self._work = images * depth * case.macs
+        shape = (images, *case.shape)
+        self._x = fxpnn.from_float(_normal(shape), fixed.input_format).astype(np.int16)
+
+    def run(self) -> None:
+        """Run all images."""
+        self._engine.run(self._x, 1)
+
+    def rate(self, seconds: float) -> Rate:
+        """Say how fast a run was that took so long."""
+        method = next(iter(self._engine.methods.values()))
+        return Rate(self.case, self._work / seconds / 1e9, method)
 
 
 def _chained(case: Case, depth: int, word: int) -> FixedNetwork:
