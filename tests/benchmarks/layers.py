@@ -99,12 +99,11 @@ def _convolutions() -> Iterator[Case]:
 
 def _rates(cases: Sequence[Case], word: int, plan: Plan) -> list[Rate]:
     """Measure cases in turn, so that what disturbs the machine for a while disturbs all."""
-    chains = [_Chain(case, word, plan) for case in cases]
-    for chain in chains:
-        chain.run()  # compiles
-    runs = {chain.case.name: chain.run for chain in chains}
-    seconds = turn_about(runs, plan, clock_for(1))
-    return [chain.rate(seconds[chain.case.name]) for chain in chains]
+    made = [_Chain(case, word, plan) for case in cases]
+    for one in made:
+        one.run()  # compiles
+    seconds = turn_about({one.case.name: one.run for one in made}, plan, clock_for(1))
+    return [one.rate(seconds[one.case.name]) for one in made]
 
 
 class _Chain:
