@@ -1,7 +1,5 @@
 """Own what a model is made of: shapes, parameters, memory, multiply-accumulates and proofs."""
 
-import math
-
 import msgspec
 import numpy as np
 
@@ -9,7 +7,7 @@ from fxpnn.bounds import signed_bits
 from fxpnn.comparison import weight_text
 from fxpnn.engine import Engine
 from fxpnn.fixed import FixedNetwork, FixedNode, Provenance, raw_weights
-from fxpnn.layers import Array, Conv2D, Dense, Layer, Shape
+from fxpnn.layers import Array, Layer, Shape, products
 from fxpnn.network import Network, Node, Scaling
 
 from .sources import ModelSource
@@ -145,14 +143,7 @@ def _outline(
     shape = network.shapes[node.name]
     parameters = sum(getattr(node.layer, name).size for name in node.layer.arrays())
     inputs = tuple(map(printable, node.inputs))
-    return printable(node.name), node.op, inputs, shape, parameters, _products(node.layer, shape)
-
-
-def _products(layer: Layer, shape: Shape) -> int:
-    """Count the products that one image needs: those of each output, over all outputs."""
-    if isinstance(layer, Dense | Conv2D):
-        return math.prod(shape) * math.prod(layer.weight.shape[1:])
-    return 0
+    return printable(node.name), node.op, inputs, shape, parameters, products(node.layer, shape)
 
 
 def _weight_range(layer: Layer) -> tuple[float, float] | None:

@@ -18,7 +18,7 @@ from fxpnn.bounds import Proof, full, prove
 from fxpnn.casting import from_float_counted, scale_pixels, to_float
 from fxpnn.errors import DataError
 from fxpnn.fixed import Counts, FixedNetwork
-from fxpnn.layers import Array, Conv2D, Dense, Layer, Shape, Softmax
+from fxpnn.layers import Array, Layer, Shape, Softmax, products
 from fxpnn.network import INPUT
 from fxpnn.program import Program, Words
 from fxpnn.qformat import Overflow, QFormat, Rounding
@@ -221,12 +221,7 @@ def logits_of(fixed: FixedNetwork) -> str:
 
 def _work(layer: Layer, shape: Shape) -> int:
     """Count what one image takes, in products; a value that is not summed takes as long as some."""
-    values = math.prod(shape)
-    return (
-        values * math.prod(layer.weight.shape[1:])
-        if isinstance(layer, Dense | Conv2D)
-        else 8 * values
-    )
+    return products(layer, shape) or 8 * math.prod(shape)
 
 
 def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:

@@ -342,6 +342,13 @@ def layer_types() -> dict[str, type[Layer]]:
     return found
 
 
+def products(layer: Layer, shape: Shape) -> int:
+    """Count the products that one image needs for an output of ``shape``."""
+    if isinstance(layer, Dense | Conv2D):
+        return math.prod(shape) * math.prod(layer.weight.shape[1:])
+    return 0
+
+
 def _slide(window: Window, shape: Shape) -> Shape:
     """Return the channels of maps and the window's positions on them."""
     if len(shape) != 3:

@@ -1,9 +1,8 @@
 """Own how a layer's sums are computed: the layout of its products, and the loops that suffice.
 
 Only a proof licenses sums that are not clamped step by step. Sums that provably fit 32 bits take
-one pass; others are cut into chunks that do, added up in 64 bits, if need be with the bytes of each
-weight apart. Those that may have to be clamped are tried segment by segment on the data, and
-stepped where that may overflow.
+one pass; others are cut into chunks that do, added up in 64 bits. Those that may have to be clamped
+are tried segment by segment on the data, and stepped where that may overflow.
 """
 
 from typing import NamedTuple
