@@ -85,8 +85,8 @@ MUTATIONS = (
     Mutation(
         "that a vector ends where the output does",
         "fxpnn/kernels/products.py",
-        "fits = (row + tile - 1) * pitch + lanes <= end.size",
-        "fits = True",
+        "limits = np.int64(row + ROWS <= whole), to[2]",
+        "limits = np.int64(direct), to[2]",
         "tests/test_vector_kernels.py",
     ),
     Mutation(
