@@ -273,6 +273,7 @@ def test_pixels_are_scaled_and_floats_pass() -> None:
     """Pixels become (pixel * scale - mean) / std per channel; floats are scaled already."""
     pixels = np.array([0, 51, 255, 102], np.uint8).reshape(1, 2, 1, 2)
     scaled = scale(pixels, Scaling(1 / 51, (1.0, 2.0), (2.0, 4.0)), np.float64)
+    # 1/51 is no float: its multiples may miss theirs by a last bit.
     np.testing.assert_allclose(scaled.ravel(), [-0.5, 0, 0.75, 0], atol=1e-15)
     assert scale(pixels, Scaling()).tolist() == (pixels / 256).tolist()
     floats = np.array([[0.1]])
@@ -299,6 +300,7 @@ def test_predict_is_the_same_for_every_block(block: int) -> None:
     """Blocks are joined in order, whatever their size."""
     x = np.random.default_rng(2).integers(0, 256, (7, 2), np.uint8)
     whole = forward(branched(), x / 256)["softmax"]
+    # Products of matrices of other sizes are added in another order: float32 ends at 1e-7.
     np.testing.assert_allclose(predict(branched(), x, block=block)["softmax"], whole, rtol=1e-6)
 
 

@@ -33,6 +33,7 @@ def test_network_joins_the_points(
     curve = Curve("heights", lambda x: np.interp(x, knots, heights), low, low + length)
     x = np.array([low, low + length * place / 1000, low + length])
     y = forward(network(curve, len(heights) - 1), x[:, None], np.float64)["output"][:, 0]
+    # A sum of bends and a line between two points round differently.
     np.testing.assert_allclose(y, np.interp(x, knots, heights), atol=1e-9)
 
 

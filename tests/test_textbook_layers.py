@@ -36,6 +36,7 @@ def test_activation_on_words(name: str) -> None:
     """Floats are the formula; 16 bits are within what the lesson says, and of one LSB."""
     sides = activations.run(name, activations.words())
     exact = [FUNCTIONS[name](x) for x in activations.words()[:, 0].tolist()]
+    # NumPy's exponentials and those of the C library differ in the last bit.
     np.testing.assert_allclose(sides.y[:, 0], exact, rtol=1e-12, atol=1e-15)
     worst = np.abs(sides.y_fixed[:, 0] - exact).max() / sides.integers.formats["a"].lsb
     assert worst <= activations.ACTIVATIONS[name].worst <= 1
@@ -49,6 +50,7 @@ def test_slope_of_activation(name: str) -> None:
     found = activations.slopes(activations.ACTIVATIONS[name].layer, x)[:, 0]
     f, h = FUNCTIONS[name], 1e-5
     expected = [(f(v + h) - f(v - h)) / (2 * h) for v in x[:, 0].tolist()]
+    # A difference of rounded values tells a slope to some ten digits at best.
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 

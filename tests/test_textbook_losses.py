@@ -82,6 +82,7 @@ def test_gradient_of_a_loss(
         expected = difference(
             lambda: cost_and_gradients(with_parameters(network, thawed), x, y, loss)[0], values
         )
+        # A difference of rounded costs tells a slope to some ten digits at best.
         np.testing.assert_allclose(gradients[name], expected, rtol=1e-6, atol=1e-9)
 
 

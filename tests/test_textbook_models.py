@@ -31,6 +31,7 @@ def test_file_computes_what_the_recipe_does(name: str) -> None:
     x = np.random.default_rng(0).uniform(-2, 2, (5, *network.input_shape)).astype(np.float32)
     expected = forward(network, x, np.float64)[network.outputs[0]]
     loaded = forward(load(path), x, np.float64)[network.outputs[0]]
+    # The file keeps float32 of the recipe's float64; the runtime also adds in float32.
     np.testing.assert_allclose(loaded, expected, rtol=1e-6, atol=1e-6)
     session = onnxruntime.InferenceSession(path)
     (run,) = session.run(None, {session.get_inputs()[0].name: x})

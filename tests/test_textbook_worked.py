@@ -74,10 +74,9 @@ def exact(name: str) -> tuple[Trace, Exact]:
     return step(example), exact_step([decimals(w) for w in found], x, y, Decimal("0.01"))
 
 
-def close(found: Array, expected: Sequence[Decimal]) -> bool:
-    """Tell whether floats are the decimals to 1e-12 of them."""
+def assert_close(found: Array, expected: Sequence[Decimal]) -> None:
+    """Compare float64 results with exact decimals, of which they keep some 15 digits."""
     np.testing.assert_allclose(found.reshape(-1), [float(v) for v in expected], rtol=1e-12)
-    return True
 
 
 @pytest.mark.parametrize("name", worked.EXAMPLES)
@@ -87,13 +86,13 @@ def test_every_number_of_a_step(name: str) -> None:
     for i, (z, a, delta, weight) in enumerate(
         zip(expected.z, expected.a, expected.deltas, expected.weights, strict=True), 1
     ):
-        assert close(done.sides.floats[f"z{i}"], z)
-        assert close(done.sides.floats[f"a{i}"], a)
-        assert close(done.gradients.deltas[f"z{i}"], delta)
+        assert_close(done.sides.floats[f"z{i}"], z)
+        assert_close(done.sides.floats[f"a{i}"], a)
+        assert_close(done.gradients.deltas[f"z{i}"], delta)
         after = parameters(done.after)
-        assert close(after[f"z{i}.weight"], [w for row in weight for w in row])
+        assert_close(after[f"z{i}.weight"], [w for row in weight for w in row])
         assert not after[f"z{i}.bias"].any()
-    assert close(np.array(done.cost), [expected.cost])
+    assert_close(np.array(done.cost), [expected.cost])
 
 
 @pytest.mark.parametrize("name", worked.EXAMPLES)
