@@ -23,6 +23,9 @@ def alone(loop: Any, *, wrapped: bool = True) -> Any:
 class _Part(JITCodeLibrary):
     """What a loop was compiled to, to be linked into others: not optimized, no machine code."""
 
+    def _optimize_functions(self, module: Any) -> None:
+        pass
+
     def _optimize_final_module(self) -> None:
         pass
 

@@ -197,13 +197,13 @@ def _sum(
         else:
             written = dot_column(LANES, ROWS, arrays, at, limits)
         if direct and not written:
-            saturations += _cast(acc, ROWS, shifts, lane, to, end[row * pitch :], pitch)
+            saturations += _cast(acc, np.int64(ROWS), shifts, lane, to, end[row * pitch :], pitch)
     for row in range(tiles, rows):
         at = row, 0 if direct else row, column * (segments + 1), segments, lane, pitch
         limits = np.int64(row < lone), to[2], to[3], to[4]
         written = dot_column(LANES, 1, arrays, at, limits)
         if direct and not written:
-            saturations += _cast(acc, 1, shifts, lane, to, end[row * pitch :], pitch)
+            saturations += _cast(acc, np.int64(1), shifts, lane, to, end[row * pitch :], pitch)
     return saturations
 
 
