@@ -205,7 +205,7 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
 
         def saturate(total: Number, product: Number) -> Number:
             added = total + product
-            wrapped = ((added ^ total) & (added ^ product)) < 0
+            wrapped = ((added ^ total) & (total + 2**30)) < 0
             counted.set(counted.get() + wrapped.count())
             return wrapped.choose(total.logical_shift(31) + (2**31 - 1), added)
 
