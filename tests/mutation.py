@@ -34,6 +34,13 @@ MUTATIONS = (
         "tests/test_kernels.py tests/test_engine.py",
     ),
     Mutation(
+        "from where on a sum of 32 bits can wrap",
+        "fxpnn/kernels/vector.py",
+        "(total + 2**30)) < 0",
+        "(total + 2**30 - 1)) < 0",
+        "tests/test_vector_kernels.py",
+    ),
+    Mutation(
         "the tie rule of a cast, on arrays",
         "fxpnn/casting.py",
         "return np.asarray(floor & 1 == 1)",

@@ -103,13 +103,14 @@ def test_two_lowest_words_by_two_lowest_weights_stand_apart() -> None:
 
 def test_steps_keep_the_order_of_summing() -> None:
     """Product by product, offsets come as they are given, whatever lies in memory beside them."""
-    weight, offsets = np.ones((3, 43), np.int16), np.arange(43)[::-1].copy()
+    size = packing.SEGMENT
+    weight, offsets = np.ones((3, 2 * size + 11), np.int16), np.arange(2 * size + 11)[::-1].copy()
     pairs, steps = packing.pack_steps(weight, offsets, 7)
     assert steps.offsets.tolist() == offsets.tolist()
-    assert steps.edges.tolist() == [0, 16, 32, 43]
+    assert steps.edges.tolist() == [0, size, 2 * size, 2 * size + 11]
     assert steps.kinds.tolist() == (offsets % 7).tolist()
     sizes = [np.diff(cuts[0]).tolist() for cuts in (steps.cuts, pairs.cuts)]
-    assert sizes == [[16, 16, 11], [8, 8, 6]]
+    assert sizes == [[size, size, 11], [size // 2, size // 2, 6]]
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,24 @@ def test_a_single_overflow_is_found_wherever_it_stands(word: int, step: int, sig
     assert_equal(run_clamped(case), case)
 
 
+@pytest.mark.parametrize("x", [-32768, -32767, -1, 0, 1, 32767])
+def test_a_sum_of_32_bits_wraps_only_far_from_0(x: int) -> None:
+    """Sums on and beside 0, half of the limits and the limits meet products of every size."""
+    middles = (0, 2**30, -(2**30), 2**31 - 1, -(2**31))
+    products = sorted({x * weight for weight in (-32768, -32767, -1, 0, 1, 32767)})
+    sums = {
+        middle + beside - more
+        for middle in middles
+        for beside in range(-2, 3)
+        for more in (0, *products)
+    }
+    bias = np.array(sorted(s for s in sums if -(2**31) <= s < 2**31))
+    for weight in (-32768, -32767, -1, 0, 1, 32767):
+        weights = np.full((len(bias), 1), weight)
+        case = Case(np.full((9, 1), x), weights, bias, Accumulator(32), shift=16)
+        assert_equal(run_clamped(case), case)
+
+
 def near_ties(shift: int, bits: int) -> Ints:
     """Return sums on and beside ties and limits, 33 of them, that fit a word of ``bits``."""
     quotients = [-32769, -32768, -32767, -3, -2, -1, 0, 1, 2, 32767, 32766]

@@ -25,7 +25,7 @@ HALF_COST = 0.55
 """What such a row takes of a whole one's time."""
 ROW_PAIRS = 5
 """What a row costs beside its pairs, its cast first of all, in pairs."""
-SEGMENT = 16
+SEGMENT = 24
 """Products, at least, between two looks at a sum that may have to be clamped."""
 
 I16: TypeAlias = npt.NDArray[np.int16]

@@ -32,7 +32,7 @@ from fxpnn.kernels.codes import DIRECT, POOLED, STRIPS, Target
 from fxpnn.kernels.epilogue import largest, largest_sums, narrow
 from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import HALF, LANES
-from fxpnn.kernels.vector import ROWS, dot, dot_column, room, step, within
+from fxpnn.kernels.vector import ROWS, dot, dot_column, extremes, room, step, within
 
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
@@ -288,13 +288,15 @@ def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> Rooms:
 @loop
 def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
     """Return the smallest and largest word, or 0, that the block has for each k's feature."""
-    width = features * (1 + 63 // features)  # a vector's worth at a time
+    width = features * (1 + 63 // features)  # a vector's worth at least
     low, high = zeros(width, np.int16), zeros(width, np.int16)
-    for first in range(0, x.size, width):
-        words = x[first : first + width]
-        for i in range(words.size):
-            low[i] = min(low[i], words[i])
-            high[i] = max(high[i], words[i])
+    rows = x.size // width
+    for first in range(0, width, 2 * LANES):  # the last may look once more at what was seen
+        extremes((x, low, high), (min(first, width - 2 * LANES), width, rows))
+    rest = x[rows * width :]
+    for i in range(rest.size):
+        low[i] = min(low[i], rest[i])
+        high[i] = max(high[i], rest[i])
     smallest, largest = zeros(kinds.size, np.int16), zeros(kinds.size, np.int16)
     for k in range(kinds.size):
         for i in range(kinds[k], width, features):

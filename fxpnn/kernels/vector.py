@@ -173,7 +173,7 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
 
     The second weight of each pair is 0: a pair is one product. Sums are int32 for a word of 8 to 32
     bits, int64 for one of 33 to 62. Before its clamp a sum is exact: a word of up to 31 bits and
-    one product of ``2**30`` fit 32, and for a word of 32 signs tell which sum wrapped.
+    one product of ``2**30`` fit 32, and for a word of 32 the sums tell which of them wrapped.
 
     Args:
         lanes: as ``dot`` has it.
@@ -204,6 +204,7 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
             return kept
 
         def saturate(total: Number, product: Number) -> Number:
+            # Only a sum 2**30 or more from 0 can wrap, and such a one loses its sign only then.
             added = total + product
             wrapped = ((added ^ total) & (total + 2**30)) < 0
             counted.set(counted.get() + wrapped.count())
@@ -222,6 +223,30 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
         return counted.get()
 
     return types.int64(lanes, rows, arrays, at, word), writer(write)
+
+
+@written
+def extremes(_: Any, arrays: Any, at: Any) -> Written:
+    """Find the smallest and the largest word, or 0, of 32 neighbours in rows of words.
+
+    Args:
+        arrays: ``(x, smallest, largest)``, int16.
+        at: ``(first, width, rows)``: where in a row the neighbours begin, and in the other arrays
+            what is found; how many words a row has, and how many rows there are.
+    """
+
+    def write(b: Builder, arrays: Arrays, at: Numbers) -> None:
+        x, smallest, largest = arrays
+        first, width, rows = at
+        low, high = (Variable(integer(b, 0, 16).splat(2 * LANES)) for _ in range(2))
+        with loop(integer(b, 0), rows) as row:
+            words = x.load(row * width + first, 2 * LANES)
+            low.set(low.get().min(words))
+            high.set(high.get().max(words))
+        smallest.store(low.get(), first)
+        largest.store(high.get(), first)
+
+    return types.void(arrays, at), writer(write)
 
 
 @written
