@@ -131,30 +131,31 @@ def arithmetic(
         "rows": rows.starts.size,
     }
     bias, shifts = np.tile(layer.bias, rows.share), np.tile(shifts, rows.share)
-    if plainly:
+    exact = None if plainly or method == codes.CLAMPED else _exact(rows, bias, known, constants)
+    if plainly or (exact is None and method != codes.CLAMPED):
         fields |= _plain(rows, bias, shifts, constants)
         return fields, "plain loops"
-    shifts = packing.fill_lanes(shifts)
-    fits = _fits(known.terms) and _fits(known.total)
-    if method == codes.CLAMPED:
+    shifts = packing.fill_lanes(shifts, "edge")
+    if exact is None:
         fields |= _clamped(rows, np.clip(bias, word.min, word.max), word.word, constants)
         lost = int((layer.bias != np.clip(layer.bias, word.min, word.max)).sum())
         fields["bias_overflows"] = lost * rows.positions
         text = "stepwise"
     else:
-        more, text = _exact(rows, bias, fits, constants)
-        fields |= more
+        fields |= exact
+        extra = exact["extra"]
+        text = f"64-bit in {_chunks(exact['segments'])}" if extra else "plain 32-bit"
         text += ", wrapped" * (method == codes.WRAPPED)
         rounding = codes.target(node.output_format, node.rounding, node.overflow).rounding
-        bits, dtype = (32, INT32) if fits else (64, INT64)
-        pools = _pools_sums(rows, known, windows) and 0 <= shifts.min() <= shifts.max() <= bits - 2
-        rule = packing.rounding_rule(shifts, rounding, bits, known.total[1])
+        widest = 62 if extra else 30
+        pools = _pools_sums(rows, known, windows) and 0 <= shifts.min() <= shifts.max() <= widest
+        rule = packing.rounding_rule(shifts, rounding, known.total[1], extra)
         if pools or method == codes.WRAPPED or rule is None:
             rule = np.zeros(4 * shifts.size, np.int64)
             fields["leave"] = codes.POOLED if pools else codes.STRIPS
         else:
             fields["leave"] = codes.DIRECT
-        fields["rule"] = constants.put(dtype, rule)
+        fields["rule"] = constants.put(INT32, rule)
     fields["shifts"] = constants.put(INT64, shifts)
     return fields, text
 
@@ -188,15 +189,21 @@ def _plain(rows: Rows, bias: Array, shifts: Array, constants: Constants) -> Fiel
     }
 
 
-def _exact(rows: Rows, bias: Array, fits: bool, constants: Constants) -> tuple[Fields, str]:
-    if fits:
+def _exact(rows: Rows, bias: Array, known: Known, constants: Constants) -> Fields | None:
+    """Pack for exact sums, unless there are more parts than 64-bit sums can have."""
+    if _fits(known.terms) and _fits(known.total):
         packed = packing.pack(rows.weight, rows.offsets)
-        return {"op": codes.SUM_32, **_packed(packed, bias, INT32, constants)}, "plain 32-bit"
+        return {"op": codes.SUM_32, "extra": 0} | _packed(packed, bias, INT32, constants)
     kinds = rows.offsets % rows.features
     packed = packing.pack_chunks(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
-    chunks = packed.cuts.shape[1] - 1
-    text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}"
-    return {"op": codes.SUM_64, **_packed(packed, bias, INT64, constants)}, text
+    extra = packing.extra_bits(max(-known.total[0], known.total[1]), packed.cuts.shape[1])
+    if extra is None:
+        return None
+    return {"op": codes.SUM_64, "extra": extra} | _packed(packed, bias, INT64, constants)
+
+
+def _chunks(count: int) -> str:
+    return f"{count} chunk{'s'[: count > 1]}"
 
 
 def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields:

@@ -139,27 +139,23 @@ class Number:
         resize = self.b.sext if bits > self.bits else self.b.trunc
         return Number(self.b, resize(self.value, kind))
 
-    def grown_even_first(self) -> "Number":
-        """Extend the sign to twice the bits, even lanes first: the lower halves of pairs."""
-        kind = ir.VectorType(ir.IntType(2 * self.bits), self.lanes // 2)
-        pairs = Number(self.b, self.b.bitcast(self.value, kind))
-        even, odd = (pairs << self.bits) >> self.bits, pairs >> self.bits
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), list(range(self.lanes)))
-        return Number(self.b, self.b.shuffle_vector(even.value, odd.value, mask))
-
-    def even_first(self) -> "Number":
-        """Take the lanes of even number first, then the others."""
-        return self.shuffle([*range(0, self.lanes, 2), *range(1, self.lanes, 2)])
-
-    def in_order(self) -> "Number":
-        """Undo ``even_first``."""
-        half = self.lanes // 2
-        return self.shuffle([lane // 2 + lane % 2 * half for lane in range(self.lanes)])
+    def below(self, upper: "Number") -> "Number":
+        """Put another vector's bits above these, lane by lane."""
+        order = [lane + half for lane in range(self.lanes) for half in (0, self.lanes)]
+        kind = ir.VectorType(ir.IntType(2 * self.bits), self.lanes)
+        pairs = self.joined(upper).shuffle(order)
+        return Number(self.b, self.b.bitcast(pairs.value, kind))
 
     def shuffle(self, order: Sequence[int]) -> "Number":
         """Take lanes in another order."""
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
         return Number(self.b, self.b.shuffle_vector(self.value, self.value, mask))
+
+    def joined(self, other: "Number") -> "Number":
+        """Put another vector behind this one."""
+        lanes = self.lanes + other.lanes
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
+        return Number(self.b, self.b.shuffle_vector(self.value, other.value, mask))
 
     def splat(self, lanes: int) -> "Number":
         """Repeat one number in all lanes."""
@@ -220,6 +216,13 @@ def loop(first: Number, last: Number, stride: int = 1) -> Iterator[Number]:
     step = integer(first.b, stride)
     with _code.for_range_slice(first.b, first.value, last.value, step.value, _I64) as (index, _):
         yield Number(first.b, index)
+
+
+@contextmanager
+def tries(count: Number) -> Iterator[tuple[Number, Callable[[], None]]]:
+    """Write a loop over ``range(count)``, and give what writes its early end."""
+    with _code.for_range(count.b, count.value) as (index, end):
+        yield Number(count.b, index), end
 
 
 def branch(

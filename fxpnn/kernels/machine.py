@@ -136,6 +136,7 @@ def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products
         do.used,
         do.group,
         do.rows,
+        do.extra,
     )
     to = (do.rounding, do.overflow, do.low, do.high, do.least)
     return frame, (do.word_low, do.word_high), to, do.method == WRAPPED
@@ -154,7 +155,7 @@ def _tables(
     windows = matrix(quads[do.windows :], do.pooled, do.taps)
     bias, rule = slice(do.bias, do.bias + do.lanes), slice(do.rule, do.rule + 4 * do.lanes)
     common = weights, offsets, cuts, starts, shifts, windows
-    return (*common, doubles[bias], doubles[rule]), (*common, quads[bias], quads[rule])
+    return (*common, doubles[bias], doubles[rule]), (*common, quads[bias], doubles[rule])
 
 
 @loop

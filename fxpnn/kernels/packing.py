@@ -8,7 +8,7 @@ one behind it. Words that are neighbours in memory share a pair, and a word that
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from fxpnn.kernels import codes
 
 LANES = 16
 """Outputs that the vector kernels compute at once, on every machine."""
+MOST_MORE = 2**30
+"""Rounding adds less to a sum."""
 LIMIT = 2**31 - 1
 """How far a sum of 32 bits may rise or fall from 0."""
 HALF = LANES // 2
@@ -86,12 +88,26 @@ class Steps(NamedTuple):
     features: int
 
 
-def fill_lanes(values: I64) -> I64:
-    """Append zeros to one value per output until they fill whole columns."""
-    return np.pad(values, (0, -len(values) % LANES))
+def fill_lanes(values: I64, mode: Literal["constant", "edge"] = "constant") -> I64:
+    """Append zeros, or the last, to one value per output until they fill whole columns."""
+    return np.pad(values, (0, -len(values) % LANES), mode=mode)
 
 
-def rounding_rule(shifts: I64, rounding: int, bits: int, most: int) -> I64 | None:
+def extra_bits(most: int, parts: int) -> int | None:
+    """Say how many bits more than 32 sums need, 1 at least.
+
+    Args:
+        most: how far from 0 there can be a sum.
+        parts: so many numbers of 32 bits are added up; the bias is one that may be longer.
+
+    Returns:
+        None where the carries of so many parts might not be told apart (``vector.dot_column``).
+    """
+    extra = max(1, (most + MOST_MORE).bit_length() - 31)
+    return extra if extra < 32 and parts <= 1 << (32 - extra) else None
+
+
+def rounding_rule(shifts: I64, rounding: int, most: int, extra: int = 0) -> I64 | None:
     """Say how a sum is divided by ``2**shift`` and rounded, in four numbers per lane.
 
     The quotient is that of the sum and ``more``, half of the divisor or less, so that all above a
@@ -101,15 +117,16 @@ def rounding_rule(shifts: I64, rounding: int, bits: int, most: int) -> I64 | Non
     Args:
         shifts: int64 ``(lanes,)``, 16 for each column.
         rounding: a code.
-        bits: of the sums, 32 or 64.
         most: the largest sum that there can be.
+        extra: by how many bits sums are shifted already.
 
     Returns:
-        int64 ``(4 * lanes,)``: a column's shifts, its ``more``, ``mask`` and ``keep``; none where
-        a shift is negative or too wide, the sum and ``more`` may not fit, or the sign decides.
+        int64 ``(4 * lanes,)``: a column's shifts less ``extra``, its ``more``, ``mask`` and
+        ``keep``, of 32 bits; none where a shift is too small or too wide, the sum and ``more`` may
+        not fit, or the sign decides.
     """
     least, largest = int(shifts.min()), int(shifts.max())
-    if least < 0 or largest > bits - 2 or most + (1 << largest) >= 1 << (bits - 1):
+    if least < extra or largest > 30 or most + (1 << largest) >= 1 << (31 + extra):
         return None
     mask = (1 << shifts) - 1
     half, all_bits = (mask + 1) >> 1, np.full_like(shifts, -1)
@@ -122,7 +139,7 @@ def rounding_rule(shifts: I64, rounding: int, bits: int, most: int) -> I64 | Non
     if rounding not in ways:
         return None
     more, keep = ways[rounding]
-    rule = np.stack([shifts, more, mask, keep]).reshape(4, -1, LANES)
+    rule = np.stack([shifts - extra, more, mask, keep]).reshape(4, -1, LANES)
     return rule.transpose(1, 0, 2).reshape(-1)
 
 

@@ -6,14 +6,15 @@ A call takes a layer as plain tuples, which Numba takes for a quarter of the pri
   are a ``Packed``. ``starts`` is int64 ``(group * rows,)``: images' rows. ``shifts`` (int64,
   ``Fx + Fw - Fy``) and ``bias`` have a value per lane; sums have the type of the bias, int32 or
   int64. ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty. ``rule``
-  is a ``packing.rounding_rule`` of the sums' type, of zeros unless words leave directly.
+  is a ``packing.rounding_rule``, of zeros unless words leave directly.
 - ``frame``: ``(images, words, outputs, leave, lines, length, pitch, origin, total, used, group,
-  rows)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its ``rows`` or
+  rows, extra)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its ``rows`` or
   pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT`` or, for windows of four, ``POOLED``.
   Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied into a frame of
   ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` counts the lanes, of
   all columns, that are an output's. So many images as are a ``group`` are summed like one: more
-  than one only without a frame or windows.
+  than one only without a frame or windows. 64-bit sums have at most ``32 +
+  extra`` bits.
 - ``word``: ``(low, high)``: the limits of the accumulator.
 - ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
   is a ReLU.
@@ -27,7 +28,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels.arithmetic import I16, I64, cast, loop, part
+from fxpnn.kernels.arithmetic import I16, I32, I64, cast, loop, part
 from fxpnn.kernels.codes import DIRECT, POOLED, STRIPS, Target
 from fxpnn.kernels.epilogue import largest, largest_sums, narrow
 from fxpnn.kernels.memory import empty, free, zeros
@@ -38,10 +39,10 @@ STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
 
 Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
-Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, I64, Sums, Sums]
+Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, I64, Sums, I32]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
 Rooms: TypeAlias = tuple[Sums, Sums, I64]
-Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
 Word: TypeAlias = tuple[int, int]
 Modes: TypeAlias = tuple[int, int, int, int, int]
 Counts: TypeAlias = tuple[int, int]
@@ -184,26 +185,28 @@ def _sum(
     arrays = x, starts, weights, offsets, cuts, bias, rule, acc, end
     direct, segments, lane = frame[3] == DIRECT, cuts.shape[1] - 1, column * LANES
     half = frame[9] - lane <= HALF
-    rows = starts.size
-    tiles = rows - rows % ROWS
+    rows, cut = starts.size, column * (segments + 1)
     whole = _writes_all(rows, end, pitch, HALF if half else LANES) if direct else 0
     lone = _writes_all(rows, end, pitch, LANES) if direct else 0
     saturations = 0
-    for row in range(0, tiles, ROWS):
-        at = row, 0 if direct else row, column * (segments + 1), segments, lane, pitch
-        limits = np.int64(row + ROWS <= whole), to[2], to[3], to[4]
+    row, tiles = 0, rows - rows % ROWS
+    while row < tiles:
+        at = row, (tiles - row) // ROWS, cut, segments, lane, pitch, frame[12]
+        limits = np.int64(direct), whole, to[2], to[3], to[4]
         if half:
-            written = dot_column(HALF, ROWS, arrays, at, limits)
+            row += ROWS * dot_column(HALF, ROWS, arrays, at, limits)
         else:
-            written = dot_column(LANES, ROWS, arrays, at, limits)
-        if direct and not written:
+            row += ROWS * dot_column(LANES, ROWS, arrays, at, limits)
+        if row < tiles:
             saturations += _cast(acc, np.int64(ROWS), shifts, lane, to, end[row * pitch :], pitch)
-    for row in range(tiles, rows):
-        at = row, 0 if direct else row, column * (segments + 1), segments, lane, pitch
-        limits = np.int64(row < lone), to[2], to[3], to[4]
-        written = dot_column(LANES, 1, arrays, at, limits)
-        if direct and not written:
+            row += ROWS
+    while row < rows:
+        at = row, rows - row, cut, segments, lane, pitch, frame[12]
+        limits = np.int64(direct), lone, to[2], to[3], to[4]
+        row += dot_column(LANES, 1, arrays, at, limits)
+        if row < rows:
             saturations += _cast(acc, np.int64(1), shifts, lane, to, end[row * pitch :], pitch)
+            row += 1
     return saturations
 
 

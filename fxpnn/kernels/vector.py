@@ -22,6 +22,7 @@ from fxpnn.kernels.llvm import (
     integer,
     loop,
     machine,
+    tries,
     writer,
     written,
 )
@@ -32,6 +33,8 @@ PARTIAL_SUMS = 4
 
 Numbers: TypeAlias = tuple[Number, ...]
 Arrays: TypeAlias = tuple[Memory, ...]
+Sum: TypeAlias = tuple[Number, Number]
+"""The lowest 32 bits of sums, and those above; the same twice where there are no others."""
 
 
 def rows_per_tile() -> int:
@@ -82,89 +85,127 @@ def dot(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Written:
 
 @written
 def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
-    """Sum the products of a column's pairs for a tile of rows, and the bias; cast what is in range.
+    """Sum the products of a column's pairs and the bias, tile by tile; cast what is in range.
 
     Sums stay in registers from the first segment to the words, where there are enough of them. A
     sum is rounded by the four numbers of its lane's rule, and the smallest and the largest word of
-    the tile tell whether all are in range; where they are not, little is lost.
+    a tile tell whether all are in range; where they are not, little is lost.
+
+    A sum of more than 32 bits is two numbers of 32: its lowest 32 bits, and what its parts, one of
+    each segment, add up to without their lowest ``extra`` bits. The sum without these is that and
+    what the parts' bits carry, which the lowest 32 bits tell.
 
     Args:
         lanes: how many are summed, a literal: 16, or the first 8.
-        rows: how many, a literal.
+        rows: how many a tile has, a literal.
         arrays: ``(x, starts, weights, offsets, cuts, bias, rule, acc, out)``: the first four and
-            ``acc`` as ``dot`` has them; int64; ``bias`` and ``rule``, a ``packing.rounding_rule``,
-            of the sums' type; int16.
-        at: ``(row, place, cut, segments, lane, pitch)``: the first row, and where in ``acc`` its
-            sums go; where the column's cuts begin, and how many segments they make; where the 16
-            biases lie; row ``r`` writes its words at ``out[r * pitch]``, in order.
-        to: ``(direct, low, high, least)``: whether sums are to be cast, and if so, the range and
-            what words are raised to.
+            ``acc`` as ``dot`` has them; int64; ``bias`` of the sums' type; int32, a
+            ``packing.rounding_rule``; int16.
+        at: ``(row, tiles, cut, segments, lane, pitch, extra)``: the first row and how many tiles
+            there are; where the column's cuts begin, and how many segments they make; where the 16
+            biases lie; row ``r`` writes its words at ``out[r * pitch]``, in order; 64-bit sums have
+            at most ``32 + extra`` bits, ``extra`` from 1 to 31, and ``2**(32 - extra)`` parts, the
+            bias one of them.
+        to: ``(direct, whole, low, high, least)``: whether sums are to be cast, and if so, which
+            rows may write, the first so many; the range, and what words are raised to.
 
     Returns:
-        Whether the rows' words are written. If not, their sums are, with 0 in all other lanes:
-        unless all are in range, casts are to be counted one by one.
+        How many tiles are done. Tiles that are not to be cast leave their sums, 0 in lanes that
+        are not summed. The first whose words are not written ends the rest: its sums stand where
+        ``acc`` begins, and unless they are in range, casts are to be counted one by one.
     """
 
     def write(
         b: Builder, lanes_: Number, rows_: Number, arrays: Arrays, at: Numbers, to: Numbers
     ) -> Number:
         x, starts, weights, offsets, cuts, bias, rule, acc, out = arrays
-        many = lanes.literal_value
-        row, place, cut, segments, lane, pitch = at
-        points = _points(x, starts, row, rows.literal_value)
-        # 32 bits grow to 64 in their place, not across a vector, if even lanes come first.
-        apart = acc.bits == 64 and many == LANES
+        many, height, wide = lanes.literal_value, rows.literal_value, acc.bits == 64
+        first, tiles, cut, segments, lane, pitch = at[:6]
+        direct, whole = to[0].differs(0), to[1]
+        together = LANES // many  # half vectors are rounded and cast two by two
 
-        def dealt(number: Number) -> Number:
-            return number.even_first() if apart else number
+        def joined(numbers: Sequence[Number]) -> list[Number]:
+            filled = [*numbers, *numbers[: -len(numbers) % together]]
+            groups = (filled[i : i + together] for i in range(0, len(filled), together))
+            return [reduce(Number.joined, group) for group in groups]
 
-        def in_order(number: Number) -> Number:
-            return number.in_order() if apart else number
+        ways = [rule.load(lane * 4 + i * LANES, many) for i in range(4)]
+        begin = bias.load(lane, many) + ways[1].sized(acc.bits)
+        shift, more, mask, keep = (joined([way] * together)[0] for way in ways)
+        low, high = (limit.sized(32).splat(LANES) for limit in to[2:4])
+        least, extra = to[4].sized(16).splat(LANES), at[6].sized(32).splat(LANES)
 
-        more = dealt(rule.load(lane * 4 + LANES, many))
-        begin = dealt(bias.load(lane, many)) + more
-        if acc.bits == 32:
-            span = cuts.load(cut), cuts.load(cut + segments)
-            sums = _dot(points, weights, offsets, span, [begin] * len(points))
-        else:
-            totals = [Variable(begin) for _ in points]
+        def summed(points: list[Memory]) -> list[Sum]:
+            if not wide:
+                span = cuts.load(cut), cuts.load(cut + segments)
+                sums = _dot(points, weights, offsets, span, [begin] * len(points))
+                return [(total, total) for total in joined(sums)]
+            above = (begin >> at[6].splat(many)).sized(32)
+            lowers, uppers = (
+                [Variable(one) for one in joined([part] * len(points))]
+                for part in (begin.sized(32), above)
+            )
             with loop(integer(b, 0), segments) as segment:
                 span = cuts.load(cut + segment), cuts.load(cut + segment + 1)
-                parts = _dot(points, weights, offsets, span, _nothing(points, lanes))
-                for total, part in zip(totals, parts, strict=True):
-                    grown = part.grown_even_first() if apart else part.sized(64)
-                    total.set(total.get() + grown)
-            sums = [total.get() for total in totals]
-        done = Variable(integer(b, 0, 1))
+                parts = joined(_dot(points, weights, offsets, span, _nothing(points, lanes)))
+                for lower, upper, part in zip(lowers, uppers, parts, strict=True):
+                    lower.set(lower.get() + part)
+                    upper.set(upper.get() + (part >> extra))
+            return [(lower.get(), upper.get()) for lower, upper in zip(lowers, uppers, strict=True)]
 
-        def cast() -> None:
-            ways = (rule.load(lane * 4 + i * LANES, many) for i in (0, 2, 3))
-            shift, mask, keep = map(dealt, ways)
-            low, high = (limit.sized(32).splat(many) for limit in to[1:3])
-            least = to[3].sized(16).splat(many)
-            lowest, highest, target = Variable(high), Variable(low), row * pitch
-            for total in sums:
-                quotient = (total >> shift).clamped(32)
-                tie = (total & mask).equals(0)
-                rounded = tie.choose(quotient & keep.sized(32), quotient)
-                lowest.set(lowest.get().min(rounded))
-                highest.set(highest.get().max(rounded))
-                out.store(in_order(rounded.sized(16).max(least)), target)
-                target = target + pitch
-            beyond = (lowest.get() < low) | (highest.get() > high)
-            done.set(beyond.count().equals(0))
+        def without_extra(lower: Number, upper: Number) -> Number:
+            if not wide:
+                return lower
+            carried = (lower.logical_shift(extra) - upper) & extra.constant(-1).logical_shift(extra)
+            return upper + carried
 
-        def leave() -> None:
-            for r, total in enumerate(sums):
-                acc.store(in_order(total - more), (place + r) * LANES)
+        def rows_of(vector: Number) -> list[Number]:
+            return [vector.shuffle(range(i * many, (i + 1) * many)) for i in range(together)]
+
+        def cast(sums: Sequence[Sum], row: Number) -> Number:
+            lowest, highest, target = high, low, row * pitch
+            for i, (lower, upper) in enumerate(sums):
+                quotient = without_extra(lower, upper) >> shift
+                tie = (lower & mask).equals(0)
+                rounded = tie.choose(quotient & keep, quotient)
+                lowest, highest = lowest.min(rounded), highest.max(rounded)
+                for words in rows_of(rounded.sized(16).max(least))[: height - i * together]:
+                    out.store(words, target)
+                    target = target + pitch
+            return ((lowest < low) | (highest > high)).count().equals(0)
+
+        def leave(sums: Sequence[Sum], place: Number) -> None:
+            totals = list[Number]()
+            for lower, upper in sums:
+                total = lower
+                if wide:
+                    above = without_extra(lower, upper) >> (extra.constant(32) - extra)
+                    total = lower.below(above)
+                totals += rows_of(total - more.sized(acc.bits))
+            for r, total in enumerate(totals[:height]):
+                acc.store(total, (place + r) * LANES)
                 if many < LANES:
                     acc.store(total.constant(0), (place + r) * LANES + many)
 
-        branch(to[0].differs(0), cast)
-        branch(done.get(), lambda: None, leave)
+        done = Variable(tiles)
+        with tries(tiles) as (tile, end):
+            row = first + tile * height
+            sums = summed(_points(x, starts, row, height))
+            written = Variable(integer(b, 0, 1))
+            branch(row + height < whole + 1, lambda: written.set(cast(sums, row)))
+
+            def rest() -> None:
+                def stop() -> None:
+                    leave(sums, integer(b, 0))
+                    done.set(tile)
+                    end()
+
+                branch(direct, stop, lambda: leave(sums, row))
+
+            branch(written.get(), lambda: None, rest)
         return done.get()
 
-    return types.boolean(lanes, rows, arrays, at, to), writer(write)
+    return types.int64(lanes, rows, arrays, at, to), writer(write)
 
 
 @written
