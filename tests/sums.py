@@ -39,15 +39,22 @@ class Case:
         to = target(self.output, self.rounding, self.overflow)
         return (*to, 0 if self.relu else -32768)
 
-    def rule(self, bits: int) -> Ints | None:
-        """Return how sums of so many bits are rounded directly, if they can be."""
-        shifts = packing.fill_lanes(np.full(len(self.weight), self.shift))
-        return packing.rounding_rule(shifts, self.modes()[0], bits, self.most())
+    def rule(self, extra: int) -> Ints | None:
+        """Return how sums with so many extra bits are rounded directly, if they can be."""
+        shifts = np.full(-(-len(self.weight) // packing.LANES) * packing.LANES, self.shift)
+        return packing.rounding_rule(shifts, self.modes()[0], int(self.sums().max()), extra)
 
-    def most(self) -> int:
-        """Return the largest sum."""
+    def extra(self, packed: packing.Packed) -> int:
+        """Return how many bits more than 32 the sums need."""
+        extra = packing.extra_bits(int(np.abs(self.sums()).max()), packed.cuts.shape[1])
+        assert extra is not None
+        return extra
+
+    def sums(self) -> npt.NDArray[np.object_]:
+        """Return the sums as integers of any size."""
+        sums: npt.NDArray[np.object_]
         sums = self.x.astype(object) @ self.weight.astype(object).T + self.bias
-        return int(sums.max())
+        return sums
 
     def expected(self) -> tuple[Ints, int, int]:
         """Compute in Python integers: outputs, overflows of the accumulator and of the cast."""
@@ -77,9 +84,10 @@ def tables(
     rule: Ints | None = None,
 ) -> Any:
     """Put a layer's arrays together."""
-    shifts, lanes = packing.fill_lanes(np.full(len(bias), shift)), packing.fill_lanes(bias)
+    lanes = packing.fill_lanes(bias)
+    shifts = np.full(lanes.size, shift)
     rule = np.zeros(4 * lanes.size, np.int64) if rule is None else rule
-    return (*packed, starts, shifts, windows, lanes, rule.astype(bias.dtype))
+    return (*packed, starts, shifts, windows, lanes, rule.astype(np.int32))
 
 
 def guarded(size: int) -> npt.NDArray[np.int16]:
@@ -107,12 +115,13 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
     word = case.accumulator.min, case.accumulator.max
     wraps = case.accumulator.overflow is Overflow.WRAP
     bias: Any = case.bias.astype(sums)
-    rule = None if wraps else case.rule(8 * bias.itemsize)
+    extra = case.extra(packed) if sums is np.int64 else 0
+    rule = None if wraps else case.rule(extra)
 
     def run(leave: int, group: int, rule: Ints | None) -> Any:
         layer = tables(packed, np.arange(group) * k, bias, case.shift, NO_WINDOWS, rule)
         out = guarded(n * outputs)
-        frame = (n, k, outputs, leave, 0, 0, 0, 0, 0, outputs, group, 1)
+        frame = (n, k, outputs, leave, 0, 0, 0, 0, 0, outputs, group, 1, extra)
         counts = exact(block(case.x), out, layer, frame, word, wraps, case.modes())
         assert_guarded(out)
         return out.reshape(n, outputs), *counts
@@ -142,7 +151,7 @@ def run_clamped(case: Case) -> Any:
     bias = np.clip(case.bias, *word).astype(np.int32 if case.accumulator.word <= 32 else np.int64)
     layer = tables(pairs, np.arange(n) * k, bias, case.shift, NO_WINDOWS)
     out = guarded(n * outputs)
-    frame = (n, k, outputs, codes.STRIPS, 0, 0, 0, 0, 0, outputs, n, 1)
+    frame = (n, k, outputs, codes.STRIPS, 0, 0, 0, 0, 0, outputs, n, 1, 0)
     overflows, saturations = clamped(
         block(case.x), out, layer, (*steps,), frame, word, case.modes()
     )

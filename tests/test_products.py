@@ -124,6 +124,7 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
         len(rows.weight),
         1,
         rows.starts.size,
+        0,
     )
     word, modes = (case.accumulator.min, case.accumulator.max), case.modes()
     x = block(maps.x.transpose(0, 2, 3, 1))
@@ -140,12 +141,16 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
         packed = packing.pack_chunks(rows.weight, rows.offsets, least, -least - 1)
         if sums is np.int32:
             packed = packing.pack(rows.weight, rows.offsets)
+        most = 32768 * int(np.abs(maps.weight).sum()) + 10**6
+        extra = packing.extra_bits(most, packed.cuts.shape[1]) if sums is np.int64 else 0
+        assert extra is not None
+        frame = (*frame[:-1], extra)
         layer = tables(packed, rows.starts, bias.astype(sums), case.shift, windows)
         counts = exact(x, out, layer, frame, word, False, modes)
-        if not pools:
-            rule = packing.rounding_rule(layer[4], modes[0], 8 * layer[6].itemsize, 10**9)
-            assert rule is not None
-            layer = (*layer[:-1], rule.astype(layer[6].dtype))
+        rule = packing.rounding_rule(layer[4], modes[0], 10**9, extra)
+        assert (rule is None) == (case.shift < extra)
+        if not pools and rule is not None:
+            layer = (*layer[:-1], rule.astype(np.int32))
             direct, frame = guarded(out.size), (*frame[:3], codes.DIRECT, *frame[4:])
             assert exact(x, direct, layer, frame, word, False, modes) == counts
             np.testing.assert_array_equal(direct, out)

@@ -72,6 +72,25 @@ def test_extreme_words_are_summed_in_64_bits(run: Any) -> None:
     assert_equal(run(case), case)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("below", [0, 1, 15, 16])
+def test_as_many_parts_as_sums_can_have_carry_right(sign: int, below: int) -> None:
+    """Each of 16 parts carries, none, or some; one column is in range, of one the bias is not."""
+    k = 15
+    weight = np.full((17, k), sign)
+    bias = np.full(17, sign * (2**58 + 2**28 - below))
+    bias[16] = sign * (2**43 + 2**28 - below)
+    packed = packing.pack(weight.astype(np.int16), 2 * np.arange(k))
+    packed = packed._replace(cuts=np.concatenate([packed.cuts[:, :1] + i for i in range(16)], 1))
+    x = np.ones((9, 2 * k), np.int64)
+    x[:, ::2] = np.arange(9)[:, None] - 1
+    case = Case(x, np.zeros((17, 2 * k), np.int64), bias, shift=28)
+    case.weight[:, ::2] = weight
+    assert case.extra(packed) == 28
+    assert case.rule(28) is not None
+    assert_equal(run_exact(case, np.int64, packed), case)
+
+
 @pytest.mark.parametrize("word", [8, 16, 24, 31, 32, 33, 40, 62])
 @pytest.mark.parametrize("shape", [(9, 7, 3), (1, 300, 17)], ids=str)
 def test_clamped_sums_equal_a_walk_through_integers(word: int, shape: tuple[int, int, int]) -> None:

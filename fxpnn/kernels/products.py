@@ -8,13 +8,12 @@ A call takes a layer as plain tuples, which Numba takes for a quarter of the pri
   int64. ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty. ``rule``
   is a ``packing.rounding_rule``, of zeros unless words leave directly.
 - ``frame``: ``(images, words, outputs, leave, lines, length, pitch, origin, total, used, group,
-  rows, extra)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its ``rows`` or
-  pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT`` or, for windows of four, ``POOLED``.
-  Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied into a frame of
-  ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` counts the lanes, of
-  all columns, that are an output's. So many images as are a ``group`` are summed like one: more
-  than one only without a frame or windows. 64-bit sums have at most ``32 +
-  extra`` bits.
+  rows, extra)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its
+  ``rows`` or pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT`` or, for windows of four,
+  ``POOLED``. Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied into a
+  frame of ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` counts the
+  lanes, of all columns, that are an output's. So many images as are a ``group`` are summed like
+  one: more than one only without a frame or windows. 64-bit sums have ``32 + extra`` bits at most.
 - ``word``: ``(low, high)``: the limits of the accumulator.
 - ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
   is a ReLU.
