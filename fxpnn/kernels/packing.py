@@ -23,7 +23,7 @@ LIMIT = 2**31 - 1
 """How far a sum of 32 bits may rise or fall from 0."""
 HALF = LANES // 2
 """So few lanes of a last column take half a vector."""
-HALF_COST = 0.55
+HALF_COST = 0.65
 """What such a row takes of a whole one's time."""
 ROW_PAIRS = 5
 """What a row costs beside its pairs, its cast first of all, in pairs."""

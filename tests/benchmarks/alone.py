@@ -5,7 +5,7 @@ block again and again, which stays in the cache.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from tests.benchmarks.clock import Call, clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import KERNELS, STEPPED_BY_SCALARS
 from tests.benchmarks.job import Job
+from tests.benchmarks.plan import shorter
 from tests.benchmarks.process import environment
 
 INPUTS, OUTPUTS, SHIFT = 784, 100, 14
@@ -28,8 +29,6 @@ BLOCK, FEW = 240, 24
 """Images of a block; of the scalar loop's."""
 MANY, ONE = 40, 1
 """Blocks of the product, and of one that stays in the cache."""
-SHORTER = 4
-"""How many turns of a kernel take the time of one: the machine's mood changes within seconds."""
 TAME, WILD = (300, 1500), (30_000, 30_000)
 """The standard deviation of input words and of weights."""
 
@@ -64,10 +63,8 @@ def against_sgemm(job: Job) -> list[Figure]:
         for blocks in (MANY, ONE):
             runs[name, blocks], methods[name] = _layer(kind, blocks)
             runs[name, blocks]()  # compiles
-    rounds, seconds = job.plan.rounds * SHORTER, job.plan.seconds / SHORTER
-    plan = replace(job.plan, rounds=rounds, seconds=seconds)
-    seconds_of = turn_about(runs, plan, clock_for(1))
-    rates = {key: _macs(*key) / seconds_of[key] / 1e9 for key in runs}
+    seconds = turn_about(runs, shorter(job.plan), clock_for(1))
+    rates = {key: _macs(*key) / seconds[key] / 1e9 for key in runs}
     found = [_figure(name, rates, method) for name, method in methods.items()]
     share, row = rates[STEPPED, MANY] / rates[SCALAR, MANY], (found[-1].part, found[-1].case)
     name = f"{STEPPED}, of the scalar loop's rate"

@@ -1,7 +1,7 @@
 """Own how the speed of fxpnn depends on the size of a layer."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from math import prod
 from typing import NamedTuple
@@ -17,13 +17,13 @@ from tests.benchmarks.clock import clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import NO_CLIFF
 from tests.benchmarks.job import Job
-from tests.benchmarks.plan import Plan
+from tests.benchmarks.plan import Plan, shorter
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 KERNELS, CHANNELS, SIDE = (1, 3, 5, 7), (8, 32, 128, 256), 8
 MACS, DEPTH = 1 << 24, 64
 """Small layers are chained, at most so many, until an image takes so many multiply-adds."""
-CALIBRATION, ROUNDS, FIRST = 16, 3, 2
+CALIBRATION, FIRST = 16, 2
 WORDS = (12, 16)
 """Sums of narrow words fit 32 bits, those of full ones are made in chunks."""
 ENOUGH = 32
@@ -54,8 +54,7 @@ class Rate(NamedTuple):
 
 def over_sizes(job: Job) -> list[Figure]:
     """Measure the multiply-adds per second of dense layers and convolutions, on one thread."""
-    rounds, seconds = min(job.plan.rounds, ROUNDS), job.plan.seconds / 2
-    plan = replace(job.plan, rounds=rounds, seconds=seconds)
+    plan = shorter(job.plan)
     found = []
     for kind, cases in (("dense", _dense), ("convolution", _convolutions)):
         for word in WORDS:
