@@ -85,15 +85,15 @@ MUTATIONS = (
     Mutation(
         "that words written from registers are in range",
         "fxpnn/kernels/vector.py",
-        "beyond = (lowest.get() < low) | (highest.get() > high)",
-        "beyond = lowest.get() < low",
+        "((lowest < low) | (highest > high))",
+        "(lowest < low)",
         "tests/test_vector_kernels.py",
     ),
     Mutation(
         "that a vector ends where the output does",
         "fxpnn/kernels/products.py",
-        "limits = np.int64(row + ROWS <= whole), to[2]",
-        "limits = np.int64(direct), to[2]",
+        "whole = _writes_all(rows, end, pitch, HALF if half else LANES) if direct else 0",
+        "whole = rows if direct else 0",
         "tests/test_vector_kernels.py",
     ),
     Mutation(
@@ -106,9 +106,23 @@ MUTATIONS = (
     Mutation(
         "that a sum leaves room for its rounding",
         "fxpnn/kernels/packing.py",
-        "or most + (1 << largest) >= 1 << (bits - 1)",
-        "or most >= 1 << (bits - 1)",
+        "or most + (1 << largest) >= 1 << (31 + extra)",
+        "or most >= 1 << (31 + extra)",
         "tests/test_packing.py",
+    ),
+    Mutation(
+        "that the parts of a sum carry",
+        "fxpnn/kernels/vector.py",
+        "return upper + carried",
+        "return upper",
+        "tests/test_vector_kernels.py",
+    ),
+    Mutation(
+        "that a sum begins with its bias, above 32 bits too",
+        "fxpnn/kernels/vector.py",
+        "above = (begin >> at[6].splat(many)).sized(32)",
+        "above = begin.constant(0).sized(32)",
+        "tests/test_vector_kernels.py",
     ),
     Mutation(
         "the maximum that softmax subtracts",

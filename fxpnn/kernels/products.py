@@ -196,7 +196,7 @@ def _sum(
             row += ROWS * dot_column(HALF, ROWS, arrays, at, limits)
         else:
             row += ROWS * dot_column(LANES, ROWS, arrays, at, limits)
-        if row < tiles:
+        if row < tiles:  # a literal number of rows would be compiled for itself
             saturations += _cast(acc, np.int64(ROWS), shifts, lane, to, end[row * pitch :], pitch)
             row += ROWS
     while row < rows:
