@@ -251,6 +251,20 @@ def test_full_scale_weights_are_summed_in_short_chunks() -> None:
     agree(NetworkCase(fixed, x))
 
 
+def test_sums_of_more_parts_than_carries_are_told_apart_take_plain_loops() -> None:
+    """With a bias of 60 bits there can be four parts; the accumulator wraps or not."""
+    rng, word = np.random.default_rng(5), QFormat(16, 15)
+    for outputs, overflow in ((3, Overflow.SATURATE), (17, Overflow.WRAP)):
+        for inputs, expected in ((3, "64-bit in 3 chunks"), (4, "plain loops")):
+            weight = np.full((outputs, inputs), -32768, np.int16)
+            layer = Dense(weight, rng.integers(2**60, 2**60 + 2**48, outputs))
+            accumulator = Accumulator(62, overflow)
+            node = FixedNode("d", layer, (INPUT,), QFormat(16, -16), (word,), accumulator)
+            fixed = FixedNetwork("n", (inputs,), word, (node,))
+            assert Engine(fixed).methods["d"] == expected
+            agree(NetworkCase(fixed, rng.integers(-32768, -32000, (9, inputs), np.int16)))
+
+
 def test_a_saturation_that_no_window_sees_is_counted() -> None:
     """Sums are pooled before their cast only where windows see all of them."""
     word = QFormat(16, 0)
