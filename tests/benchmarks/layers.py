@@ -21,7 +21,7 @@ from tests.benchmarks.plan import Plan, shorter
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 KERNELS, CHANNELS, SIDE = (1, 3, 5, 7), (8, 32, 128, 256), 8
-MACS, DEPTH = 1 << 24, 256
+MACS, DEPTH = 1 << 24, 128
 """Small layers are chained, at most so many, until an image takes so many multiply-adds."""
 CALIBRATION, FIRST = 16, 2
 WORDS = (12, 16)
