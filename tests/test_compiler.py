@@ -1,8 +1,10 @@
 """What Numba compiles is two object files that run without it, and compute what Python does."""
 
+import gc
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fxpnn.kernels import binary, entry, error, native
 from fxpnn.kernels.compiler import compile_loop
@@ -48,3 +50,18 @@ def test_five_float_results() -> None:
     reference, raw = np.array([0.5, -2.0], np.float32), np.array([3, -7], np.int16)
     expected = in_python(error.measure)(reference, raw, 0.25)
     assert called(native.measure, reference, raw, 0.25) == list(expected)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_collected_again_if_it_was(collects: bool) -> None:
+    """Compilation collects none, and leaves Python as it was, also where it fails."""
+    before = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        compile_loop(native.measure.loop, native.measure.kinds)
+        assert gc.isenabled() == collects
+        with pytest.raises(TypeError):
+            compile_loop(native.measure.loop, ())
+        assert gc.isenabled() == collects
+    finally:
+        (gc.enable if before else gc.disable)()
