@@ -49,7 +49,7 @@ from fxpnn.program import (
 )
 from fxpnn.qformat import QFormat
 from fxpnn.response import response
-from fxpnn.sums import Known, arithmetic, conv_rows, covers, dense_rows
+from fxpnn.sums import Known, arithmetic, conv_rows, covers, dense_rows, too_many_parts
 
 NO_FLOOR = -(1 << 15)
 NO_WINDOWS = np.zeros((0, 1), np.int64)
@@ -202,12 +202,13 @@ class _Assembler:
         else:
             x = self._standard(node, x)
             rows = conv_rows(layer, x, known.inputs)
-        last, least, window = self._followers(node, not covers(layer, x))
+        plainly = self.plainly or too_many_parts(node, rows, known)
+        last, least, window = self._followers(node, not covers(layer, x) and not plainly)
         shape, taps = self.fixed.shapes[last.name], NO_WINDOWS
         if window is not None:
             taps = _taps(window, self.fixed.shapes[node.name], shape, rows.share, packing.LANES)
         fields, self.methods[node.name] = arithmetic(
-            node, rows, known, fmt.frac, taps, self.constants, self.plainly
+            node, rows, known, fmt.frac, taps, self.constants, plainly
         )
         if window is not None:
             fields |= self._windows(taps, len(layer.weight))
@@ -220,7 +221,7 @@ class _Assembler:
             last = self.fixed[last.inputs[0]]
         return y
 
-    def _followers(self, node: FixedNode, maps: bool) -> tuple[FixedNode, int, Window | None]:
+    def _followers(self, node: FixedNode, pools: bool) -> tuple[FixedNode, int, Window | None]:
         """Return the last node that becomes part of a sum, the floor, and the pool on the way."""
         last, least, window = node, NO_FLOOR, None
         while last.name not in self.keep:
@@ -230,7 +231,7 @@ class _Assembler:
             layer = readers[0].layer
             if isinstance(layer, Relu):
                 least = 0
-            elif isinstance(layer, MaxPool2D) and maps and window is None and not self.plainly:
+            elif isinstance(layer, MaxPool2D) and pools and window is None:
                 window = layer.window
             else:
                 break

@@ -102,6 +102,16 @@ def conv_rows(layer: Conv2D, x: Tensor, bounds: Interval) -> Rows:
     )
 
 
+def too_many_parts(node: FixedNode, rows: Rows, known: Known) -> bool:
+    """Say whether only plain loops are sure to make the layer's sums, if they are not clamped.
+
+    So it is with sums of 47 bits of 65,536 products or more, for instance.
+    """
+    assert node.accumulator is not None
+    clamped = _method(known, node.accumulator.overflow) == codes.CLAMPED
+    return not clamped and _extra(rows, known) is None
+
+
 def arithmetic(
     node: FixedNode,
     rows: Rows,
@@ -131,20 +141,19 @@ def arithmetic(
         "rows": rows.starts.size,
     }
     bias, shifts = np.tile(layer.bias, rows.share), np.tile(shifts, rows.share)
-    exact = None if plainly or method == codes.CLAMPED else _exact(rows, bias, known, constants)
-    if plainly or (exact is None and method != codes.CLAMPED):
+    if plainly:
         fields |= _plain(rows, bias, shifts, constants)
         return fields, "plain loops"
     shifts = packing.fill_lanes(shifts, "edge")
-    if exact is None:
+    if method == codes.CLAMPED:
         fields |= _clamped(rows, np.clip(bias, word.min, word.max), word.word, constants)
         lost = int((layer.bias != np.clip(layer.bias, word.min, word.max)).sum())
         fields["bias_overflows"] = lost * rows.positions
         text = "stepwise"
     else:
-        fields |= exact
-        extra = exact["extra"]
-        text = f"64-bit in {_chunks(exact['segments'])}" if extra else "plain 32-bit"
+        fields |= _exact(rows, bias, known, constants)
+        extra, chunks = fields["extra"], fields["segments"]
+        text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" if extra else "plain 32-bit"
         text += ", wrapped" * (method == codes.WRAPPED)
         rounding = codes.target(node.output_format, node.rounding, node.overflow).rounding
         widest = 62 if extra else 30
@@ -172,6 +181,14 @@ def _method(known: Known, overflow: Overflow) -> int:
     return codes.WRAPPED if overflow is Overflow.WRAP else codes.CLAMPED
 
 
+def _extra(rows: Rows, known: Known) -> int | None:
+    """Return how many bits more than 32 sums need, if so many parts as there may be allow it."""
+    if _fits(known.terms) and _fits(known.total):
+        return 0
+    parts = len(rows.offsets) + 1  # each product one, at most, and the bias
+    return packing.extra_bits(max(-known.total[0], known.total[1]), parts)
+
+
 def _fits(ends: tuple[int, int]) -> bool:
     return ends[0] >= -(2**31) and ends[1] < 2**31
 
@@ -189,21 +206,15 @@ def _plain(rows: Rows, bias: Array, shifts: Array, constants: Constants) -> Fiel
     }
 
 
-def _exact(rows: Rows, bias: Array, known: Known, constants: Constants) -> Fields | None:
-    """Pack for exact sums, unless there are more parts than 64-bit sums can have."""
-    if _fits(known.terms) and _fits(known.total):
+def _exact(rows: Rows, bias: Array, known: Known, constants: Constants) -> Fields:
+    extra = _extra(rows, known)
+    assert extra is not None
+    if extra == 0:
         packed = packing.pack(rows.weight, rows.offsets)
         return {"op": codes.SUM_32, "extra": 0} | _packed(packed, bias, INT32, constants)
     kinds = rows.offsets % rows.features
     packed = packing.pack_chunks(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
-    extra = packing.extra_bits(max(-known.total[0], known.total[1]), packed.cuts.shape[1])
-    if extra is None:
-        return None
     return {"op": codes.SUM_64, "extra": extra} | _packed(packed, bias, INT64, constants)
-
-
-def _chunks(count: int) -> str:
-    return f"{count} chunk{'s'[: count > 1]}"
 
 
 def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields:

@@ -263,6 +263,14 @@ def test_sums_of_more_parts_than_carries_are_told_apart_take_plain_loops() -> No
             fixed = FixedNetwork("n", (inputs,), word, (node,))
             assert Engine(fixed).methods["d"] == expected
             agree(NetworkCase(fixed, rng.integers(-32768, -32000, (9, inputs), np.int16)))
+    conv = Conv2D(np.full((3, 1, 2, 2), -32768, np.int16), np.full(3, 2**60), Window((2, 2)))
+    nodes = (
+        FixedNode("conv", conv, (INPUT,), QFormat(16, -16), (word,), Accumulator(62)),
+        FixedNode("pool", MaxPool2D(Window((2, 2), (2, 2))), ("conv",), QFormat(16, -16)),
+    )
+    fixed = FixedNetwork("n", (1, 5, 5), word, nodes)
+    assert Engine(fixed).methods["conv"] == "plain loops"
+    agree(NetworkCase(fixed, rng.integers(-32768, 32768, (3, 1, 5, 5)).astype(np.int16)))
 
 
 def test_a_saturation_that_no_window_sees_is_counted() -> None:
