@@ -237,7 +237,9 @@ def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     terminal, stderr = os.openpty()
     command = Path(sys.executable).with_name("fxpnn")
     arguments = ["train", "lenet5", "--data", "mnist:calibration", "-o", str(tmp_path / "out.onnx")]
-    with subprocess.Popen([command, *arguments], stdout=subprocess.PIPE, stderr=stderr) as process:
+    with subprocess.Popen(
+        [command, *arguments], stdout=subprocess.PIPE, stderr=stderr, preexec_fn=_interruptible
+    ) as process:
         os.close(stderr)
         shown = b""
         while b"epoch 1 of" not in shown:  # it is at work now
@@ -252,6 +254,11 @@ def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     assert shown.count(b"\x1b[?25h") == shown.count(b"\x1b[?25l") == 1
     assert shown.endswith(b"\r\nfxpnn: interrupted: nothing was left half-written\r\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def _interruptible() -> None:
+    """Heed Ctrl-C, which a shell's jobs in the background were told to ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _rest(terminal: int) -> bytes:
