@@ -291,7 +291,7 @@ class _Assembler:
         y = self._fresh(standard_places(shape))
         if isinstance(layer, AvgPool2D) and not self.plainly and _is_mean(window):
             fields = self._windows(_taps(window, x.places.shape, shape, 1, shape[0]), shape[0])
-            self._emit(codes.MEAN, node, x, y, **fields, channels=shape[0])
+            self._emit(codes.POOL, node, x, y, **fields, kind=codes.MEAN, channels=shape[0])
             return y
         kind = {MaxPool2D: codes.MAX, AvgPool2D: codes.AVERAGE, L2Pool2D: codes.L2}[type(layer)]
         counted = isinstance(layer, AvgPool2D) and layer.count_padding

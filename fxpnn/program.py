@@ -134,7 +134,7 @@ class Program:
 def _parts(code: Code) -> tuple[tuple[native.Kernel, Code], ...]:
     """Split instructions into runs of those that one kernel runs."""
     code = code.view(np.recarray)  # plain Python finds fields as attributes of these only
-    kinds = np.searchsorted([codes.POOL, codes.CLAMP_32], code["op"], side="right")
+    kinds = np.searchsorted([codes.SLOPE, codes.CLAMP_32], code["op"], side="right")
     cuts = np.flatnonzero(np.diff(kinds)) + 1
     parts = zip(np.split(kinds, cuts), np.split(code, cuts), strict=True)
     kernels = native.run, native.run_rare, native.run_steps

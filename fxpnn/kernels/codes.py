@@ -8,21 +8,18 @@ import numpy.typing as npt
 from fxpnn.casting import limits
 from fxpnn.qformat import Overflow, QFormat, Rounding
 
-SUM_32, SUM_64, LOOK_UP, MEAN, FILL, MOVE, SOFTMAX = range(7)
-"""What an instruction does with a block; these are the common ones.
-
-A mean is an average pool of windows that all lie inside their map.
-"""
-POOL, SLOPE, ADD, MUL, SHIFTED = range(7, 12)
+SUM_32, SUM_64, LOOK_UP, POOL, FILL, MOVE, SOFTMAX = range(7)
+"""What an instruction does with a block; these are the common ones."""
+SLOPE, ADD, MUL, SHIFTED = range(7, 11)
 """The rarer ones, that only networks compile which have them."""
-CLAMP_32, CLAMP_64, PLAIN = range(12, 15)
+CLAMP_32, CLAMP_64, PLAIN = range(11, 14)
 """Sums that are clamped step by step, or plain: likewise."""
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
 STRIPS, DIRECT, POOLED = range(3)
 """Sums are cast strip by strip, or in registers unless out of range, or the largest of windows."""
-MAX, AVERAGE, L2 = range(3)
-"""Pools."""
+MAX, AVERAGE, L2, MEAN = range(4)
+"""Pools; a mean is an average of windows that all lie inside their map."""
 
 FIELDS = (
     # every instruction: what, whose counts, the tensors in the workspace and their words per image

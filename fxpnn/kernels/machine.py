@@ -61,9 +61,8 @@ def run(
                 flagged = flags[do.flagged : do.flagged + 65536]
                 counts[do.node, 1] += lookup.count(x[:-1], flagged)
             lookup.look_up(x[:-1], words[do.weights : do.weights + 65536], y)
-        elif do.op == MEAN:
-            windows = matrix(quads[do.windows :], do.pooled, do.taps)
-            pool.mean_pool(x, do.x_words, windows, do.channels, y, n)
+        elif do.op == POOL:
+            counts[do.node, 1] += _pool(do, x, y, quads, n)
         elif do.op == FILL:
             y[:] = do.low
         elif do.op == MOVE:
@@ -84,9 +83,7 @@ def run_rare(
         do = code[i]
         x, y = _ends(do, space, n)
         to = Target(do.rounding, do.overflow, do.low, do.high)
-        if do.op == POOL:
-            saturations = _pool(do, x, y, n)
-        elif do.op == SLOPE:
+        if do.op == SLOPE:
             slopes = quads[do.weights : do.weights + do.x_words]
             shifts = quads[do.shifts : do.shifts + do.x_words]
             saturations = lookup.slope(x[:-1], slopes, shifts, to, y)
@@ -188,7 +185,11 @@ def _stepwise(
 
 
 @part
-def _pool(do: np.void, x: I16, y: I16, n: int) -> int:
+def _pool(do: np.void, x: I16, y: I16, quads: I64, n: int) -> int:
+    if do.kind == MEAN:
+        windows = matrix(quads[do.windows :], do.pooled, do.taps)
+        pool.mean_pool(x, do.x_words, windows, do.channels, y, n)
+        return 0
     window = (
         do.kernel_h,
         do.kernel_w,

@@ -98,7 +98,7 @@ _WORDS, _QUADS = Array("i2"), Array("i8")
 _POOLS = (_WORDS, Array("i4"), _QUADS, Array("?"))
 _MACHINE = (int, Array(INSTRUCTION), *_POOLS, _WORDS, Array("i8", 2))
 run = _make("run", "machine.run", _MACHINE, seconds=6)
-run_rare = _make("run_rare", "machine.run_rare", _MACHINE, seconds=2)
+run_rare = _make("run_rare", "machine.run_rare", _MACHINE, seconds=1)
 run_steps = _make("run_steps", "machine.run_steps", _MACHINE, seconds=5)
 
 _PLACES = (_QUADS, int, _WORDS)
