@@ -30,25 +30,10 @@ from fxpnn.layers import (
 from fxpnn.network import INPUT, Scaling
 from fxpnn.qformat import Accumulator, Overflow, QFormat
 from fxpnn.tables import table_for
+from tests.agreement import agree
 from tests.strategies import NetworkCase, dense_at_limit, fixed_networks, repeated_factors
 
 WORD = QFormat(16, 8)
-
-
-COPIES = 9
-"""Of each image, so that dense layers fill a tile of rows, and another in part."""
-
-
-def agree(case: NetworkCase) -> None:
-    """Assert that engine and golden model agree in every value and count of every node."""
-    x = np.concatenate([case.raw.astype(np.int16)] * COPIES)
-    ours = infer(case.fixed, x, keep=case.fixed.shapes)
-    truth = golden.run(case.fixed, case.raw)
-    for name, raw in truth.raw.items():
-        assert ours.tensors[name].tolist() == raw.tolist() * COPIES, name
-        assert ours.layers[name] == sum([truth.counts[name]] * COPIES, Counts()), name
-    alone = infer(case.fixed, x).raw  # layers that become one in a program that keeps no others
-    assert alone.tolist() == ours.raw.tolist()
 
 
 @given(case=fixed_networks())
@@ -237,42 +222,6 @@ def test_only_a_proof_licenses_the_plain_loops(
     assert Engine(network(word, overflow)).methods["hidden"] == expected
 
 
-def test_full_scale_weights_are_summed_in_short_chunks() -> None:
-    """Two of them fill 32 bits, or one does; the bits are the same."""
-    rng, word = np.random.default_rng(4), QFormat(16, 15)
-    weight = rng.integers(-32768, 32768, (20, 90)).astype(np.int16)
-    weight[0], weight[1], weight[2] = -32768, 32767, np.resize([-32768, 32767], 90)
-    layer = Dense(weight, rng.integers(-(2**40), 2**40, 20))
-    node = FixedNode("d", layer, (INPUT,), QFormat(16, 2), (word,), Accumulator())
-    fixed = FixedNetwork("n", (90,), word, (node,))
-    assert Engine(fixed).methods["d"] == "64-bit in 90 chunks"
-    x = rng.integers(-32768, 32768, (3, 90), np.int16)
-    x[0], x[1] = -32768, 32767
-    agree(NetworkCase(fixed, x))
-
-
-def test_sums_of_more_parts_than_carries_are_told_apart_take_plain_loops() -> None:
-    """With a bias of 60 bits there can be four parts; the accumulator wraps or not."""
-    rng, word = np.random.default_rng(5), QFormat(16, 15)
-    for outputs, overflow in ((3, Overflow.SATURATE), (17, Overflow.WRAP)):
-        for inputs, expected in ((3, "64-bit in 3 chunks"), (4, "plain loops")):
-            weight = np.full((outputs, inputs), -32768, np.int16)
-            layer = Dense(weight, rng.integers(2**60, 2**60 + 2**48, outputs))
-            accumulator = Accumulator(62, overflow)
-            node = FixedNode("d", layer, (INPUT,), QFormat(16, -16), (word,), accumulator)
-            fixed = FixedNetwork("n", (inputs,), word, (node,))
-            assert Engine(fixed).methods["d"] == expected
-            agree(NetworkCase(fixed, rng.integers(-32768, -32000, (9, inputs), np.int16)))
-    conv = Conv2D(np.full((3, 1, 2, 2), -32768, np.int16), np.full(3, 2**60), Window((2, 2)))
-    nodes = (
-        FixedNode("conv", conv, (INPUT,), QFormat(16, -16), (word,), Accumulator(62)),
-        FixedNode("pool", MaxPool2D(Window((2, 2), (2, 2))), ("conv",), QFormat(16, -16)),
-    )
-    fixed = FixedNetwork("n", (1, 5, 5), word, nodes)
-    assert Engine(fixed).methods["conv"] == "plain loops"
-    agree(NetworkCase(fixed, rng.integers(-32768, 32768, (3, 1, 5, 5)).astype(np.int16)))
-
-
 def test_a_saturation_that_no_window_sees_is_counted() -> None:
     """Sums are pooled before their cast only where windows see all of them."""
     word = QFormat(16, 0)
@@ -297,17 +246,6 @@ def test_every_image_of_a_block_counts_for_its_bounds() -> None:
     run = infer(FixedNetwork("n", (2,), word, (node,)), np.array([[0, 0], [9, 9]], np.int16))
     assert run.raw.tolist() == [[127], [118]]
     assert run.layers["d"] == Counts(accumulator_overflows=1)
-
-
-def test_small_sums_use_32_bits() -> None:
-    """Where the proof says that the sums fit 32 bits, so do the loops; a wide bias needs 64."""
-    for bias, expected in ((7, "plain 32-bit"), (2**40, "64-bit in 1 chunk")):
-        layer = Dense(np.array([[32767, -32768]], np.int16), np.array([bias]))
-        word = QFormat(16, 0)
-        node = FixedNode("d", layer, (INPUT,), word, (word,), Accumulator())
-        ready = Engine(FixedNetwork("n", (2,), QFormat(15, 0), (node,)))
-        assert ready.methods["d"] == expected
-        assert ready.run(np.array([[16383, -16384]], np.int16)).raw.tolist() == [[32767]]
 
 
 def test_pixels_floats_and_words_are_one_input() -> None:

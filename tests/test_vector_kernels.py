@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from fxpnn.kernels import packing, vector
+from fxpnn.kernels import headroom, packing, vector
 from fxpnn.kernels.packing import LANES
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
 from tests.oracles import saturated_sum
@@ -199,7 +199,7 @@ def test_tiles_of_every_machine_sum_alike(height: int) -> None:
         arrays = x, starts, *products, clamped
         overflows = vector.step(LANES, height, arrays, (0, 0, products[1].size), word)
         floor, ceiling = np.full_like(bias, word[0]), np.full_like(bias, word[1] - 1)
-        return overflows, vector.within(height, (clamped, floor, ceiling), (0, 0))
+        return overflows, headroom.within(height, (clamped, floor, ceiling), (0, 0))
 
     rng = np.random.default_rng(height)
     x, weight = rng.integers(-9999, 9999, (height, 37)), rng.integers(-9999, 9999, (LANES, 37))
@@ -223,7 +223,7 @@ def test_other_machines_compute_the_same_bits(machine: str, rows: int) -> None:
     """All of this holds where registers hold 8 or 4 lanes: AVX2 and SSE2."""
     environment = {"NUMBA_CPU_NAME": machine, "NUMBA_CPU_FEATURES": ""}
     program = (
-        "import sys, pytest; from fxpnn.kernels import vector; "
+        "import sys, pytest; from fxpnn.kernels import headroom, vector; "
         f"assert vector.ROWS == {rows}; sys.exit(pytest.main(sys.argv[1:]))"
     )
     files = [__file__, str(Path(__file__).with_name("test_products.py"))]

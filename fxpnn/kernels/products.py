@@ -30,9 +30,10 @@ import numpy.typing as npt
 from fxpnn.kernels.arithmetic import I16, I32, I64, cast, loop, part
 from fxpnn.kernels.codes import DIRECT, POOLED, STRIPS, Target
 from fxpnn.kernels.epilogue import largest, largest_sums, narrow
+from fxpnn.kernels.headroom import extremes, room, within
 from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.packing import HALF, LANES
-from fxpnn.kernels.vector import ROWS, dot, dot_column, extremes, room, step, within
+from fxpnn.kernels.vector import ROWS, dot, dot_column, step
 
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
