@@ -24,7 +24,7 @@ LIMIT = 2**31 - 1
 HALF = LANES // 2
 """So few lanes of a last column take half a vector."""
 HALF_COST = 0.65
-"""What such a row takes of a whole one's time."""
+"""What such a row takes of a whole one's time where cores are shared; on a quiet one it is 0.55."""
 ROW_PAIRS = 5
 """What a row costs beside its pairs, its cast first of all, in pairs."""
 SEGMENT = 24
