@@ -27,7 +27,7 @@ CALIBRATION, FIRST = 16, 2
 WORDS = (12, 16)
 """Sums of narrow words fit 32 bits, those of full ones are made in chunks."""
 ENOUGH = 32
-"""Products of one output; with fewer, its cast, 8 vector instructions for 16 and 12 of 64 bits, costs more."""
+"""Products of one output; with fewer, its cast costs more: 8 to 12 vector instructions for 16."""
 
 
 @dataclass(frozen=True)
