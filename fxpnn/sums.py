@@ -19,6 +19,9 @@ from fxpnn.qformat import Overflow
 POOLED_ROWS = 512
 """So many rows' sums are pooled before their cast."""
 
+MOSTLY_QUIET = 0.5
+"""Few rows have a word beyond this share of what words may be."""
+
 
 class Known(NamedTuple):
     """What is known of a layer's sums for every input.
@@ -41,7 +44,8 @@ class Rows(NamedTuple):
     ``weight`` is int16 ``(share * outputs, k)``, k in the order of summing; ``offsets`` ``(k,)``
     are the words of a row behind its start, which ``starts`` has for one image. A row makes
     ``share`` positions of an image's ``positions``. Words of one feature, ``offsets % features``,
-    are bounded together, by ``low`` and ``high`` of ``(features,)``, 0 always between them.
+    are bounded together, by ``low`` and ``high`` of ``(features,)``, 0 always between them. Rows
+    are ``solid`` if they and the images lie one behind the other, with no word between them.
     """
 
     weight: Array
@@ -53,6 +57,7 @@ class Rows(NamedTuple):
     low: Places
     high: Places
     frame: Fields
+    solid: bool
 
 
 def dense_rows(layer: Dense | Conv2D, x: Tensor, bounds: Interval) -> Rows:
@@ -64,7 +69,8 @@ def dense_rows(layer: Dense | Conv2D, x: Tensor, bounds: Interval) -> Rows:
     low[x.places], high[x.places] = np.minimum(bounds.low, 0), np.maximum(bounds.high, 0)
     weight = np.asarray(layer.weight, np.int16).reshape(len(layer.weight), -1)
     starts = np.zeros(1, np.int64)
-    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, low, high, {})
+    solid = weight.shape[1] == x.words
+    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, low, high, {}, solid)
 
 
 def covers(layer: Dense | Conv2D, x: Tensor) -> bool:
@@ -97,8 +103,9 @@ def conv_rows(layer: Conv2D, x: Tensor, bounds: Interval) -> Rows:
     low = np.minimum(bounds.low.reshape(channels, -1).min(axis=1), 0)
     high = np.maximum(bounds.high.reshape(channels, -1).max(axis=1), 0)
     count = positions[0] * positions[1]
+    solid = layer.weight.shape[2:] == (1, 1) and count == height * width and not frame
     return Rows(
-        rows.weight, rows.offsets, rows.starts, rows.share, count, channels, low, high, frame
+        rows.weight, rows.offsets, rows.starts, rows.share, count, channels, low, high, frame, solid
     )
 
 
@@ -164,6 +171,8 @@ def arithmetic(
             fields["leave"] = codes.POOLED if pools else codes.STRIPS
         else:
             fields["leave"] = codes.DIRECT
+            if rows.solid and rows.weight.shape == (packing.OCTET,) * 2 and not windows.size:
+                fields |= _octets(node, rows, bias, shifts, extra > 0, constants)
         fields["rule"] = constants.put(INT32, rule)
     fields["shifts"] = constants.put(INT64, shifts)
     return fields, text
@@ -234,6 +243,26 @@ def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields
         "edges": constants.put(INT64, steps.edges),
         "kinds": constants.put(INT64, steps.kinds),
         "features": steps.features,
+    }
+
+
+def _octets(
+    node: FixedNode, rows: Rows, bias: Array, shifts: Places, wide: bool, constants: Constants
+) -> Fields:
+    """Put what rows of eight words that make eight have of their own, where most will be quiet."""
+    to = codes.target(node.output_format, node.rounding, node.overflow)
+    rule = packing.rounding_rule(shifts, to.rounding, 0)
+    if rule is None:
+        return {}
+    weight = rows.weight[:, np.argsort(rows.offsets)]
+    octets = packing.pack_octets(weight, bias, rule, (to.low, to.high))
+    loudest = max(-rows.low.min(), rows.high.max())
+    if octets is None or octets.quiet < loudest * (MOSTLY_QUIET if wide else 1):
+        return {}
+    return {
+        "leave": codes.OCTETS,
+        "octets": constants.put(INT16, octets.words),
+        "octet_numbers": constants.put(INT32, octets.numbers),
     }
 
 

@@ -146,6 +146,11 @@ class Number:
         pairs = self.joined(upper).shuffle(order)
         return Number(self.b, self.b.bitcast(pairs.value, kind))
 
+    def halves(self) -> "Number":
+        """Cut each lane in two, its lower bits first."""
+        kind = ir.VectorType(ir.IntType(self.bits // 2), 2 * self.lanes)
+        return Number(self.b, self.b.bitcast(self.value, kind))
+
     def shuffle(self, order: Sequence[int]) -> "Number":
         """Take lanes in another order."""
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))

@@ -154,8 +154,10 @@ def _tables(
     shifts = quads[do.shifts : do.shifts + do.lanes]
     windows = matrix(quads[do.windows :], do.pooled, do.taps)
     bias, rule = slice(do.bias, do.bias + do.lanes), slice(do.rule, do.rule + 4 * do.lanes)
+    octets = words[do.octets : do.octets + 352], doubles[do.octet_numbers : do.octet_numbers + 64]
     common = weights, offsets, cuts, starts, shifts, windows
-    return (*common, doubles[bias], doubles[rule]), (*common, quads[bias], doubles[rule])
+    last = doubles[rule], *octets
+    return (*common, doubles[bias], *last), (*common, quads[bias], *last)
 
 
 @loop

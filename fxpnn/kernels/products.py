@@ -2,15 +2,16 @@
 
 A call takes a layer as plain tuples, which Numba takes for a quarter of the price of named ones:
 
-- ``tables``: ``(weights, offsets, cuts, starts, shifts, windows, bias, rule)``. The first three
+- ``tables``: ``(weights, offsets, cuts, starts, shifts, windows, bias, rule, words, numbers)``. The first three
   are a ``Packed``. ``starts`` is int64 ``(group * rows,)``: images' rows. ``shifts`` (int64,
   ``Fx + Fw - Fy``) and ``bias`` have a value per lane; sums have the type of the bias, int32 or
   int64. ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty. ``rule``
-  is a ``packing.rounding_rule``, of zeros unless words leave directly.
+  is a ``packing.rounding_rule``, of zeros unless words leave directly. The last two are an
+  ``Octets``, if rows are; only ``exact`` needs them.
 - ``frame``: ``(images, words, outputs, leave, lines, length, pitch, origin, total, used, group,
   rows, extra)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its
-  ``rows`` or pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT`` or, for windows of four,
-  ``POOLED``. Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied into a
+  ``rows`` or pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT``, ``OCTETS`` or, for windows
+  of four, ``POOLED``. Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied into a
   frame of ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` counts the
   lanes, of all columns, that are an output's. So many images as are a ``group`` are summed like
   one: more than one only without a frame or windows. 64-bit sums have ``32 + extra`` bits at most.
@@ -28,18 +29,19 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.kernels.arithmetic import I16, I32, I64, cast, loop, part
-from fxpnn.kernels.codes import DIRECT, POOLED, STRIPS, Target
+from fxpnn.kernels.codes import DIRECT, OCTETS, POOLED, STRIPS, Target
 from fxpnn.kernels.epilogue import largest, largest_sums, narrow
 from fxpnn.kernels.headroom import extremes, room, within
 from fxpnn.kernels.memory import empty, free, zeros
-from fxpnn.kernels.packing import HALF, LANES
+from fxpnn.kernels.octets import dot_octets
+from fxpnn.kernels.packing import HALF, LANES, OCTET, OCTET_ROWS
 from fxpnn.kernels.vector import ROWS, dot, dot_column, step
 
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
 
 Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
-Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, I64, Sums, I32]
+Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, I64, Sums, I32, I16, I32]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
 Rooms: TypeAlias = tuple[Sums, Sums, I64]
 Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
@@ -62,8 +64,8 @@ def exact(
     """
     cuts, starts, windows = tables[2], tables[3], tables[5]
     leave = frame[3]
-    strip = STRIP if leave == STRIPS else max(1, starts.size)
-    framed, made, loose = _scratch(tables, frame, ROWS if leave == DIRECT else strip)
+    strip = STRIP if leave == STRIPS else OCTET_ROWS if leave == OCTETS else max(1, starts.size)
+    framed, made, loose = _scratch(tables, frame, ROWS if leave >= DIRECT else strip)
     acc = _aligned(loose)
     overflows, saturations = 0, 0
     size = out.size // frame[0]
@@ -73,7 +75,10 @@ def exact(
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
             pooled = False
-            for row in range(0, here.size, strip):
+            row = 0
+            while row < here.size:
+                if leave == OCTETS:
+                    row += _octets(source[row * OCTET :], here.size - row, tables, to, target[row * OCTET :])
                 rows = here[row : row + strip]
                 end, pitch = _end(column, row, frame, made, target)
                 saturations += _sum(source, rows, tables, column, frame, to, acc, end, pitch)
@@ -81,9 +86,10 @@ def exact(
                     overflows += _wrap(acc, rows.size, word)
                 if leave == POOLED:
                     pooled = _pool_sums(acc, tables, column, frame, to, target)
-                if leave != DIRECT and not pooled:
+                if leave < DIRECT and not pooled:
                     lane = column * LANES
                     saturations += _cast(acc, rows.size, tables[4], lane, to, end, pitch)
+                row += strip
             if windows.size > 0 and not pooled:
                 _pool(made, windows, target[column * LANES :], frame[2])
     free((framed, made, loose))
@@ -166,6 +172,13 @@ def enter(x: I16, framed: I16, frame: Frame) -> I16:
 
 
 @part
+def _octets(x: I16, rows: int, tables: Tables, to: Modes, out: I16) -> int:
+    """Make eight words of each row's eight; return before how many rows a word is out of range."""
+    arrays = x, tables[8], tables[9], tables[6], out
+    return OCTET_ROWS * dot_octets(rows // OCTET_ROWS, arrays, to[2:])
+
+
+@part
 def _sum(
     x: I16,
     starts: I64,
@@ -181,9 +194,9 @@ def _sum(
 
     Sums that leave directly are cast tile by tile; it returns how many were out of range.
     """
-    weights, offsets, cuts, _, shifts, _, bias, rule = tables
+    weights, offsets, cuts, _, shifts, _, bias, rule = tables[:8]
     arrays = x, starts, weights, offsets, cuts, bias, rule, acc, end
-    direct, segments, lane = frame[3] == DIRECT, cuts.shape[1] - 1, column * LANES
+    direct, segments, lane = frame[3] >= DIRECT, cuts.shape[1] - 1, column * LANES
     half = frame[9] - lane <= HALF
     rows, cut = starts.size, column * (segments + 1)
     whole = _writes_all(rows, end, pitch, HALF if half else LANES) if direct else 0

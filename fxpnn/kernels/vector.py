@@ -308,15 +308,17 @@ def _add_pairs(
             offset = offsets.load(pair + ahead)
             lanes = weights.load((pair + ahead) * (2 * LANES), 2 * sums[0].lanes)
             for point, cell in zip(points, cells[ahead::stride], strict=True):
-                product = _multiply_add(lanes, point.load(offset, 2))
+                words = point.load(offset, 2).shuffle([0, 1] * (lanes.lanes // 2))
+                product = multiply_add(lanes, words)
                 cell.set(update(cell.get(), product))
     return [cell.get() for cell in cells]
 
 
-def _multiply_add(lanes: Number, words: Number) -> Number:
-    """Multiply each lane's two weights with the two words, and add both products.
+def multiply_add(weights: Number, words: Number) -> Number:
+    """Multiply neighbours and add the products of each two.
 
     LLVM knows this shape, whole vectors multiplied and neighbours added, as one instruction.
     """
-    products = lanes.sized(32) * words.shuffle([0, 1] * (lanes.lanes // 2)).sized(32)
-    return products.shuffle(range(0, lanes.lanes, 2)) + products.shuffle(range(1, lanes.lanes, 2))
+    products = weights.sized(32) * words.sized(32)
+    order = range(0, products.lanes, 2)
+    return products.shuffle(order) + products.shuffle([lane + 1 for lane in order])

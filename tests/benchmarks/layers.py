@@ -21,8 +21,9 @@ from tests.benchmarks.plan import Plan, shorter
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 KERNELS, CHANNELS, SIDE = (1, 3, 5, 7), (8, 32, 128, 256), 8
-MACS, DEPTH = 1 << 24, 128
-"""Small layers are chained, at most so many, until an image takes so many multiply-adds."""
+MACS, DEPTH = 1 << 24, (512, 128)
+"""Small layers are chained until an image takes so many multiply-adds, at most so many: those that
+neither grow nor shrink their images, and others."""
 CALIBRATION, FIRST = 16, 2
 WORDS = (12, 16)
 """Sums of narrow words fit 32 bits, those of full ones are made in chunks."""
@@ -42,6 +43,11 @@ class Case:
     def products(self) -> int:
         """Count the products of one output."""
         return prod(self.layer.weight.shape[1:])
+
+    def depth(self) -> int:
+        """Say how many of the layer make a chain."""
+        most = DEPTH[self.products() > len(self.layer.weight)]
+        return min(most, max(1, MACS // self.macs))
 
 
 class Rate(NamedTuple):
@@ -109,7 +115,7 @@ class _Chain:
     """A case many times in a row, and its images."""
 
     def __init__(self, case: Case, word: int, plan: Plan) -> None:
-        depth = min(DEPTH, max(1, MACS // case.macs))
+        depth = case.depth()
         fixed = _chained(case, depth, word)
         self.case = case
         self._engine = Engine(fixed)
@@ -135,7 +141,11 @@ def _chained(case: Case, depth: int, word: int) -> FixedNetwork:
 
 
 def _weights(shape: Shape) -> Array:
-    return _normal(shape) * np.float32(prod(shape[1:]) ** -0.5)
+    """Draw weights; a matrix is orthogonal, so that a long chain keeps its images' magnitude."""
+    weight = _normal(shape).reshape(shape[0], -1)
+    if weight.shape[0] == weight.shape[1]:
+        return np.linalg.qr(weight)[0].reshape(shape)
+    return (weight * np.float32(weight.shape[1] ** -0.5)).reshape(shape)
 
 
 def _normal(shape: Shape) -> Array:
