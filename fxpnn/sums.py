@@ -11,7 +11,7 @@ import numpy as np
 
 from fxpnn.fixed import FixedNode
 from fxpnn.interval import Interval
-from fxpnn.kernels import codes, packing
+from fxpnn.kernels import codes, octets, packing
 from fxpnn.layers import Array, Conv2D, Dense
 from fxpnn.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
 from fxpnn.qformat import Overflow
@@ -171,8 +171,9 @@ def arithmetic(
             fields["leave"] = codes.POOLED if pools else codes.STRIPS
         else:
             fields["leave"] = codes.DIRECT
-            if rows.solid and rows.weight.shape == (packing.OCTET,) * 2 and not windows.size:
+            if rows.solid and rows.weight.shape == (octets.OCTET,) * 2 and not windows.size:
                 fields |= _octets(node, rows, bias, shifts, extra > 0, constants)
+                text += ", rows of eight" * (fields["leave"] == codes.OCTETS)
         fields["rule"] = constants.put(INT32, rule)
     fields["shifts"] = constants.put(INT64, shifts)
     return fields, text
@@ -249,20 +250,20 @@ def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields
 def _octets(
     node: FixedNode, rows: Rows, bias: Array, shifts: Places, wide: bool, constants: Constants
 ) -> Fields:
-    """Put what rows of eight words that make eight have of their own, where most will be quiet."""
+    """Put what rows of eight words that make eight have of their own, if most will be quiet."""
     to = codes.target(node.output_format, node.rounding, node.overflow)
     rule = packing.rounding_rule(shifts, to.rounding, 0)
     if rule is None:
         return {}
     weight = rows.weight[:, np.argsort(rows.offsets)]
-    octets = packing.pack_octets(weight, bias, rule, (to.low, to.high))
+    packed = octets.pack(weight, bias, rule, (to.low, to.high))
     loudest = max(-rows.low.min(), rows.high.max())
-    if octets is None or octets.quiet < loudest * (MOSTLY_QUIET if wide else 1):
+    if packed is None or packed.quiet < loudest * (MOSTLY_QUIET if wide else 1):
         return {}
     return {
         "leave": codes.OCTETS,
-        "octets": constants.put(INT16, octets.words),
-        "octet_numbers": constants.put(INT32, octets.numbers),
+        "octets": constants.put(INT16, packed.words),
+        "octet_numbers": constants.put(INT32, packed.numbers),
     }
 
 

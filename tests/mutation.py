@@ -125,6 +125,27 @@ MUTATIONS = (
         "tests/test_vector_kernels.py",
     ),
     Mutation(
+        "that loud rows of eight words are left",
+        "fxpnn/kernels/octet_sums.py",
+        "beyond = (seen.get() & above).differs(0).count() + loud.count()",
+        "beyond = (seen.get() & above).differs(0).count()",
+        "tests/test_octets.py",
+    ),
+    Mutation(
+        "how loud rows of eight words may be",
+        "fxpnn/kernels/octets.py",
+        "room // reach.clip(1)",
+        "room // reach.clip(1) * 2",
+        "tests/test_octets.py",
+    ),
+    Mutation(
+        "that rows of eight words whose sums leave the range downwards are left",
+        "fxpnn/kernels/octets.py",
+        "2**32 - (span << shifts) + begin",
+        "2**32 + begin",
+        "tests/test_octets.py",
+    ),
+    Mutation(
         "the maximum that softmax subtracts",
         "fxpnn/kernels/softmax.py",
         "highest = max(highest, np.int64(x[row, i]))",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels import codes, packing, products
+from fxpnn.kernels import codes, octets, packing, products
 from fxpnn.kernels.codes import target
 from fxpnn.kernels.pipeline import alone
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
@@ -50,6 +50,18 @@ class Case:
         assert extra is not None
         return extra
 
+    def eights(self, sums: type) -> octets.Octets | None:
+        """Pack rows of eight words that make eight, if these are and may be summed so."""
+        if self.weight.shape != (octets.OCTET, octets.OCTET):
+            return None
+        rounding, _, *ends, _ = self.modes()
+        rule = packing.rounding_rule(np.full(packing.LANES, self.shift), rounding, 0)
+        if rule is None:
+            return None
+        packed = octets.pack(self.weight.astype(np.int16), self.bias, rule, (ends[0], ends[1]))
+        quiet = packed is not None and np.abs(self.x).max() <= packed.quiet
+        return packed if quiet or sums is np.int64 else None
+
     def sums(self) -> npt.NDArray[np.object_]:
         """Return the sums as integers of any size."""
         sums: npt.NDArray[np.object_]
@@ -82,12 +94,16 @@ def tables(
     shift: int,
     windows: Ints,
     rule: Ints | None = None,
+    eights: octets.Octets | None = None,
 ) -> Any:
     """Put a layer's arrays together."""
     lanes = packing.fill_lanes(bias)
     shifts = np.full(lanes.size, shift)
     rule = np.zeros(4 * lanes.size, np.int64) if rule is None else rule
-    return (*packed, starts, shifts, windows, lanes, rule.astype(np.int32))
+    words = np.zeros(0, np.int16) if eights is None else eights.words.ravel()
+    numbers = np.zeros(0, np.int32) if eights is None else eights.numbers.ravel()
+    last = rule.astype(np.int32), words, numbers
+    return (*packed, starts, shifts, windows, lanes, *last)
 
 
 def guarded(size: int) -> npt.NDArray[np.int16]:
@@ -107,7 +123,8 @@ NO_WINDOWS = np.zeros((0, 1), np.int64)
 def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None = None) -> Any:
     """Run a dense layer with exact sums of 32 or 64 bits, in strips and, where it can be, direct.
 
-    Direct casts are made in groups of all rows and of three; all ways must agree.
+    Direct casts are made in groups of all rows and of three, rows of eight words also in groups
+    that end within a block; all ways must agree.
     """
     (n, k), outputs = case.x.shape, len(case.weight)
     weight, offsets = case.weight.astype(np.int16), np.arange(k)
@@ -118,8 +135,10 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
     extra = case.extra(packed) if sums is np.int64 else 0
     rule = None if wraps else case.rule(extra)
 
+    eights = case.eights(sums)
+
     def run(leave: int, group: int, rule: Ints | None) -> Any:
-        layer = tables(packed, np.arange(group) * k, bias, case.shift, NO_WINDOWS, rule)
+        layer = tables(packed, np.arange(group) * k, bias, case.shift, NO_WINDOWS, rule, eights)
         out = guarded(n * outputs)
         frame = (n, k, outputs, leave, 0, 0, 0, 0, 0, outputs, group, 1, extra)
         counts = exact(block(case.x), out, layer, frame, word, wraps, case.modes())
@@ -128,8 +147,11 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
 
     found = run(codes.STRIPS, n, None)
     if rule is not None:
-        for group in {n, min(n, 3)}:
-            direct = run(codes.DIRECT, group, rule)
+        ways = [(codes.DIRECT, n), (codes.DIRECT, min(n, 3))]
+        if eights is not None:
+            ways += [(codes.OCTETS, n), (codes.OCTETS, min(n, 40))]
+        for leave, group in ways:
+            direct = run(leave, group, rule)
             np.testing.assert_array_equal(direct[0], found[0])
             assert direct[1:] == found[1:]
     return found

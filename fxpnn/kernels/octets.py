@@ -1,96 +1,68 @@
-"""Own the vector code of layers that make eight words of each eight, four rows at once.
+"""Own the layout of layers that make eight words of each eight; ``octet_sums`` has their code."""
 
-With so few products an output costs as much for its cast as for its sum, and rows read pair by pair
-would cost more than either. ``packing.pack_octets`` explains the layout. Nothing is checked here,
-as in ``vector``, which explains lanes and how arguments come.
-"""
+from typing import NamedTuple, TypeAlias
 
-from functools import reduce
-from typing import Any
+import numpy as np
+import numpy.typing as npt
 
-from numba import types
+from fxpnn.kernels.packing import I16, I64, LANES
 
-from fxpnn.kernels.llvm import (
-    Builder,
-    Number,
-    Variable,
-    Written,
-    branch,
-    integer,
-    loop,
-    tries,
-    writer,
-    written,
-)
-from fxpnn.kernels.packing import LANES, OCTET, OCTET_ROWS
-from fxpnn.kernels.vector import Arrays, Numbers, multiply_add
+I32: TypeAlias = npt.NDArray[np.int32]
 
-WORDS = 2 * LANES
-"""Words of a vector: four rows."""
-TURNS = [[(i & -OCTET) + (i + 2 * turn) % OCTET for i in range(WORDS)] for turn in range(4)]
-"""Where each word comes from as rows are turned by a pair at a time."""
+OCTET = 8
+"""Rows of so many words that make as many have vector code of their own."""
+OCTET_ROWS = 16
+"""So many of them are summed before it is looked whether all their words are in range."""
+OCTET_WORDS, OCTET_NUMBERS = 11 * 2 * LANES, 4 * LANES
+"""The sizes of an ``Octets``."""
 
 
-@written
-def dot_octets(_: Any, blocks: Any, arrays: Any, to: Any) -> Written:
-    """Sum rows of eight words, and cast the sums, in blocks of ``OCTET_ROWS`` rows.
+class Octets(NamedTuple):
+    """A layer that makes eight words of each eight, for sums of four rows in a vector.
 
-    Sums begin with what makes them 0 at the range's least value, so that those in range, and no
-    others, have no bit above the range's width.
+    A vector of sums holds, of each row, the outputs 0, 2, 4 and 6, or 1, 3, 5 and 7: its two sides.
+    Output ``2 * j`` or ``2 * j + 1`` meets the pairs of words ``j``, ``j + 1`` and so on round the
+    row; these come to its lane as the row is turned, one pair at a time.
 
-    Args:
-        blocks: how many.
-        arrays: ``(x, words, numbers, bias, out)``: int16; int16 and int32, a ``packing.Octets``; an
-            array of the sums' type, which is all that counts: where it is int32, all rows are known
-            to be quiet; int16.
-        to: ``(low, high, least)``: the range, and what words are raised to.
-
-    Returns:
-        How many blocks are done; of the next one, if there is one, a row was not quiet or a word is
-        out of range, and what is written of it means nothing.
+    ``words`` is int16 ``(11, 32)``: for each side and turn a vector of weights, then the vectors of
+    ``mask`` and ``keep`` that ``rounding_rule`` explains, then ``quiet``: rows whose words are no
+    further from 0 make sums that are right modulo ``2**32`` and, where out of range, seen to be so.
+    ``numbers`` is int32 ``(4, 16)``: for each side what its sums begin with, less the range's least
+    value, modulo ``2**32``, then for each side the shifts.
     """
 
-    def write(b: Builder, blocks: Number, arrays: Arrays, to: Numbers) -> Number:
-        x, words, numbers, bias, out = arrays
-        vectors = [words.load(integer(b, i * WORDS), WORDS) for i in range(11)]
-        begins, shifts = (
-            [numbers.load(integer(b, i * LANES), LANES) for i in pair] for pair in ((0, 1), (2, 3))
-        )
-        sides, (mask, keep, quiet) = (vectors[:4], vectors[4:8]), vectors[8:]
-        low, least = (limit.sized(16).splat(WORDS) for limit in (to[0], to[2]))
-        above = ((to[1] - to[0]) ^ -1).sized(32).splat(LANES)
+    words: I16
+    numbers: I32
+    quiet: int
 
-        def joined(even: Number, odd: Number) -> Number:
-            return (even & 0xFFFF | odd << 16).halves()
 
-        done = Variable(blocks)
-        with tries(blocks) as (block, end):
-            seen = Variable(above.constant(0))
-            smallest, largest = (Variable(low.constant(0)) for _ in range(2))
-            first = block * (OCTET_ROWS * OCTET)
-            with loop(integer(b, 0), integer(b, OCTET_ROWS * OCTET), WORDS) as at:
-                rows = x.load(first + at, WORDS)
-                if bias.bits == 64:
-                    smallest.set(smallest.get().min(rows))
-                    largest.set(largest.get().max(rows))
-                turned = [rows.shuffle(turn) for turn in TURNS]
-                totals = [
-                    reduce(Number.__add__, map(multiply_add, weights, turned), begin)
-                    for weights, begin in zip(sides, begins, strict=True)
-                ]
-                quotients = [t.logical_shift(s) for t, s in zip(totals, shifts, strict=True)]
-                seen.set(reduce(Number.__or__, quotients, seen.get()))
-                made, tie = joined(*quotients), (joined(*totals) & mask).equals(0)
-                made = tie.choose(made & keep, made) + low
-                out.store(made.max(least), first + at)
-            loud = (smallest.get() + quiet < 0) | (largest.get() > quiet)
-            beyond = (seen.get() & above).differs(0).count() + loud.count()
+def pack(weight: I16, bias: I64, rule: I64, to: tuple[int, int]) -> Octets | None:
+    """Pack a layer of eight outputs of eight words.
 
-            def stop() -> None:
-                done.set(block)
-                end()
+    A sum less the range's least value, modulo ``2**32``, is below the range's width exactly where
+    the sum is in range, unless it is so large that it comes round again.
 
-            branch(beyond.equals(0), lambda: None, stop)
-        return done.get()
+    Args:
+        weight: int16 ``(8, 8)``: outputs, places of words in their row.
+        bias: int64 ``(8,)``.
+        rule: a ``rounding_rule`` with no extra bits.
+        to: the range of what is made, its least word and its largest.
 
-    return types.int64(blocks, arrays, to), writer(write)
+    Returns:
+        None where the range is not ``2**n`` words from an even one, or remainders do not fit words.
+    """
+    low, span = to[0], to[1] - to[0] + 1
+    shifts, more, mask, keep = rule.reshape(4, LANES)[:, :OCTET]
+    if span & (span - 1) or low % 2 or shifts.max() > 16:
+        return None
+    begin = bias + more - (low << shifts)
+    room = np.minimum(2**32 - 1 - begin, 2**32 - (span << shifts) + begin)
+    reach = np.abs(weight.astype(np.int64)).sum(axis=1)
+    quiet = int((room // reach.clip(1)).min().clip(-1, 2**15))
+    turned = (np.arange(4)[:, None] + np.arange(4)) % 4  # the pair of each turn and lane
+    pairs = weight.reshape(4, 2, 4, 2).transpose(1, 0, 2, 3)[:, np.arange(4), turned]
+    weights = np.repeat(pairs[:, :, None], 4, axis=2).reshape(8, -1)  # side, turn, row, lane, pair
+    limit = np.full(OCTET, min(quiet, 2**15 - 1))
+    words = np.append(weights, np.tile([mask, keep, limit], 4), axis=0).astype(np.int16)
+    numbers = np.stack([begin, shifts]).reshape(2, 4, 2).transpose(0, 2, 1).reshape(4, -1)
+    return Octets(words, np.tile(numbers, 4).astype(np.int32), quiet)

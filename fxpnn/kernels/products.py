@@ -2,19 +2,19 @@
 
 A call takes a layer as plain tuples, which Numba takes for a quarter of the price of named ones:
 
-- ``tables``: ``(weights, offsets, cuts, starts, shifts, windows, bias, rule, words, numbers)``. The first three
-  are a ``Packed``. ``starts`` is int64 ``(group * rows,)``: images' rows. ``shifts`` (int64,
-  ``Fx + Fw - Fy``) and ``bias`` have a value per lane; sums have the type of the bias, int32 or
-  int64. ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty. ``rule``
-  is a ``packing.rounding_rule``, of zeros unless words leave directly. The last two are an
-  ``Octets``, if rows are; only ``exact`` needs them.
+- ``tables``: ``(weights, offsets, cuts, starts, shifts, windows, bias, rule, words, numbers)``. The
+  first three are a ``Packed``, the last two an ``Octets`` where rows leave so. ``starts`` is int64
+  ``(group * rows,)``: images' rows. ``shifts`` (int64, ``Fx + Fw - Fy``) and ``bias`` have a value
+  per lane; sums have the type of the bias, int32 or int64. ``windows`` is int64 ``(pooled, taps)``,
+  from ``packing.pool_windows``, or empty. ``rule`` is a ``packing.rounding_rule``, of zeros unless
+  words leave directly.
 - ``frame``: ``(images, words, outputs, leave, lines, length, pitch, origin, total, used, group,
   rows, extra)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its
   ``rows`` or pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT``, ``OCTETS`` or, for windows
-  of four, ``POOLED``. Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied into a
-  frame of ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` counts the
-  lanes, of all columns, that are an output's. So many images as are a ``group`` are summed like
-  one: more than one only without a frame or windows. 64-bit sums have ``32 + extra`` bits at most.
+  of four, ``POOLED``. Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied
+  into a frame of ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` is
+  how many lanes, of all columns, are an output's. So many images as are a ``group`` are summed as
+  one: more than one only without a frame or windows. 64-bit sums have at most ``32 + extra`` bits.
 - ``word``: ``(low, high)``: the limits of the accumulator.
 - ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
   is a ReLU.
@@ -33,8 +33,9 @@ from fxpnn.kernels.codes import DIRECT, OCTETS, POOLED, STRIPS, Target
 from fxpnn.kernels.epilogue import largest, largest_sums, narrow
 from fxpnn.kernels.headroom import extremes, room, within
 from fxpnn.kernels.memory import empty, free, zeros
-from fxpnn.kernels.octets import dot_octets
-from fxpnn.kernels.packing import HALF, LANES, OCTET, OCTET_ROWS
+from fxpnn.kernels.octet_sums import dot_octets
+from fxpnn.kernels.octets import OCTET, OCTET_ROWS
+from fxpnn.kernels.packing import HALF, LANES
 from fxpnn.kernels.vector import ROWS, dot, dot_column, step
 
 STRIP = 240
@@ -74,11 +75,12 @@ def exact(
         here = starts[: (frame[0] - image) * frame[11]]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
-            pooled = False
-            row = 0
+            pooled, row = False, 0
             while row < here.size:
                 if leave == OCTETS:
-                    row += _octets(source[row * OCTET :], here.size - row, tables, to, target[row * OCTET :])
+                    end, blocks = target[row * OCTET :], (here.size - row) // OCTET_ROWS
+                    arrays = source[row * OCTET :], tables[8], tables[9], tables[6], end
+                    row += OCTET_ROWS * dot_octets(blocks, arrays, to[2:])
                 rows = here[row : row + strip]
                 end, pitch = _end(column, row, frame, made, target)
                 saturations += _sum(source, rows, tables, column, frame, to, acc, end, pitch)
@@ -169,13 +171,6 @@ def enter(x: I16, framed: I16, frame: Frame) -> I16:
         for i in range(length):
             target[i] = source[i]
     return framed
-
-
-@part
-def _octets(x: I16, rows: int, tables: Tables, to: Modes, out: I16) -> int:
-    """Make eight words of each row's eight; return before how many rows a word is out of range."""
-    arrays = x, tables[8], tables[9], tables[6], out
-    return OCTET_ROWS * dot_octets(rows // OCTET_ROWS, arrays, to[2:])
 
 
 @part
