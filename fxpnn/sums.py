@@ -173,7 +173,7 @@ def arithmetic(
             fields["leave"] = codes.DIRECT
             if rows.solid and rows.weight.shape == (octets.OCTET,) * 2 and not windows.size:
                 fields |= _octets(node, rows, bias, shifts, extra > 0, constants)
-                text += ", rows of eight" * (fields["leave"] == codes.OCTETS)
+                text += ", by eights" * (fields["leave"] == codes.OCTETS)
         fields["rule"] = constants.put(INT32, rule)
     fields["shifts"] = constants.put(INT64, shifts)
     return fields, text

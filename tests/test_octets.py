@@ -172,7 +172,7 @@ def test_engine_takes_them_where_rows_lie_one_behind_the_other(name: str) -> Non
     methods = [text for text in engine.Engine(fixed).methods.values() if "bit" in text]
     assert methods
     for text in methods:
-        assert ("rows of eight" in text) == (name in EIGHT)
+        assert ("by eights" in text) == (name in EIGHT)
     rng = np.random.default_rng(0)
     for largest in (500, 8000, 32768):
         raw = rng.integers(-largest, largest, (5, *fixed.input_shape)).astype(np.int16)

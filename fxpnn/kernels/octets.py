@@ -11,7 +11,7 @@ I32: TypeAlias = npt.NDArray[np.int32]
 
 OCTET = 8
 """Rows of so many words that make as many have vector code of their own."""
-OCTET_ROWS = 16
+OCTET_ROWS = 32
 """So many of them are summed before it is looked whether all their words are in range."""
 OCTET_WORDS, OCTET_NUMBERS = 11 * 2 * LANES, 4 * LANES
 """The sizes of an ``Octets``."""

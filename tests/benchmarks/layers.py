@@ -24,6 +24,8 @@ KERNELS, CHANNELS, SIDE = (1, 3, 5, 7), (8, 32, 128, 256), 8
 MACS, DEPTH = 1 << 24, (512, 128)
 """Small layers are chained until an image takes so many multiply-adds, at most so many: those that
 neither grow nor shrink their images, and others."""
+ROWS = 480
+"""So many rows of a layer, at least, are measured: whole tiles of them."""
 CALIBRATION, FIRST = 16, 2
 WORDS = (12, 16)
 """Sums of narrow words fit 32 bits, those of full ones are made in chunks."""
@@ -119,7 +121,8 @@ class _Chain:
         fixed = _chained(case, depth, word)
         self.case = case
         self._engine = Engine(fixed)
-        images = max(1, plan.macs // (depth * case.macs))
+        least = 1 if plan.quick else -(-ROWS // prod(case.shape[1:]))
+        images = max(least, plan.macs // (depth * case.macs))
         self._work = images * depth * case.macs
         shape = (images, *case.shape)
         self._x = fxpnn.from_float(_normal(shape), fixed.input_format).astype(np.int16)
