@@ -162,15 +162,16 @@ def arithmetic(
         extra, chunks = fields["extra"], fields["segments"]
         text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" if extra else "plain 32-bit"
         text += ", wrapped" * (method == codes.WRAPPED)
-        rounding = codes.target(node.output_format, node.rounding, node.overflow).rounding
+        cast = codes.target(node.output_format, node.rounding, node.overflow)
         widest = 62 if extra else 30
         pools = _pools_sums(rows, known, windows) and 0 <= shifts.min() <= shifts.max() <= widest
-        rule = packing.rounding_rule(shifts, rounding, known.total[1], extra)
+        rule = packing.rounding_rule(shifts, cast.rounding, known.total[1], extra)
         if pools or method == codes.WRAPPED or rule is None:
             rule = np.zeros(4 * shifts.size, np.int64)
             fields["leave"] = codes.POOLED if pools else codes.STRIPS
         else:
             fields["leave"] = codes.DIRECT
+            fields["near"] = packing.near(shifts, (cast.low, cast.high), chunks + 1, extra)
             if rows.solid and rows.weight.shape == (octets.OCTET,) * 2 and not windows.size:
                 fields |= _octets(node, rows, bias, shifts, extra > 0, constants)
                 text += ", by eights" * (fields["leave"] == codes.OCTETS)

@@ -125,6 +125,20 @@ MUTATIONS = (
         "tests/test_vector_kernels.py",
     ),
     Mutation(
+        "that sums whose lowest bits are cast do not wrap",
+        "fxpnn/kernels/vector.py",
+        "beyond |= seen.logical_shift(extra.constant(32) - extra).differs(0)",
+        "pass",
+        "tests/test_vector_kernels.py",
+    ),
+    Mutation(
+        "which sums tell by their lowest bits whether they are in range",
+        "fxpnn/kernels/packing.py",
+        "return reach <= 2**30 and",
+        "return reach <= 2**31 and",
+        "tests/test_vector_kernels.py",
+    ),
+    Mutation(
         "that loud rows of eight words are left",
         "fxpnn/kernels/octet_sums.py",
         "beyond = (seen.get() & above).differs(0).count() + loud.count()",

@@ -124,7 +124,8 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
     """Run a dense layer with exact sums of 32 or 64 bits, in strips and, where it can be, direct.
 
     Direct casts are made in groups of all rows and of three, rows of eight words also in groups
-    that end within a block; all ways must agree.
+    that end within a block, and sums that are near also as if they might not be; all ways must
+    agree.
     """
     (n, k), outputs = case.x.shape, len(case.weight)
     weight, offsets = case.weight.astype(np.int16), np.arange(k)
@@ -137,11 +138,15 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
 
     eights = case.eights(sums)
 
-    def run(leave: int, group: int, rule: Ints | None) -> Any:
+    modes = case.modes()
+    parts = packed.cuts.shape[1]
+    near = rule is not None and packing.near(np.array(case.shift), modes[2:4], parts, extra)
+
+    def run(leave: int, group: int, rule: Ints | None, near: bool = False) -> Any:
         layer = tables(packed, np.arange(group) * k, bias, case.shift, NO_WINDOWS, rule, eights)
         out = guarded(n * outputs)
-        frame = (n, k, outputs, leave, 0, 0, 0, 0, 0, outputs, group, 1, extra)
-        counts = exact(block(case.x), out, layer, frame, word, wraps, case.modes())
+        frame = (n, k, outputs, leave, 0, 0, 0, 0, 0, outputs, group, 1, extra, int(near))
+        counts = exact(block(case.x), out, layer, frame, word, wraps, modes)
         assert_guarded(out)
         return out.reshape(n, outputs), *counts
 
@@ -150,8 +155,8 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
         ways = [(codes.DIRECT, n), (codes.DIRECT, min(n, 3))]
         if eights is not None:
             ways += [(codes.OCTETS, n), (codes.OCTETS, min(n, 40))]
-        for leave, group in ways:
-            direct = run(leave, group, rule)
+        for leave, group, close in [(*way, close) for way in ways for close in {near, False}]:
+            direct = run(leave, group, rule, close)
             np.testing.assert_array_equal(direct[0], found[0])
             assert direct[1:] == found[1:]
     return found
@@ -173,7 +178,7 @@ def run_clamped(case: Case) -> Any:
     bias = np.clip(case.bias, *word).astype(np.int32 if case.accumulator.word <= 32 else np.int64)
     layer = tables(pairs, np.arange(n) * k, bias, case.shift, NO_WINDOWS)
     out = guarded(n * outputs)
-    frame = (n, k, outputs, codes.STRIPS, 0, 0, 0, 0, 0, outputs, n, 1, 0)
+    frame = (n, k, outputs, codes.STRIPS, 0, 0, 0, 0, 0, outputs, n, 1, 0, 0)
     overflows, saturations = clamped(
         block(case.x), out, layer, (*steps,), frame, word, case.modes()
     )

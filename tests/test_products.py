@@ -125,6 +125,7 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
         1,
         rows.starts.size,
         0,
+        0,
     )
     word, modes = (case.accumulator.min, case.accumulator.max), case.modes()
     x = block(maps.x.transpose(0, 2, 3, 1))
@@ -144,17 +145,19 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
         most = 32768 * int(np.abs(maps.weight).sum()) + 10**6
         extra = packing.extra_bits(most, packed.cuts.shape[1]) if sums is np.int64 else 0
         assert extra is not None
-        frame = (*frame[:-1], extra)
+        frame = (*frame[:-2], extra, 0)
         layer = tables(packed, rows.starts, bias.astype(sums), case.shift, windows)
         counts = exact(x, out, layer, frame, word, False, modes)
         rule = packing.rounding_rule(layer[4], modes[0], 10**9, extra)
         assert (rule is None) == (case.shift < extra)
         if not pools and rule is not None:
-            layer = (*layer[:-1], rule.astype(np.int32))
-            direct, frame = guarded(out.size), (*frame[:3], codes.DIRECT, *frame[4:])
-            assert exact(x, direct, layer, frame, word, False, modes) == counts
-            np.testing.assert_array_equal(direct, out)
-            assert_guarded(direct)
+            layer = (*layer[:7], rule.astype(np.int32), *layer[8:])
+            parts = packed.cuts.shape[1]
+            for near in {packing.near(layer[4], modes[2:4], parts, extra), False}:
+                direct, frame = guarded(out.size), (*frame[:3], codes.DIRECT, *frame[4:-1], near)
+                assert exact(x, direct, layer, frame, word, False, modes) == counts
+                np.testing.assert_array_equal(direct, out)
+                assert_guarded(direct)
     assert_guarded(out)
     return out.reshape(n, *final, outputs), *counts
 

@@ -91,6 +91,22 @@ def test_as_many_parts_as_sums_can_have_carry_right(sign: int, below: int) -> No
     assert_equal(run_exact(case, np.int64, packed), case)
 
 
+@pytest.mark.parametrize("far", [2**31 - 2**15, 2**31, 2**32 - 2**20, 2**32, 2**33])
+@pytest.mark.parametrize("shift", [14, 15, 16])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_sums_that_wrap_are_not_taken_for_small_ones(sign: int, shift: int, far: int) -> None:
+    """One sum in a tile lies a little beyond 32 bits, or comes round; all its lanes, some more."""
+    rng = np.random.default_rng(shift)
+    for row in range(9):
+        x, weight = rng.integers(20000, 32768, (9, 6)), rng.integers(20000, 32768, (16, 6))
+        bias = sign * (far + np.arange(16) - 4) - x[row] @ weight.T
+        # Other rows make the opposite of the bias, as well as six products can.
+        quiet = -bias.mean() / weight.sum(axis=1).mean()
+        x[np.arange(9) != row] = np.clip(quiet, -32768, 32767)
+        case = Case(x, weight, bias, shift=shift)
+        assert_equal(run_chunked(case), case)
+
+
 @pytest.mark.parametrize("word", [8, 16, 24, 31, 32, 33, 40, 62])
 @pytest.mark.parametrize("shape", [(9, 7, 3), (1, 300, 17)], ids=str)
 def test_clamped_sums_equal_a_walk_through_integers(word: int, shape: tuple[int, int, int]) -> None:

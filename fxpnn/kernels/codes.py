@@ -28,7 +28,7 @@ FIELDS = (
     # casts: Target and a floor; also the limits of pools and fills, the constant of a softmax
     *("rounding", "overflow", "low", "high", "least"),
     # sums: Frame, Word
-    *("outputs", "lines", "length", "pitch", "origin", "total", "group", "rows", "extra"),
+    *("outputs", "lines", "length", "pitch", "origin", "total", "group", "rows", "extra", "near"),
     *("method", "word_low", "word_high"),
     # where constants begin in their pool, and how many there are
     *("weights", "weights_size", "offsets", "offsets_size", "cuts", "columns", "segments"),

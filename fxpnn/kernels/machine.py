@@ -138,6 +138,7 @@ def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products
         do.group,
         do.rows,
         do.extra,
+        do.near,
     )
     to = (do.rounding, do.overflow, do.low, do.high, do.least)
     return frame, (do.word_low, do.word_high), to, do.method == WRAPPED

@@ -106,6 +106,23 @@ def extra_bits(most: int, parts: int) -> int | None:
     return extra if extra < 32 and parts <= 1 << (32 - extra) else None
 
 
+def near(shifts: I64, to: tuple[int, int], parts: int, extra: int) -> bool:
+    """Say whether sums whose words are in range fit 31 bits, and others are seen not to.
+
+    The lowest 32 bits of a sum tell its word where it fits them. What its parts add up to without
+    their lowest ``extra`` bits is less than the sum without these, but by less than ``parts``; so a
+    sum that looks as if it fitted may wrap by a little, and then is far out of range.
+
+    Args:
+        shifts: as ``rounding_rule`` has them.
+        to: the range, its least word and its largest.
+        parts: as ``extra_bits`` has them.
+        extra: by how many bits more than 32 sums may need.
+    """
+    reach = max(-to[0], to[1] + 1) << int(shifts.max())
+    return reach <= 2**30 and parts << extra <= 2**30
+
+
 def rounding_rule(shifts: I64, rounding: int, most: int, extra: int = 0) -> I64 | None:
     """Say how a sum is divided by ``2**shift`` and rounded, in four numbers per lane.
 

@@ -9,12 +9,13 @@ A call takes a layer as plain tuples, which Numba takes for a quarter of the pri
   from ``packing.pool_windows``, or empty. ``rule`` is a ``packing.rounding_rule``, of zeros unless
   words leave directly.
 - ``frame``: ``(images, words, outputs, leave, lines, length, pitch, origin, total, used, group,
-  rows, extra)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its
+  rows, extra, near)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its
   ``rows`` or pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT``, ``OCTETS`` or, for windows
   of four, ``POOLED``. Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied
   into a frame of ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` is
   how many lanes, of all columns, are an output's. So many images as are a ``group`` are summed as
-  one: more than one only without a frame or windows. 64-bit sums have at most ``32 + extra`` bits.
+  one: more than one only without a frame or windows. 64-bit sums have at most ``32 + extra`` bits;
+  ``near`` says whether those in range are ``packing.near``.
 - ``word``: ``(low, high)``: the limits of the accumulator.
 - ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
   is a ReLU.
@@ -45,7 +46,7 @@ Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, I64, Sums, I32, I16, I32]
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
 Rooms: TypeAlias = tuple[Sums, Sums, I64]
-Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int]
+Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int]
 Word: TypeAlias = tuple[int, int]
 Modes: TypeAlias = tuple[int, int, int, int, int]
 Counts: TypeAlias = tuple[int, int]
@@ -200,7 +201,7 @@ def _sum(
     row, tiles = 0, rows - rows % ROWS
     while row < tiles:
         at = row, (tiles - row) // ROWS, cut, segments, lane, pitch, frame[12]
-        limits = np.int64(direct), whole, to[2], to[3], to[4]
+        limits = np.int64(direct), whole, to[2], to[3], to[4], frame[13]
         if half:
             row += ROWS * dot_column(HALF, ROWS, arrays, at, limits)
         else:
@@ -210,7 +211,7 @@ def _sum(
             row += ROWS
     while row < rows:
         at = row, rows - row, cut, segments, lane, pitch, frame[12]
-        limits = np.int64(direct), lone, to[2], to[3], to[4]
+        limits = np.int64(direct), lone, to[2], to[3], to[4], frame[13]
         row += dot_column(LANES, 1, arrays, at, limits)
         if row < rows:
             saturations += _cast(acc, np.int64(1), shifts, lane, to, end[row * pitch :], pitch)

@@ -106,8 +106,9 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
             biases lie; row ``r`` writes its words at ``out[r * pitch]``, in order; 64-bit sums have
             at most ``32 + extra`` bits, ``extra`` from 1 to 31, and ``2**(32 - extra)`` parts, the
             bias one of them.
-        to: ``(direct, whole, low, high, least)``: whether sums are to be cast, and if so, which
-            rows may write, the first so many; the range, and what words are raised to.
+        to: ``(direct, whole, low, high, least, near)``: whether sums are to be cast, and if so,
+            which rows may write, the first so many; the range, and what words are raised to; and
+            whether a sum whose word is in range always is ``packing.near``.
 
     Returns:
         How many tiles are done. Tiles that are not to be cast leave their sums, 0 in lanes that
@@ -134,13 +135,14 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
         shift, more, mask, keep = (joined([way] * together)[0] for way in ways)
         low, high = (limit.sized(32).splat(LANES) for limit in to[2:4])
         least, extra = to[4].sized(16).splat(LANES), at[6].sized(32).splat(LANES)
+        middle = extra.constant(-(2**31)).logical_shift(extra)
 
         def summed(points: list[Memory]) -> list[Sum]:
             if not wide:
                 span = cuts.load(cut), cuts.load(cut + segments)
                 sums = _dot(points, weights, offsets, span, [begin] * len(points))
                 return [(total, total) for total in joined(sums)]
-            above = (begin >> at[6].splat(many)).sized(32)
+            above = (begin >> at[6].splat(many)).sized(32) + middle.shuffle(range(many))
             lowers, uppers = (
                 [Variable(one) for one in joined([part] * len(points))]
                 for part in (begin.sized(32), above)
@@ -156,23 +158,30 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
         def without_extra(lower: Number, upper: Number) -> Number:
             if not wide:
                 return lower
-            carried = (lower.logical_shift(extra) - upper) & extra.constant(-1).logical_shift(extra)
-            return upper + carried
+            least_sum = upper - middle
+            mask = extra.constant(-1).logical_shift(extra)
+            return least_sum + ((lower.logical_shift(extra) - least_sum) & mask)
 
         def rows_of(vector: Number) -> list[Number]:
             return [vector.shuffle(range(i * many, (i + 1) * many)) for i in range(together)]
 
-        def cast(sums: Sequence[Sum], row: Number) -> Number:
-            lowest, highest, target = high, low, row * pitch
+        def cast(sums: Sequence[Sum], row: Number, near: bool) -> Number:
+            lowest, highest, target, seen = high, low, row * pitch, low.constant(0)
             for i, (lower, upper) in enumerate(sums):
-                quotient = without_extra(lower, upper) >> shift
+                if near:
+                    quotient, seen = lower >> (shift + extra), seen | upper
+                else:
+                    quotient = without_extra(lower, upper) >> shift
                 tie = (lower & mask).equals(0)
                 rounded = tie.choose(quotient & keep, quotient)
                 lowest, highest = lowest.min(rounded), highest.max(rounded)
                 for words in rows_of(rounded.sized(16).max(least))[: height - i * together]:
                     out.store(words, target)
                     target = target + pitch
-            return ((lowest < low) | (highest > high)).count().equals(0)
+            beyond = (lowest < low) | (highest > high)
+            if near:
+                beyond |= seen.logical_shift(extra.constant(32) - extra).differs(0)
+            return beyond.count().equals(0)
 
         def leave(sums: Sequence[Sum], place: Number) -> None:
             totals = list[Number]()
@@ -192,7 +201,17 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
             row = first + tile * height
             sums = summed(_points(x, starts, row, height))
             written = Variable(integer(b, 0, 1))
-            branch(row + height < whole + 1, lambda: written.set(cast(sums, row)))
+
+            def way(near: bool) -> Callable[[], None]:
+                return lambda: written.set(cast(sums, row, near))
+
+            def cast_all() -> None:
+                if wide:
+                    branch(to[5].differs(0), way(True), way(False))
+                else:
+                    way(False)()
+
+            branch(row + height < whole + 1, cast_all)
 
             def rest() -> None:
                 def stop() -> None:
