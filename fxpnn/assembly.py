@@ -53,7 +53,7 @@ from fxpnn.sums import Known, arithmetic, conv_rows, covers, dense_rows, too_man
 
 NO_FLOOR = -(1 << 15)
 NO_WINDOWS = np.zeros((0, 1), np.int64)
-GROUP_ROWS = 7680
+GROUP_ROWS = 1920
 """Images whose rows are not more together are summed like one: each has its price."""
 TILES = (40, 8, 1)
 """Multiples of the rows of a tile, which are 8, 5 or 2 by the machine."""

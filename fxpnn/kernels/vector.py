@@ -135,7 +135,8 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
         shift, more, mask, keep = (joined([way] * together)[0] for way in ways)
         low, high = (limit.sized(32).splat(LANES) for limit in to[2:4])
         least, extra = to[4].sized(16).splat(LANES), at[6].sized(32).splat(LANES)
-        middle = extra.constant(-(2**31)).logical_shift(extra)
+        middle = to[5].differs(0).choose(integer(b, 2**31), integer(b, 0)).sized(32).splat(LANES)
+        middle = middle.logical_shift(extra)
 
         def summed(points: list[Memory]) -> list[Sum]:
             if not wide:
@@ -158,9 +159,8 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
         def without_extra(lower: Number, upper: Number) -> Number:
             if not wide:
                 return lower
-            least_sum = upper - middle
             mask = extra.constant(-1).logical_shift(extra)
-            return least_sum + ((lower.logical_shift(extra) - least_sum) & mask)
+            return upper + ((lower.logical_shift(extra) - upper) & mask)
 
         def rows_of(vector: Number) -> list[Number]:
             return [vector.shuffle(range(i * many, (i + 1) * many)) for i in range(together)]
@@ -188,7 +188,7 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
             for lower, upper in sums:
                 total = lower
                 if wide:
-                    above = without_extra(lower, upper) >> (extra.constant(32) - extra)
+                    above = without_extra(lower, upper - middle) >> (extra.constant(32) - extra)
                     total = lower.below(above)
                 totals += rows_of(total - more.sized(acc.bits))
             for r, total in enumerate(totals[:height]):
