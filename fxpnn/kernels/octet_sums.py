@@ -1,8 +1,8 @@
 """Own the vector code of layers that make eight words of each eight, four rows at once.
 
 With so few products an output costs as much for its cast as for its sum, and rows read pair by pair
-would cost more than either. ``octets`` explains the layout. Nothing is checked here,
-as in ``vector``, which explains lanes and how arguments come.
+would cost more than either. ``octets`` explains the layout. Nothing is checked here, as in
+``vector``, which explains lanes and how arguments come.
 """
 
 from functools import reduce

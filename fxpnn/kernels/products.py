@@ -3,19 +3,18 @@
 A call takes a layer as plain tuples, which Numba takes for a quarter of the price of named ones:
 
 - ``tables``: ``(weights, offsets, cuts, starts, shifts, windows, bias, rule, words, numbers)``. The
-  first three are a ``Packed``, the last two an ``Octets`` where rows leave so. ``starts`` is int64
+  first three are a ``Packed``, the last two an ``Octets`` if rows leave so. ``starts`` is int64
   ``(group * rows,)``: images' rows. ``shifts`` (int64, ``Fx + Fw - Fy``) and ``bias`` have a value
   per lane; sums have the type of the bias, int32 or int64. ``windows`` is int64 ``(pooled, taps)``,
-  from ``packing.pool_windows``, or empty. ``rule`` is a ``packing.rounding_rule``, of zeros unless
-  words leave directly.
+  from ``packing.pool_windows``, or empty. ``rule`` is a ``packing.rounding_rule``, or zeros.
 - ``frame``: ``(images, words, outputs, leave, lines, length, pitch, origin, total, used, group,
   rows, extra, near)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its
   ``rows`` or pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT``, ``OCTETS`` or, for windows
   of four, ``POOLED``. Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied
   into a frame of ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` is
-  how many lanes, of all columns, are an output's. So many images as are a ``group`` are summed as
-  one: more than one only without a frame or windows. 64-bit sums have at most ``32 + extra`` bits;
-  ``near`` says whether those in range are ``packing.near``.
+  how many lanes, of all columns, are an output's. A ``group`` of images is summed as one: more than
+  one image only without a frame or windows. 64-bit sums have at most ``32 + extra`` bits; ``near``
+  says whether those in range are ``packing.near``.
 - ``word``: ``(low, high)``: the limits of the accumulator.
 - ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
   is a ReLU.
