@@ -73,12 +73,12 @@ def test_a_layer_of_zeros_has_a_segment_without_pairs() -> None:
         assert packed.weights.size == 0
 
 
-def test_chunks_fit_32_bits_and_no_two_would() -> None:
-    """A chunk rises and falls by at most 2**31 - 1 in any lane; one pair more would go beyond."""
-    weight, offsets = draw(1, 20, 400, 400)
-    ends = np.sort(np.random.default_rng(2).integers(0, 32768, (2, 400)), axis=0) * [[-1], [1]]
+def chunked(k: int) -> tuple[Packed, Ints, Ints]:
+    """Pack chunks for 20 outputs; also return how far each pair rises and falls, by lane."""
+    weight, offsets = draw(1, 20, k, k)
+    ends = np.sort(np.random.default_rng(2).integers(0, 32768, (2, k)), axis=0) * [[-1], [1]]
     packed = packing.pack_chunks(weight, offsets, *ends)
-    by_word = np.zeros((2, 402), np.int64)
+    by_word = np.zeros((2, k + 2), np.int64)
     by_word[:, offsets] = ends
     lanes = packed.weights.reshape(-1, LANES, 2).astype(np.int64)
     words = np.stack([by_word[:, packed.offsets], by_word[:, packed.offsets + 1]], 2)
@@ -88,9 +88,25 @@ def test_chunks_fit_32_bits_and_no_two_would() -> None:
         for first, last in pairwise(cuts):
             assert (rise[first:last].sum(0) <= LIMIT).all()
             assert (fall[first:last].sum(0) >= -LIMIT).all()
+    return packed, rise, fall
+
+
+def test_chunks_fit_32_bits_and_no_two_would() -> None:
+    """A chunk rises and falls by at most 2**31 - 1 in any lane; one pair more would go beyond."""
+    packed, rise, fall = chunked(2 * packing.DEALT + 200)
+    for cuts in packed.cuts:
+        assert cuts[-1] - cuts[0] > packing.DEALT
+        for first, last in pairwise(cuts):
             if last < cuts[-1]:
                 more = slice(first, last + 1)
                 assert (rise[more].sum(0) > LIMIT).any() or (fall[more].sum(0) < -LIMIT).any()
+
+
+def test_pairs_out_of_turn_make_fewer_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few pairs are dealt to chunks so that more fit into each."""
+    dealt = chunked(90)[0].cuts.shape[1]
+    monkeypatch.setattr(packing, "DEALT", 0)
+    assert dealt < chunked(90)[0].cuts.shape[1]
 
 
 def test_two_lowest_words_by_two_lowest_weights_stand_apart() -> None:

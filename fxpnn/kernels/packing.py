@@ -29,6 +29,9 @@ ROW_PAIRS = 5
 """What a row costs beside its pairs, its cast first of all, in pairs."""
 SEGMENT = 24
 """Products, at least, between two looks at a sum that may have to be clamped."""
+DEALT = 128
+"""So many pairs of a column, at most, are dealt to chunks out of turn: it takes 10 us a pair."""
+
 I16: TypeAlias = npt.NDArray[np.int16]
 I64: TypeAlias = npt.NDArray[np.int64]
 Pairs: TypeAlias = I64
@@ -328,7 +331,12 @@ def _pair(offsets: I64, ks: I64) -> Pairs:
 
 
 def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
-    """Cut a column's pairs wherever the next might take a lane's sum beyond 32 bits."""
+    """Deal a column's pairs to as few chunks as may be, none of which takes a lane beyond 32 bits.
+
+    Chunks that each take the next pairs, as long as they fit, leave room in most lanes when one is
+    full. So where there are not too many pairs, fewer chunks are tried, and each pair, the heaviest
+    first, is put where the fullest lane stays lowest.
+    """
     none = len(offsets)
     products = column.astype(np.int64) * np.stack([low, high])[:, None]
     # How far each product may rise, and how far it may fall, one below the other.
@@ -338,13 +346,42 @@ def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
     heavy = (reach[:, pairs].sum(axis=2) > LIMIT).any(axis=0)  # 2**31: -32768 by -32768, twice
     halves = pairs[heavy].ravel()
     pairs = np.concatenate([pairs[~heavy], _alone(halves[halves < none], none)])
-    total = reach[:, pairs].sum(axis=2).cumsum(axis=1)
-    ends, before = [0], np.zeros(len(reach), np.int64)
-    while ends[-1] < len(pairs):
-        fits = (total <= before[:, None] + LIMIT).all(axis=0)
-        ends.append(len(pairs) if fits.all() else int(fits.argmin()))
-        before = total[:, ends[-1] - 1]
-    return Column(pairs, np.array(ends[1:], np.int64))
+    weights = reach[:, pairs].sum(axis=2).T
+    chunk = _in_turn(weights)
+    least, most = -(-weights.sum(axis=0).max() // LIMIT), int(chunk.max(initial=-1)) + 1
+    while least < most and len(pairs) <= DEALT:
+        count = (least + most) // 2
+        dealt = _deal(weights, count)
+        if dealt is None:
+            least = count + 1
+        else:
+            chunk, most = dealt, count
+    order = np.argsort(chunk, kind="stable")
+    return Column(pairs[order], np.bincount(chunk, minlength=1).cumsum())
+
+
+def _in_turn(weights: I64) -> I64:
+    """Return the chunk of each pair, each chunk filled before the next."""
+    total = weights.cumsum(axis=0)
+    chunk, before = np.zeros(len(weights), np.int64), np.zeros_like(weights[:1])
+    while not (fits := (total <= before + LIMIT).all(axis=1)).all():
+        first = fits.argmin()
+        chunk[first:] += 1
+        before = total[first - 1]
+    return chunk
+
+
+def _deal(weights: I64, count: int) -> I64 | None:
+    """Return the chunk of each pair, each put where the fullest lane stays lowest, if all fit."""
+    loads = np.zeros((count, weights.shape[1]), np.int64)
+    chunk = np.zeros(len(weights), np.int64)
+    for pair in np.argsort(-weights.max(axis=1), kind="stable"):
+        fullest = (loads + weights[pair]).max(axis=1)
+        chunk[pair] = best = fullest.argmin()
+        if fullest[best] > LIMIT:
+            return None
+        loads[best] += weights[pair]
+    return chunk
 
 
 def _join(weight: I16, offsets: I64, columns: Sequence[Column]) -> Packed:
