@@ -243,7 +243,8 @@ def test_other_machines_compute_the_same_bits(machine: str, rows: int) -> None:
         "import sys, pytest; from fxpnn.kernels import headroom, vector; "
         f"assert vector.ROWS == {rows}; sys.exit(pytest.main(sys.argv[1:]))"
     )
-    files = [__file__, str(Path(__file__).with_name("test_products.py"))]
+    others = (Path(__file__).with_name(f"test_{name}.py") for name in ("octets", "products"))
+    files = [__file__, *map(str, others)]
     chosen = [*files, "-q", "-m", "not slow", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-c", program, *chosen],
