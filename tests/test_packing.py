@@ -109,6 +109,13 @@ def test_pairs_out_of_turn_make_fewer_chunks(monkeypatch: pytest.MonkeyPatch) ->
     assert dealt < chunked(90)[0].cuts.shape[1]
 
 
+def test_words_that_are_always_zero_take_one_chunk() -> None:
+    """Their products need no room at all, those of a layer without weights not even a pair."""
+    for weight, pairs in ((np.full((3, 4), 32767, np.int16), 2), (np.zeros((3, 4), np.int16), 0)):
+        packed = packing.pack_chunks(weight, np.arange(4), *np.zeros((2, 4), np.int64))
+        assert packed.cuts.tolist() == [[0, pairs]]
+
+
 def test_two_lowest_words_by_two_lowest_weights_stand_apart() -> None:
     """Their sum of 2**31 does not fit 32 bits, so each takes a pair and a chunk of its own."""
     weight, lowest = np.full((1, 2), -32768, np.int16), np.full(2, -32768)

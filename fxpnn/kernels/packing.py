@@ -348,7 +348,8 @@ def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
     pairs = np.concatenate([pairs[~heavy], _alone(halves[halves < none], none)])
     weights = reach[:, pairs].sum(axis=2).T
     chunk = _in_turn(weights)
-    least, most = -(-weights.sum(axis=0).max() // LIMIT), int(chunk.max(initial=-1)) + 1
+    fullest = weights.sum(axis=0).max()
+    least, most = max(1, -(-fullest // LIMIT)), int(chunk.max(initial=-1)) + 1
     while least < most and len(pairs) <= DEALT:
         count = (least + most) // 2
         dealt = _deal(weights, count)
