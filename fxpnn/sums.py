@@ -173,7 +173,7 @@ def arithmetic(
             fields["leave"] = codes.DIRECT
             fields["near"] = packing.near(shifts, (cast.low, cast.high), chunks + 1, extra)
             if rows.solid and rows.weight.shape == (octets.OCTET,) * 2 and not windows.size:
-                fields |= _octets(node, rows, bias, shifts, extra > 0, constants)
+                fields |= _octets(cast, rows, bias, shifts, extra > 0, constants)
                 text += ", by eights" * (fields["leave"] == codes.OCTETS)
         fields["rule"] = constants.put(INT32, rule)
     fields["shifts"] = constants.put(INT64, shifts)
@@ -249,10 +249,9 @@ def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields
 
 
 def _octets(
-    node: FixedNode, rows: Rows, bias: Array, shifts: Places, wide: bool, constants: Constants
+    to: codes.Target, rows: Rows, bias: Array, shifts: Places, wide: bool, constants: Constants
 ) -> Fields:
     """Put what rows of eight words that make eight have of their own, if most will be quiet."""
-    to = codes.target(node.output_format, node.rounding, node.overflow)
     rule = packing.rounding_rule(shifts, to.rounding, 0)
     if rule is None:
         return {}
