@@ -11,7 +11,7 @@ import numpy as np
 
 from fxpnn.fixed import FixedNode
 from fxpnn.interval import Interval
-from fxpnn.kernels import codes, octets, packing
+from fxpnn.kernels import codes, octets, packing, rounding
 from fxpnn.layers import Array, Conv2D, Dense
 from fxpnn.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
 from fxpnn.qformat import Overflow
@@ -165,13 +165,13 @@ def arithmetic(
         cast = codes.target(node.output_format, node.rounding, node.overflow)
         widest = 62 if extra else 30
         pools = _pools_sums(rows, known, windows) and 0 <= shifts.min() <= shifts.max() <= widest
-        rule = packing.rounding_rule(shifts, cast.rounding, known.total[1], extra)
+        rule = rounding.rule(shifts, cast, known.total, extra)
         if pools or method == codes.WRAPPED or rule is None:
             rule = np.zeros(4 * shifts.size, np.int64)
             fields["leave"] = codes.POOLED if pools else codes.STRIPS
         else:
             fields["leave"] = codes.DIRECT
-            fields["near"] = packing.near(shifts, (cast.low, cast.high), chunks + 1, extra)
+            fields["near"] = rounding.near(shifts, packing.fill_lanes(bias), cast)
             if rows.solid and rows.weight.shape == (octets.OCTET,) * 2 and not windows.size:
                 fields |= _octets(cast, rows, bias, shifts, extra > 0, constants)
                 text += ", by eights" * (fields["leave"] == codes.OCTETS)
@@ -197,7 +197,7 @@ def _extra(rows: Rows, known: Known) -> int | None:
     if _fits(known.terms) and _fits(known.total):
         return 0
     parts = len(rows.offsets) + 1  # each product one, at most, and the bias
-    return packing.extra_bits(max(-known.total[0], known.total[1]), parts)
+    return rounding.extra_bits(max(-known.total[0], known.total[1]), parts)
 
 
 def _fits(ends: tuple[int, int]) -> bool:
@@ -252,7 +252,7 @@ def _octets(
     to: codes.Target, rows: Rows, bias: Array, shifts: Places, wide: bool, constants: Constants
 ) -> Fields:
     """Put what rows of eight words that make eight have of their own, if most will be quiet."""
-    rule = packing.rounding_rule(shifts, to.rounding, 0)
+    rule = rounding.rule(shifts, to, (0, 0))
     if rule is None:
         return {}
     weight = rows.weight[:, np.argsort(rows.offsets)]

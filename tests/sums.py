@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels import codes, octets, packing, products
-from fxpnn.kernels.codes import target
+from fxpnn.kernels import codes, octets, packing, products, rounding
 from fxpnn.kernels.pipeline import alone
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
 from tests.oracles import cast_rational, saturated_sum, wrapped_sum
@@ -36,17 +35,28 @@ class Case:
 
     def modes(self) -> tuple[int, int, int, int, int]:
         """Encode the cast for the kernels."""
-        to = target(self.output, self.rounding, self.overflow)
-        return (*to, 0 if self.relu else -32768)
+        return (*self.target(), 0 if self.relu else -32768)
+
+    def target(self) -> codes.Target:
+        """Encode the cast without what words are raised to."""
+        return codes.target(self.output, self.rounding, self.overflow)
+
+    def shifts(self) -> Ints:
+        """Return a shift for each lane."""
+        return packing.fill_lanes(np.full(len(self.weight), self.shift), "edge")
 
     def rule(self, extra: int) -> Ints | None:
         """Return how sums with so many extra bits are rounded directly, if they can be."""
-        shifts = np.full(-(-len(self.weight) // packing.LANES) * packing.LANES, self.shift)
-        return packing.rounding_rule(shifts, self.modes()[0], int(self.sums().max()), extra)
+        sums = int(self.sums().min()), int(self.sums().max())
+        return rounding.rule(self.shifts(), self.target(), sums, extra)
+
+    def near(self) -> bool:
+        """Say whether sums that have a rule are near."""
+        return rounding.near(self.shifts(), packing.fill_lanes(self.bias), self.target())
 
     def extra(self, packed: packing.Packed) -> int:
         """Return how many bits more than 32 the sums need."""
-        extra = packing.extra_bits(int(np.abs(self.sums()).max()), packed.cuts.shape[1])
+        extra = rounding.extra_bits(int(np.abs(self.sums()).max()), packed.cuts.shape[1])
         assert extra is not None
         return extra
 
@@ -54,11 +64,11 @@ class Case:
         """Pack rows of eight words that make eight, if these are and may be summed so."""
         if self.weight.shape != (octets.OCTET, octets.OCTET):
             return None
-        rounding, _, *ends, _ = self.modes()
-        rule = packing.rounding_rule(np.full(packing.LANES, self.shift), rounding, 0)
+        to = self.target()
+        rule = rounding.rule(self.shifts(), to, (0, 0))
         if rule is None:
             return None
-        packed = octets.pack(self.weight.astype(np.int16), self.bias, rule, (ends[0], ends[1]))
+        packed = octets.pack(self.weight.astype(np.int16), self.bias, rule, (to.low, to.high))
         quiet = packed is not None and np.abs(self.x).max() <= packed.quiet
         return packed if quiet or sums is np.int64 else None
 
@@ -139,8 +149,7 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
     eights = case.eights(sums)
 
     modes = case.modes()
-    parts = packed.cuts.shape[1]
-    near = rule is not None and packing.near(np.array(case.shift), modes[2:4], parts, extra)
+    near = rule is not None and case.near()
 
     def run(leave: int, group: int, rule: Ints | None, near: bool = False) -> Any:
         layer = tables(packed, np.arange(group) * k, bias, case.shift, NO_WINDOWS, rule, eights)

@@ -1,19 +1,14 @@
 """Packed layouts hold every weight once, in pairs of neighbours and in bounded segments."""
 
-from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
-from fxpnn.kernels import codes, packing
+from fxpnn.kernels import packing
 from fxpnn.kernels.packing import LANES, LIMIT, Packed
-from fxpnn.qformat import Overflow, QFormat, Rounding
-from tests.oracles import cast_rational
 
 Ints = npt.NDArray[np.int64]
 
@@ -163,63 +158,3 @@ def test_pool_windows_repeat_a_pixel_where_they_leave_the_map() -> None:
     geometry = (2, 2), (2, 2), (1, 1), (1, 1)
     windows = packing.pool_windows(geometry, (2, 4), (1, 3), 2, 6)
     assert windows.tolist() == [[0, 0, 0, 0], [6, 16, 6, 16], [22, 22, 22, 22]]
-
-
-ROUNDINGS = (Rounding.NEAREST_EVEN, Rounding.NEAREST_UP, Rounding.NEAREST_DOWN, Rounding.FLOOR)
-
-
-@given(
-    rounding=st.sampled_from(ROUNDINGS),
-    shift=st.integers(0, 30),
-    quotient=st.integers(-40000, 40000),
-    beside=st.integers(-1, 1),
-    whole=st.booleans(),
-    extra=st.integers(0, 16),
-)
-def test_the_rule_of_a_rounding_is_the_rounding(
-    rounding: Rounding, shift: int, quotient: int, beside: int, whole: bool, extra: int
-) -> None:
-    """On ties, on whole numbers and beside them, four numbers say what rationals say."""
-    total = (quotient << shift) + beside + (0 if whole else (1 << shift) >> 1)
-    made = rule(rounding, shift, total, extra)
-    assume(made is not None)
-    assert made is not None
-    shifts, more, mask, keep = (int(part[0]) for part in made.reshape(4, LANES))
-    found = (total + more) >> extra >> shifts
-    if (total + more) & mask == 0:
-        found &= keep
-    wide = QFormat(16, 0), rounding, Overflow.WRAP
-    assert found % 2**16 == cast_rational(Fraction(total, 1 << shift), *wide)[0] % 2**16
-
-
-def rule(rounding: Rounding, shift: int, most: int, extra: int = 0) -> Ints | None:
-    """Make the rule of a column whose shifts are alike."""
-    code = codes.target(QFormat(16, 0), rounding, Overflow.SATURATE).rounding
-    return packing.rounding_rule(np.full(LANES, shift), code, most, extra)
-
-
-def test_sums_that_the_rule_does_not_suit_have_none() -> None:
-    """The sign decides, the shift is too wide or small, or a half might not fit beside."""
-    even, limit = Rounding.NEAREST_EVEN, 2**31 - 1
-    for rounding in Rounding:
-        assert (rule(rounding, 3, 0) is None) == (rounding not in ROUNDINGS)
-    for shift in (-1, 31):
-        assert rule(even, shift, 0) is None
-    assert rule(even, 30, 0) is not None
-    assert rule(even, 4, limit - 16) is not None
-    assert rule(even, 4, limit - 15) is None
-    assert rule(even, 4, limit, 1) is not None
-    assert rule(even, 4, 2**35 - 17, 4) is not None
-    assert rule(even, 4, 2**35 - 16, 4) is None
-    assert rule(even, 3, 0, 4) is None
-
-
-def test_extra_bits_hold_every_sum_and_tell_carries_apart() -> None:
-    """They leave room for half a divisor; as many parts as the other bits can count."""
-    room = packing.MOST_MORE
-    assert packing.extra_bits(0, 2) == packing.extra_bits(2**32 - room - 1, 2**31) == 1
-    assert packing.extra_bits(2**32 - room, 2**30) == 2
-    assert packing.extra_bits(2**32 - room, 2**30 + 1) is None
-    assert packing.extra_bits(2**47 - room - 1, 2**16) == 16
-    assert packing.extra_bits(2**62 - room - 1, 2) == 31
-    assert packing.extra_bits(2**62 - room, 1) is None

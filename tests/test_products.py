@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fxpnn.kernels import codes, packing
+from fxpnn.kernels import codes, packing, rounding
 from fxpnn.layers import Window
 from fxpnn.qformat import Accumulator, Overflow
 from tests.sums import (
@@ -143,17 +143,18 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
         if sums is np.int32:
             packed = packing.pack(rows.weight, rows.offsets)
         most = 32768 * int(np.abs(maps.weight).sum()) + 10**6
-        extra = packing.extra_bits(most, packed.cuts.shape[1]) if sums is np.int64 else 0
+        extra = rounding.extra_bits(most, packed.cuts.shape[1]) if sums is np.int64 else 0
         assert extra is not None
         frame = (*frame[:-2], extra, 0)
         layer = tables(packed, rows.starts, bias.astype(sums), case.shift, windows)
         counts = exact(x, out, layer, frame, word, False, modes)
-        rule = packing.rounding_rule(layer[4], modes[0], 10**9, extra)
-        assert (rule is None) == (case.shift < extra)
+        to = codes.Target(*modes[:4])
+        rule = rounding.rule(layer[4], to, (-(10**9), 10**9), extra)
+        symmetric = case.overflow is Overflow.SATURATE_SYMMETRIC
+        assert (rule is None) == (symmetric or case.shift < extra)
         if not pools and rule is not None:
             layer = (*layer[:7], rule.astype(np.int32), *layer[8:])
-            parts = packed.cuts.shape[1]
-            for near in {packing.near(layer[4], modes[2:4], parts, extra), False}:
+            for near in {rounding.near(layer[4], layer[6], to), False}:
                 direct, frame = guarded(out.size), (*frame[:3], codes.DIRECT, *frame[4:-1], near)
                 assert exact(x, direct, layer, frame, word, False, modes) == counts
                 np.testing.assert_array_equal(direct, out)

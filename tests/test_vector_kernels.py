@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numba import njit
 
 from fxpnn.kernels import headroom, packing, vector
@@ -89,6 +91,39 @@ def test_as_many_parts_as_sums_can_have_carry_right(sign: int, below: int) -> No
     assert case.extra(packed) == 28
     assert case.rule(28) is not None
     assert_equal(run_exact(case, np.int64, packed), case)
+
+
+@pytest.mark.parametrize("row", [0, 5, 8])
+@pytest.mark.parametrize("shift", [14, 15])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("words", [(21846,) * 6, (21846, 21846, 0, 0, -21846, -21846)])
+def test_near_sums_that_leave_31_bits_on_the_way_are_summed_anew(
+    words: tuple[int, ...], sign: int, shift: int, row: int
+) -> None:
+    """A sum comes round from 2**32, or comes back; each segment takes it as far as one can."""
+    case = replace(random_case(shift, 9, 6, 16, 100), bias=np.zeros(16, np.int64), shift=shift)
+    case.weight[3], case.x[row] = 32767, sign * np.array(words)
+    assert case.near()
+    assert abs(int(case.sums()[row, 3])) in (0, 2**32 - 4)
+    assert case.expected()[2] == (sum(words) > 0)
+    assert_equal(run_chunked(case), case)
+
+
+@given(st.data())
+def test_near_sums_about_their_limits(data: Any) -> None:
+    """Wherever a lane's sum is after each segment, in range, beside it or beyond, it is exact."""
+    shift = data.draw(st.integers(12, 15))
+    edge = 2 ** (15 + shift)
+    marks = st.sampled_from([-edge, edge, -(2**30), 2**30, 0])
+    case = replace(random_case(shift, 9, 10, 16, 100), bias=np.zeros(16, np.int64), shift=shift)
+    case.weight[7] = 32767
+    row, reached = case.x[data.draw(st.integers(0, 8))], 0
+    for pair in row.reshape(5, 2):
+        step = (data.draw(marks) + (data.draw(st.integers(-2, 2)) << 15) - reached) // 32767
+        pair[:] = np.clip([step - step // 2, step // 2], -32768, 32767)
+        reached += 32767 * int(pair.sum())
+    assert case.near()
+    assert_equal(run_chunked(case), case)
 
 
 @pytest.mark.parametrize("far", [2**31 - 2**15, 2**31, 2**32 - 2**20, 2**32, 2**33])

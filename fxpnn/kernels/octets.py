@@ -25,7 +25,7 @@ class Octets(NamedTuple):
     row; these come to its lane as the row is turned, one pair at a time.
 
     ``words`` is int16 ``(11, 32)``: for each side and turn a vector of weights, then the vectors of
-    ``mask`` and ``keep`` that ``rounding_rule`` explains, then ``quiet``: rows whose words are no
+    ``mask`` and ``keep`` that ``rounding.rule`` explains, then ``quiet``: rows whose words are no
     further from 0 make sums that are right modulo ``2**32`` and, where out of range, seen to be so.
     ``numbers`` is int32 ``(4, 16)``: for each side what its sums begin with, less the range's least
     value, modulo ``2**32``, then for each side the shifts.
@@ -45,15 +45,15 @@ def pack(weight: I16, bias: I64, rule: I64, to: tuple[int, int]) -> Octets | Non
     Args:
         weight: int16 ``(8, 8)``: outputs, places of words in their row.
         bias: int64 ``(8,)``.
-        rule: a ``rounding_rule`` with no extra bits.
+        rule: a ``rounding.rule`` with no extra bits.
         to: the range of what is made, its least word and its largest.
 
     Returns:
-        None where the range is not ``2**n`` words from an even one, or remainders do not fit words.
+        None where remainders do not fit words.
     """
     low, span = to[0], to[1] - to[0] + 1
     shifts, more, mask, keep = rule.reshape(4, LANES)[:, :OCTET]
-    if span & (span - 1) or low % 2 or shifts.max() > 16:
+    if shifts.max() > 16:
         return None
     begin = bias + more - (low << shifts)
     room = np.minimum(2**32 - 1 - begin, 2**32 - (span << shifts) + begin)

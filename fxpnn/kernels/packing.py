@@ -13,12 +13,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels import codes
-
 LANES = 16
 """Outputs that the vector kernels compute at once, on every machine."""
-MOST_MORE = 2**30
-"""Rounding adds less to a sum."""
 LIMIT = 2**31 - 1
 """How far a sum of 32 bits may rise or fall from 0."""
 HALF = LANES // 2
@@ -93,73 +89,6 @@ class Steps(NamedTuple):
 def fill_lanes(values: I64, mode: Literal["constant", "edge"] = "constant") -> I64:
     """Append zeros, or the last, to one value per output until they fill whole columns."""
     return np.pad(values, (0, -len(values) % LANES), mode=mode)
-
-
-def extra_bits(most: int, parts: int) -> int | None:
-    """Say how many bits more than 32 sums need, 1 at least.
-
-    Args:
-        most: how far from 0 there can be a sum.
-        parts: so many numbers of 32 bits are added up; the bias is one that may be longer.
-
-    Returns:
-        None where the carries of so many parts might not be told apart (``vector.dot_column``).
-    """
-    extra = max(1, (most + MOST_MORE).bit_length() - 31)
-    return extra if extra < 32 and parts <= 1 << (32 - extra) else None
-
-
-def near(shifts: I64, to: tuple[int, int], parts: int, extra: int) -> bool:
-    """Say whether sums whose words are in range fit 31 bits, and others are seen not to.
-
-    The lowest 32 bits of a sum tell its word where it fits them. What its parts add up to without
-    their lowest ``extra`` bits is less than the sum without these, but by less than ``parts``; so a
-    sum that looks as if it fitted may wrap by a little, and then is far out of range.
-
-    Args:
-        shifts: as ``rounding_rule`` has them.
-        to: the range, its least word and its largest.
-        parts: as ``extra_bits`` has them.
-        extra: by how many bits more than 32 sums may need.
-    """
-    reach = max(-to[0], to[1] + 1) << int(shifts.max())
-    return reach <= 2**30 and parts << extra <= 2**30
-
-
-def rounding_rule(shifts: I64, rounding: int, most: int, extra: int = 0) -> I64 | None:
-    """Say how a sum is divided by ``2**shift`` and rounded, in four numbers per lane.
-
-    The quotient is that of the sum and ``more``, half of the divisor or less, so that all above a
-    tie is carried. Where these leave no remainder, none of the bits in ``mask``, it is a tie, and
-    the quotient keeps the bits in ``keep``: not the last where ties go to even.
-
-    Args:
-        shifts: int64 ``(lanes,)``, 16 for each column.
-        rounding: a code.
-        most: the largest sum that there can be.
-        extra: by how many bits sums are shifted already.
-
-    Returns:
-        int64 ``(4 * lanes,)``: a column's shifts less ``extra``, its ``more``, ``mask`` and
-        ``keep``, of 32 bits; none where a shift is too small or too wide, the sum and ``more`` may
-        not fit, or the sign decides.
-    """
-    least, largest = int(shifts.min()), int(shifts.max())
-    if least < extra or largest > 30 or most + (1 << largest) >= 1 << (31 + extra):
-        return None
-    mask = (1 << shifts) - 1
-    half, all_bits = (mask + 1) >> 1, np.full_like(shifts, -1)
-    ways = {
-        codes.NEAREST_EVEN: (half, np.where(shifts > 0, -2, -1)),
-        codes.NEAREST_UP: (half, all_bits),
-        codes.NEAREST_DOWN: (np.maximum(half - 1, 0), all_bits),
-        codes.FLOOR: (np.zeros_like(shifts), all_bits),
-    }
-    if rounding not in ways:
-        return None
-    more, keep = ways[rounding]
-    rule = np.stack([shifts - extra, more, mask, keep]).reshape(4, -1, LANES)
-    return rule.transpose(1, 0, 2).reshape(-1)
 
 
 def pack(weight: I16, offsets: I64) -> Packed:

@@ -6,7 +6,7 @@ A call takes a layer as plain tuples, which Numba takes for a quarter of the pri
   first three are a ``Packed``, the last two an ``Octets`` if rows leave so. ``starts`` is int64
   ``(group * rows,)``: images' rows. ``shifts`` (int64, ``Fx + Fw - Fy``) and ``bias`` have a value
   per lane; sums have the type of the bias, int32 or int64. ``windows`` is int64 ``(pooled, taps)``,
-  from ``packing.pool_windows``, or empty. ``rule`` is a ``packing.rounding_rule``, or zeros.
+  from ``packing.pool_windows``, or empty. ``rule`` is a ``rounding.rule``, or zeros.
 - ``frame``: ``(images, words, outputs, leave, lines, length, pitch, origin, total, used, group,
   rows, extra, near)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its
   ``rows`` or pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT``, ``OCTETS`` or, for windows
@@ -14,10 +14,9 @@ A call takes a layer as plain tuples, which Numba takes for a quarter of the pri
   into a frame of ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` is
   how many lanes, of all columns, are an output's. A ``group`` of images is summed as one: more than
   one image only without a frame or windows. 64-bit sums have at most ``32 + extra`` bits; ``near``
-  says whether those in range are ``packing.near``.
+  says whether they are ``rounding.near``.
 - ``word``: ``(low, high)``: the limits of the accumulator.
-- ``to``: ``(rounding, overflow, low, high, least)``: the cast, and the floor of what it gives; 0
-  is a ReLU.
+- ``to``: ``(rounding, overflow, low, high, least)``: the cast, and its floor; 0 is a ReLU.
 
 Nothing is checked. ``x`` has one word more than the images; ``out`` is as long as what they make.
 A row may write beyond its last output into the next row, so columns go from last to first.
@@ -30,13 +29,14 @@ import numpy.typing as npt
 
 from fxpnn.kernels.arithmetic import I16, I32, I64, cast, loop, part
 from fxpnn.kernels.codes import DIRECT, OCTETS, POOLED, STRIPS, Target
+from fxpnn.kernels.column_sums import dot_column
 from fxpnn.kernels.epilogue import largest, largest_sums, narrow
 from fxpnn.kernels.headroom import extremes, room, within
 from fxpnn.kernels.memory import empty, free, zeros
 from fxpnn.kernels.octet_sums import dot_octets
 from fxpnn.kernels.octets import OCTET, OCTET_ROWS
 from fxpnn.kernels.packing import HALF, LANES
-from fxpnn.kernels.vector import ROWS, dot, dot_column, step
+from fxpnn.kernels.vector import ROWS, dot, step
 
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
