@@ -60,13 +60,15 @@ def dot_octets(_: Any, blocks: Any, arrays: Any, to: Any) -> Written:
         sides, (mask, keep, quiet) = (vectors[:4], vectors[4:8]), vectors[8:]
         low, least = (limit.sized(16).splat(WORDS) for limit in (to[0], to[2]))
         above = ((to[1] - to[0]) ^ -1).sized(32).splat(LANES)
+        rest = shifts[1].constant(16) - shifts[1]
 
         def joined(even: Number, odd: Number) -> Number:
-            return (even & 0xFFFF | odd << 16).halves()
+            """Put the lower halves of the one below the upper halves of the other."""
+            return ((even & 0xFFFF) | (odd & -0x10000)).halves()
 
         done = Variable(blocks)
         with tries(blocks) as (block, end):
-            seen = Variable(above.constant(0))
+            seen = [Variable(above.constant(0)) for _ in sides]
             smallest, largest = (Variable(low.constant(0)) for _ in range(2))
             first = block * (OCTET_ROWS * OCTET)
             with loop(integer(b, 0), integer(b, OCTET_ROWS * OCTET), WORDS) as at:
@@ -79,13 +81,16 @@ def dot_octets(_: Any, blocks: Any, arrays: Any, to: Any) -> Written:
                     reduce(Number.__add__, map(multiply_add, weights, turned), begin)
                     for weights, begin in zip(sides, begins, strict=True)
                 ]
-                quotients = [t.logical_shift(s) for t, s in zip(totals, shifts, strict=True)]
-                seen.set(reduce(Number.__or__, quotients, seen.get()))
-                made, tie = joined(*quotients), (joined(*totals) & mask).equals(0)
+                for cell, total in zip(seen, totals, strict=True):
+                    cell.set(cell.get() | total)
+                even, odd = totals
+                made = joined(even.logical_shift(shifts[0]), odd << rest)
+                tie = (joined(even, odd << 16) & mask).equals(0)
                 made = tie.choose(made & keep, made) + low
                 out.store(made.max(least), first + at)
             loud = (smallest.get() + quiet < 0) | (largest.get() > quiet)
-            beyond = (seen.get() & above).differs(0).count() + loud.count()
+            high = (cell.get() & (above << s) for cell, s in zip(seen, shifts, strict=True))
+            beyond = reduce(Number.__or__, high).differs(0).count() + loud.count()
 
             def stop() -> None:
                 done.set(block)
