@@ -94,7 +94,7 @@ def test_as_many_parts_as_sums_can_have_carry_right(sign: int, below: int) -> No
 
 
 @pytest.mark.parametrize("row", [0, 5, 8])
-@pytest.mark.parametrize("shift", [14, 15])
+@pytest.mark.parametrize("shift", [14, 15, 18])
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("words", [(21846,) * 6, (21846, 21846, 0, 0, -21846, -21846)])
 def test_near_sums_that_leave_31_bits_on_the_way_are_summed_anew(
@@ -103,9 +103,18 @@ def test_near_sums_that_leave_31_bits_on_the_way_are_summed_anew(
     """A sum comes round from 2**32, or comes back; each segment takes it as far as one can."""
     case = replace(random_case(shift, 9, 6, 16, 100), bias=np.zeros(16, np.int64), shift=shift)
     case.weight[3], case.x[row] = 32767, sign * np.array(words)
-    assert case.near()
+    assert case.near() == (shift < 18)
     assert abs(int(case.sums()[row, 3])) in (0, 2**32 - 4)
-    assert case.expected()[2] == (sum(words) > 0)
+    assert case.expected()[2] == (sum(words) > 0 and shift < 18)
+    assert_equal(run_chunked(case), case)
+
+
+@pytest.mark.parametrize("bias", [2**32, -(2**32), 2**32 - 2**29, 2**33 + 1, 2**31, -(2**30)])
+def test_sums_that_begin_out_of_range_are_not_near(bias: int) -> None:
+    """A bias that comes round would look as if its sums were in range after each segment."""
+    case = replace(random_case(9, 9, 6, 16, 100), bias=np.zeros(16, np.int64), shift=14)
+    case.bias[11] = bias
+    assert not case.near()
     assert_equal(run_chunked(case), case)
 
 
