@@ -135,7 +135,7 @@ MUTATIONS = (
         "which sums are near",
         "fxpnn/kernels/rounding.py",
         "<= 2**31 and",
-        "<= 2**33 and",
+        "<= 2**40 and",
         "tests/test_vector_kernels.py",
     ),
     Mutation(
