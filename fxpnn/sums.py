@@ -232,9 +232,10 @@ def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields
     packed, steps = packing.pack_steps(
         rows.weight, rows.offsets, rows.features, _neighbourhood(rows.offsets)
     )
+    narrow = packing.narrow_steps(bits)
     return {
-        "op": codes.CLAMP_32 if bits <= 32 else codes.CLAMP_64,
-        **_packed(packed, bias, INT32 if bits <= 32 else INT64, constants),
+        "op": codes.CLAMP_32 if narrow else codes.CLAMP_64,
+        **_packed(packed, bias, INT32 if narrow else INT64, constants),
         "fine_weights": constants.put(INT16, steps.weights),
         "fine_weights_size": steps.weights.size,
         "fine_offsets": constants.put(INT64, steps.offsets),

@@ -76,6 +76,13 @@ MUTATIONS = (
         "tests/test_engine.py",
     ),
     Mutation(
+        "which clamped sums fit 32 bits on the way",
+        "fxpnn/kernels/packing.py",
+        "word <= 30 or word == 32",
+        "word <= 32",
+        "tests/test_vector_kernels.py",
+    ),
+    Mutation(
         "that half a vector holds a column's lanes",
         "fxpnn/kernels/products.py",
         "half = frame[9] - lane <= HALF",

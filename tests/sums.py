@@ -184,7 +184,8 @@ def run_clamped(case: Case) -> Any:
     (n, k), outputs = case.x.shape, len(case.weight)
     pairs, steps = packing.pack_steps(case.weight.astype(np.int16), np.arange(k), k)
     word = case.accumulator.min, case.accumulator.max
-    bias = np.clip(case.bias, *word).astype(np.int32 if case.accumulator.word <= 32 else np.int64)
+    narrow = packing.narrow_steps(case.accumulator.word)
+    bias = np.clip(case.bias, *word).astype(np.int32 if narrow else np.int64)
     layer = tables(pairs, np.arange(n) * k, bias, case.shift, NO_WINDOWS)
     out = guarded(n * outputs)
     frame = (n, k, outputs, codes.STRIPS, 0, 0, 0, 0, 0, outputs, n, 1, 0, 0)

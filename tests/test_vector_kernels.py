@@ -152,7 +152,7 @@ def test_sums_that_wrap_are_not_taken_for_small_ones(sign: int, shift: int, far:
         assert_equal(run_chunked(case), case)
 
 
-@pytest.mark.parametrize("word", [8, 16, 24, 31, 32, 33, 40, 62])
+@pytest.mark.parametrize("word", [8, 16, 24, 30, 31, 32, 33, 40, 62])
 @pytest.mark.parametrize("shape", [(9, 7, 3), (1, 300, 17)], ids=str)
 def test_clamped_sums_equal_a_walk_through_integers(word: int, shape: tuple[int, int, int]) -> None:
     """Each add is clamped, and each clamp counted, the bias's too, for words of every kind."""
@@ -177,7 +177,7 @@ def test_segments_with_and_without_room_take_turns(word: int) -> None:
     assert_equal(run_clamped(case), case)
 
 
-@pytest.mark.parametrize("word", [16, 32, 40])
+@pytest.mark.parametrize("word", [16, 30, 31, 32, 40])
 @pytest.mark.parametrize(("step", "sign"), [(0, -1), (1, 1), (150, -1), (259, 1)])
 def test_a_single_overflow_is_found_wherever_it_stands(word: int, step: int, sign: int) -> None:
     """One add clamps, in the first, a middle or the last step, in one row and one lane."""
@@ -191,10 +191,12 @@ def test_a_single_overflow_is_found_wherever_it_stands(word: int, step: int, sig
     assert_equal(run_clamped(case), case)
 
 
+@pytest.mark.parametrize("word", [24, 30, 31, 32])
 @pytest.mark.parametrize("x", [-32768, -32767, -1, 0, 1, 32767])
-def test_a_sum_of_32_bits_wraps_only_far_from_0(x: int) -> None:
+def test_a_sum_is_exact_before_its_clamp(x: int, word: int) -> None:
     """Sums on and beside 0, half of the limits and the limits meet products of every size."""
-    middles = (0, 2**30, -(2**30), 2**31 - 1, -(2**31))
+    limit = 2 ** (word - 1)
+    middles = (0, limit // 2, -limit // 2, limit - 1, -limit)
     products = sorted({x * weight for weight in (-32768, -32767, -1, 0, 1, 32767)})
     sums = {
         middle + beside - more
@@ -202,10 +204,10 @@ def test_a_sum_of_32_bits_wraps_only_far_from_0(x: int) -> None:
         for beside in range(-2, 3)
         for more in (0, *products)
     }
-    bias = np.array(sorted(s for s in sums if -(2**31) <= s < 2**31))
+    bias = np.array(sorted(s for s in sums if -limit <= s < limit))
     for weight in (-32768, -32767, -1, 0, 1, 32767):
         weights = np.full((len(bias), 1), weight)
-        case = Case(np.full((9, 1), x), weights, bias, Accumulator(32), shift=16)
+        case = Case(np.full((9, 1), x), weights, bias, Accumulator(word), shift=word - 16)
         assert_equal(run_clamped(case), case)
 
 

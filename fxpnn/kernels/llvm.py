@@ -79,6 +79,7 @@ class Number:
     __and__, __or__, __xor__ = _operator("and_"), _operator("or_"), _operator("xor")
     __lshift__, __rshift__, logical_shift = _operator("shl"), _operator("ashr"), _operator("lshr")
     __lt__, __gt__ = _operator("icmp_signed", "<"), _operator("icmp_signed", ">")
+    exceeds = _operator("icmp_unsigned", ">")
     equals, differs = _operator("icmp_signed", "=="), _operator("icmp_signed", "!=")
     min, max = _function("llvm.smin"), _function("llvm.smax")
 

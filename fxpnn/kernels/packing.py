@@ -144,6 +144,14 @@ def pack_steps(weight: I16, offsets: I64, features: int, whole: int = 2) -> tupl
     return packed, Steps(*steps[:3], matrix, edges, offsets % features, features)
 
 
+def narrow_steps(word: int) -> bool:
+    """Say whether ``vector.step`` makes sums of 32 bits for so wide an accumulator.
+
+    Above 0, a sum of 31 bits and a product would need a 33rd; a word of 32 has a way of its own.
+    """
+    return word <= 30 or word == 32
+
+
 def convolution(
     weight: I16,
     groups: int,

@@ -86,9 +86,10 @@ def dot(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Written:
 def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
     """Add products one by one, clamp after each, and count the adds that were clamped.
 
-    The second weight of each pair is 0: a pair is one product. Sums are int32 for a word of 8 to 32
-    bits, int64 for one of 33 to 62. Before its clamp a sum is exact: a word of up to 31 bits and
-    one product of ``2**30`` fit 32, and for a word of 32 the sums tell which of them wrapped.
+    The second weight of each pair is 0: a pair is one product. Sums are int32 for a word that has
+    ``packing.narrow_steps``, else int64, for one of up to 62 bits. Before its clamp a sum is exact:
+    one of up to 30 bits, less the least, and a product of ``2**30`` fit 32, and sums of 32 bits
+    tell which of them wrapped.
 
     Args:
         lanes: as ``dot`` has it.
@@ -112,11 +113,11 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
         places = [(row + r) * LANES for r in range(len(points))]
         counted = Variable(integer(b, 0))
 
-        def clamp(total: Number, product: Number) -> Number:
-            exact = total + product.sized(acc.bits)
-            kept = exact.max(low).min(high)
-            counted.set(counted.get() + kept.differs(exact).count())
-            return kept
+        def clamp(above: Number, product: Number) -> Number:
+            # Sums less the least: one comparison tells both those below and those beyond.
+            exact = above + product.sized(acc.bits)
+            counted.set(counted.get() + exact.exceeds(high - low).count())
+            return exact.max(low.constant(0)).min(high - low)
 
         def saturate(total: Number, product: Number) -> Number:
             # Only a sum 2**30 or more from 0 can wrap, and such a one loses its sign only then.
@@ -125,16 +126,17 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
             counted.set(counted.get() + wrapped.count())
             return wrapped.choose(total.logical_shift(31) + (2**31 - 1), added)
 
-        def run(update: Callable[[Number, Number], Number]) -> None:
-            sums = [acc.load(place, many) for place in places]
+        def run(update: Callable[[Number, Number], Number], least: Number) -> None:
+            sums = [acc.load(place, many) - least for place in places]
             sums = _add_pairs(points, weights, offsets, (first, last), sums, update)
             for total, place in zip(sums, places, strict=True):
-                acc.store(total, place)
+                acc.store(total + least, place)
 
         if acc.bits == 64:
-            run(clamp)
+            run(clamp, low)
         else:
-            branch(word[0].equals(-(2**31)), lambda: run(saturate), lambda: run(clamp))
+            none = low.constant(0)
+            branch(word[0].equals(-(2**31)), lambda: run(saturate, none), lambda: run(clamp, low))
         return counted.get()
 
     return types.int64(lanes, rows, arrays, at, word), writer(write)
