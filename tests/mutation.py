@@ -83,6 +83,13 @@ MUTATIONS = (
         "tests/test_vector_kernels.py",
     ),
     Mutation(
+        "that segments summed at once leave room for all of them",
+        "fxpnn/kernels/clamping.py",
+        "fall, rise = fall + floor[here] - low, rise + high - ceiling[here]",
+        "fall, rise = floor[here] - low, high - ceiling[here]",
+        "tests/test_vector_kernels.py",
+    ),
+    Mutation(
         "that half a vector holds a column's lanes",
         "fxpnn/kernels/products.py",
         "half = frame[9] - lane <= HALF",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels import codes, octets, packing, products, rounding
+from fxpnn.kernels import clamping, codes, octets, packing, products, rounding
 from fxpnn.kernels.pipeline import alone
 from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
 from tests.oracles import cast_rational, saturated_sum, wrapped_sum
@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int64]
 WORD16 = QFormat(16, 0)
 WIDE = Accumulator(62)
 GUARD = 12345
-exact, clamped = alone(products.exact), alone(products.clamped)
+exact, clamped = alone(products.exact), alone(clamping.clamped)
 
 
 @dataclass(frozen=True)

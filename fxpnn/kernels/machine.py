@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.kernels import lookup, plain, pool, products, softmax
+from fxpnn.kernels import clamping, lookup, plain, pool, products, softmax, strips
 from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, loop, part
 from fxpnn.kernels.codes import (
     ADD,
@@ -122,7 +122,7 @@ def _ends(do: np.void, space: I16, n: int) -> tuple[I16, I16]:
 
 
 @loop
-def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products.Modes, bool]:
+def _modes(do: np.void, n: int) -> tuple[strips.Frame, strips.Word, strips.Modes, bool]:
     """Return a sum's frame, word and cast, and whether its totals wrap."""
     frame = (
         n,
@@ -147,7 +147,7 @@ def _modes(do: np.void, n: int) -> tuple[products.Frame, products.Word, products
 @loop
 def _tables(
     do: np.void, words: I16, doubles: I32, quads: I64
-) -> tuple[products.Tables, products.Tables]:
+) -> tuple[strips.Tables, strips.Tables]:
     """Return a sum's constants with 32-bit and with 64-bit sums; one of them is meant."""
     weights = words[do.weights : do.weights + do.weights_size]
     offsets = quads[do.offsets : do.offsets + do.offsets_size]
@@ -168,7 +168,7 @@ def _tables(
 @loop
 def _stepwise(
     do: np.void, words: I16, doubles: I32, quads: I64, x: I16, y: I16, n: int
-) -> products.Counts:
+) -> strips.Counts:
     frame, word, to, _ = _modes(do, n)
     short, long = _tables(do, words, doubles, quads)
     if do.op == PLAIN:
@@ -185,9 +185,9 @@ def _stepwise(
         do.features,
     )
     if do.op == CLAMP_32:
-        overflows, saturations = products.clamped(x, y, short, steps, frame, word, to)
+        overflows, saturations = clamping.clamped(x, y, short, steps, frame, word, to)
     else:
-        overflows, saturations = products.clamped(x, y, long, steps, frame, word, to)
+        overflows, saturations = clamping.clamped(x, y, long, steps, frame, word, to)
     return overflows + do.bias_overflows * n, saturations
 
 

@@ -1,0 +1,201 @@
+"""Own the loops around sums that are clamped after each product, where they may have to be.
+
+``strips`` explains how a call takes a layer. Nothing is checked here either.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+
+from fxpnn.kernels.arithmetic import I16, I64, loop
+from fxpnn.kernels.headroom import extremes, room, within
+from fxpnn.kernels.memory import empty, free, zeros
+from fxpnn.kernels.packing import HALF, LANES
+from fxpnn.kernels.strips import (
+    STRIP,
+    Counts,
+    Frame,
+    Modes,
+    Sums,
+    Tables,
+    Word,
+    aligned,
+    cast_rows,
+    column_end,
+    enter,
+    pool_rows,
+    scratch,
+)
+from fxpnn.kernels.vector import ROWS, dot, step
+
+Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
+Rooms: TypeAlias = tuple[Sums, Sums, I64]
+
+
+@loop
+def clamped(
+    x: I16, out: I16, tables: Tables, steps: Steps, frame: Frame, word: Word, to: Modes
+) -> Counts:
+    """Run a dense layer or a convolution whose sums are clamped to the word after each product.
+
+    A segment that provably needs no clamp, for words as the block has them and the sums that the
+    rows have reached, is summed at once.
+
+    Args:
+        x: as the module has it.
+        out: as the module has it.
+        tables: as the module has it; the bias lies inside the word.
+        steps: ``(weights, offsets, cuts, matrix, edges, kinds, features)``, a ``packing.Steps``.
+        frame: as the module has it.
+        word: as the module has it.
+        to: as the module has it.
+
+    Returns:
+        How many adds were clamped, and how many outputs were out of range.
+    """
+    cuts, starts, windows = tables[2], tables[3], tables[5]
+    framed, made, loose = scratch(tables, frame, STRIP)
+    acc = aligned(loose)
+    rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
+    overflows, saturations = 0, 0
+    size = out.size // frame[0]
+    for image in range(0, frame[0], frame[10]):
+        source, target = enter(x[image * frame[1] :], framed, frame), out[image * size :]
+        here = starts[: (frame[0] - image) * frame[11]]
+        for behind in range(1, len(cuts) + 1):
+            column = len(cuts) - behind
+            half = frame[9] - column * LANES <= HALF
+            for row in range(0, here.size, STRIP):
+                rows = here[row : row + STRIP]
+                overflows += _clamp(source, rows, tables, steps, column, half, rooms, word, acc)
+                end, pitch = column_end(column, row, frame, made, target)
+                saturations += cast_rows(acc, rows.size, tables[4], column * LANES, to, end, pitch)
+            if windows.size > 0:
+                pool_rows(made, windows, target[column * LANES :], frame[2])
+    free((framed, made, loose, *rooms))
+    return overflows, saturations
+
+
+@loop
+def _clamp(
+    x: I16,
+    starts: I64,
+    tables: Tables,
+    steps: Steps,
+    column: int,
+    half: bool,
+    rooms: Rooms,
+    word: Word,
+    acc: Sums,
+) -> int:
+    """Sum each row's products of one column, with a clamp after each where it may be needed."""
+    weights, offsets, cuts, bias = tables[0], tables[1], tables[2], tables[6]
+    fine_weights, fine_offsets, fine_cuts = steps[:3]
+    floor, ceiling, blocked = rooms
+    pairs = x, starts, weights, offsets, acc
+    products = x, starts, fine_weights, fine_offsets, acc
+    bounds = acc, floor, ceiling
+    segments = cuts.shape[1] - 1
+    for row in range(starts.size):
+        for lane in range(LANES):
+            acc[row * LANES + lane] = bias[column * LANES + lane]
+    overflows, row = 0, 0
+    rooms_at = column * (segments + 1)
+    while row < starts.size:
+        tile, segment = ROWS if starts.size - row >= ROWS else 1, 0
+        at_once = blocked[rooms_at + segments] == 0  # if all sums have room for all segments
+        while segment < segments:
+            here = rooms_at + (segments if at_once else segment)
+            ahead = segments if at_once else max(1, blocked[here])
+            limits, roomy = (row, here * LANES), blocked[here] == 0
+            if tile == 1:
+                roomy = roomy and within(1, bounds, limits)
+            else:
+                roomy = roomy and within(ROWS, bounds, limits)
+            if at_once and not roomy:
+                at_once = False
+                continue
+            if roomy:
+                at = row, cuts[column, segment], cuts[column, segment + ahead]
+                if tile == 1:
+                    dot(LANES, 1, pairs, at)
+                elif half:
+                    dot(HALF, ROWS, pairs, at)
+                else:
+                    dot(LANES, ROWS, pairs, at)
+            else:
+                at = row, fine_cuts[column, segment], fine_cuts[column, segment + ahead]
+                if tile == 1:
+                    overflows += step(LANES, 1, products, at, word)
+                elif half:
+                    overflows += step(HALF, ROWS, products, at, word)
+                else:
+                    overflows += step(LANES, ROWS, products, at, word)
+            segment += ahead
+        row += tile
+    return overflows
+
+
+@loop
+def _rooms(x: I16, steps: Steps, word: Word, acc: Sums) -> Rooms:
+    """Return the floor and ceiling between which sums need no clamp in each segment, and in all.
+
+    Returns:
+        Floor and ceiling, of the sums' type, 16 for each column's segment, and for all its segments
+        together behind them; and how many segments from each on have a lane without room, int64.
+    """
+    matrix, edges, kinds, features = steps[3:]
+    segments, lanes = edges.size - 1, matrix.shape[1]
+    smallest, largest = _extremes(x, kinds, features)
+    size = lanes * (segments + 1)
+    floor, ceiling = empty(size, acc.dtype), empty(size, acc.dtype)
+    arrays = matrix, smallest, largest, floor, ceiling
+    blocked = zeros(size // LANES, np.int64)
+    for column in range(lanes // LANES):
+        first, ahead, some = column * (segments + 1), 0, False
+        for behind in range(1, segments + 1):
+            segment = segments - behind
+            span, here = (edges[segment], edges[segment + 1]), first + segment
+            full = room(span, arrays, (column * LANES, lanes, here * LANES), word) > 0
+            ahead, some = ahead * full + full, some or full
+            blocked[here] = ahead
+        blocked[first + segments] = some or not _join(floor, ceiling, first, segments, word)
+    free((smallest, largest))
+    return floor, ceiling, blocked
+
+
+@loop
+def _join(floor: Sums, ceiling: Sums, first: int, segments: int, word: Word) -> bool:
+    """Find the room for all of a column's segments; say whether there is some in all lanes."""
+    low, high = word
+    roomy = True
+    for lane in range(LANES):
+        fall, rise = 0, 0
+        for segment in range(segments):
+            here = (first + segment) * LANES + lane
+            fall, rise = fall + floor[here] - low, rise + high - ceiling[here]
+        roomy = roomy and fall + rise <= high - low and max(fall, rise) < 2**31
+        here = (first + segments) * LANES + lane
+        floor[here], ceiling[here] = min(low + fall, high), max(high - rise, low)
+    return roomy
+
+
+@loop
+def _extremes(x: I16, kinds: I64, features: int) -> tuple[I16, I16]:
+    """Return the smallest and largest word, or 0, that the block has for each k's feature."""
+    width = features * (1 + 63 // features)  # a vector's worth at least
+    low, high = zeros(width, np.int16), zeros(width, np.int16)
+    rows = x.size // width
+    for first in range(0, width, 2 * LANES):  # the last may look once more at what was seen
+        extremes((x, low, high), (min(first, width - 2 * LANES), width, rows))
+    rest = x[rows * width :]
+    for i in range(rest.size):
+        low[i] = min(low[i], rest[i])
+        high[i] = max(high[i], rest[i])
+    smallest, largest = zeros(kinds.size, np.int16), zeros(kinds.size, np.int16)
+    for k in range(kinds.size):
+        for i in range(kinds[k], width, features):
+            smallest[k] = min(smallest[k], low[i])
+            largest[k] = max(largest[k], high[i])
+    free((low, high))
+    return smallest, largest
