@@ -36,8 +36,8 @@ MUTATIONS = (
     Mutation(
         "from where on a sum of 32 bits can wrap",
         "fxpnn/kernels/vector.py",
-        "(total + 2**30)) < 0",
-        "(total + 2**30 - 1)) < 0",
+        "(old + 2**30)) < 0",
+        "(old + 2**30 - 1)) < 0",
         "tests/test_vector_kernels.py",
     ),
     Mutation(
@@ -90,6 +90,13 @@ MUTATIONS = (
         "tests/test_vector_kernels.py",
     ),
     Mutation(
+        "that the clamps of an odd row are counted once",
+        "fxpnn/kernels/vector.py",
+        "range(0, len(flags), together)",
+        "range(0, len(flags) // 2 * 2, together)",
+        "tests/test_vector_kernels.py",
+    ),
+    Mutation(
         "that half a vector holds a column's lanes",
         "fxpnn/kernels/products.py",
         "half = frame[9] - lane <= HALF",
@@ -106,7 +113,7 @@ MUTATIONS = (
     Mutation(
         "that a vector ends where the output does",
         "fxpnn/kernels/products.py",
-        "whole = _writes_all(rows, end, pitch, HALF if half else LANES) if direct else 0",
+        "whole = writes_all(rows, end, pitch, HALF if half else LANES) if direct else 0",
         "whole = rows if direct else 0",
         "tests/test_vector_kernels.py",
     ),

@@ -32,8 +32,8 @@ PARTIAL_SUMS = 4
 
 Numbers: TypeAlias = tuple[Number, ...]
 Arrays: TypeAlias = tuple[Memory, ...]
-Sum: TypeAlias = tuple[Number, Number]
-"""The lowest 32 bits of sums, and those above; the same twice where there are no others."""
+Update: TypeAlias = Callable[[Sequence[Number], Sequence[Number]], list[Number]]
+"""What makes of rows' sums and their products the next sums."""
 
 
 def rows_per_tile() -> int:
@@ -113,20 +113,29 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
         places = [(row + r) * LANES for r in range(len(points))]
         counted = Variable(integer(b, 0))
 
-        def clamp(above: Number, product: Number) -> Number:
+        def count(flags: Sequence[Number]) -> None:
+            together = LANES // many  # half vectors' flags, two by two
+            for first in range(0, len(flags), together):
+                found = reduce(Number.joined, flags[first : first + together])
+                counted.set(counted.get() + found.count())
+
+        def clamp(above: Sequence[Number], products: Sequence[Number]) -> list[Number]:
             # Sums less the least: one comparison tells both those below and those beyond.
-            exact = above + product.sized(acc.bits)
-            counted.set(counted.get() + exact.exceeds(high - low).count())
-            return exact.max(low.constant(0)).min(high - low)
+            exact = _add(above, [product.sized(acc.bits) for product in products])
+            count([total.exceeds(high - low) for total in exact])
+            return [total.max(low.constant(0)).min(high - low) for total in exact]
 
-        def saturate(total: Number, product: Number) -> Number:
+        def saturate(totals: Sequence[Number], products: Sequence[Number]) -> list[Number]:
             # Only a sum 2**30 or more from 0 can wrap, and such a one loses its sign only then.
-            added = total + product
-            wrapped = ((added ^ total) & (total + 2**30)) < 0
-            counted.set(counted.get() + wrapped.count())
-            return wrapped.choose(total.logical_shift(31) + (2**31 - 1), added)
+            added = _add(totals, products)
+            wrapped = [
+                ((new ^ old) & (old + 2**30)) < 0 for new, old in zip(added, totals, strict=True)
+            ]
+            count(wrapped)
+            limits = [old.logical_shift(31) + (2**31 - 1) for old in totals]
+            return list(map(Number.choose, wrapped, limits, added))
 
-        def run(update: Callable[[Number, Number], Number], least: Number) -> None:
+        def run(update: Update, least: Number) -> None:
             sums = [acc.load(place, many) - least for place in places]
             sums = _add_pairs(points, weights, offsets, (first, last), sums, update)
             for total, place in zip(sums, places, strict=True):
@@ -164,9 +173,13 @@ def add_products(
     if len(points) == 1:  # a lone row: its pairs go to several sums in turn
         whole = last - ((last - first) & (PARTIAL_SUMS - 1))
         sums = sums + [sums[0].constant(0)] * (PARTIAL_SUMS - 1)
-        sums = _add_pairs(points, weights, offsets, (first, whole), sums, Number.__add__)
+        sums = _add_pairs(points, weights, offsets, (first, whole), sums, _add)
         sums, first = [reduce(Number.__add__, sums)], whole
-    return _add_pairs(points, weights, offsets, (first, last), sums, Number.__add__)
+    return _add_pairs(points, weights, offsets, (first, last), sums, _add)
+
+
+def _add(totals: Sequence[Number], products: Sequence[Number]) -> list[Number]:
+    return list(map(Number.__add__, totals, products))
 
 
 def _add_pairs(
@@ -175,19 +188,24 @@ def _add_pairs(
     offsets: Memory,
     span: tuple[Number, Number],
     sums: Sequence[Number],
-    update: Callable[[Number, Number], Number],
+    update: Update,
 ) -> list[Number]:
-    """Loop over a span of pairs and update each row's sum, or a lone row's sums in turn."""
+    """Loop over a span of pairs and update all rows' sums, or a lone row's sums in turn."""
     cells = [Variable(total) for total in sums]
     stride = len(sums) // len(points)
     with loop(*span, stride) as pair:
         for ahead in range(stride):
             offset = offsets.load(pair + ahead)
             lanes = weights.load((pair + ahead) * (2 * LANES), 2 * sums[0].lanes)
-            for point, cell in zip(points, cells[ahead::stride], strict=True):
-                words = point.load(offset, 2).shuffle([0, 1] * (lanes.lanes // 2))
-                product = multiply_add(lanes, words)
-                cell.set(update(cell.get(), product))
+            order = [0, 1] * (lanes.lanes // 2)
+            products = [
+                multiply_add(lanes, point.load(offset, 2).shuffle(order)) for point in points
+            ]
+            rows = cells[ahead::stride]
+            for cell, total in zip(
+                rows, update([cell.get() for cell in rows], products), strict=True
+            ):
+                cell.set(total)
     return [cell.get() for cell in cells]
 
 
