@@ -84,6 +84,7 @@ class Engine:
         self._conversion = _conversion(fixed)
         self._plainly = os.environ.get(PLAIN) == "plain"
         self._work = sum(_work(node.layer, fixed.shapes[node.name]) for node in fixed.nodes)
+        self._logits = logits_of(fixed)
         self._programs: dict[frozenset[str], Program] = {}
         self._unchecked = "Bfdh" if _every_word(fixed) else "Bfd"
         self._spaces: list[Workspace] = []
@@ -120,7 +121,7 @@ class Engine:
 
     def program(self, keep: Iterable[str] = ()) -> Program:
         """Return the program that keeps the logits and the named tensors, made when first asked."""
-        names = frozenset({*keep, logits_of(self.fixed)})
+        names = frozenset({*keep, self._logits})
         if names not in self._programs:
             weights = sum(int(np.size(getattr(n.layer, "weight", ()))) for n in self.fixed.nodes)
             words = max(CACHED_WORDS, weights // REUSE)
@@ -137,9 +138,8 @@ class Engine:
     ) -> Run:
         """Run images, as ``infer`` takes them; keep the named tensors too."""
         check_images(self.fixed, x)
-        logits = logits_of(self.fixed)
         program = self.program(keep)
-        names = {*self.fixed.outputs, *keep, logits}
+        names = {*self.fixed.outputs, *keep, self._logits}
         tensors = {n: np.empty((len(x), *self.fixed.shapes[n]), np.int16) for n in names}
         starts = range(0, len(x), program.images)
         worth = max(1, len(x) * self._work // WORTH)
@@ -165,7 +165,7 @@ class Engine:
             with ThreadPoolExecutor(workers) as pool:
                 totals = np.sum(list(pool.map(work, range(workers))), axis=0)
         found = {INPUT: Counts(saturations=int(totals[-1, 1])), **counts(program, totals[:-1])}
-        return _finish(self.fixed, tensors, found, logits)
+        return _finish(self.fixed, tensors, found, self._logits)
 
 
 def infer(

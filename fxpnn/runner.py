@@ -126,4 +126,6 @@ def run_words(program: Program, raw: Words) -> tuple[dict[str, Words], dict[str,
 
 def counts(program: Program, totals: npt.NDArray[np.int64]) -> dict[str, Counts]:
     """Name the rows of the counts."""
-    return {n: Counts(*row) for n, row in zip(program.nodes, totals.tolist(), strict=True)}
+    nothing = Counts()  # what most layers lose, made once
+    rows = zip(program.nodes, totals.tolist(), strict=True)
+    return {name: Counts(*row) if any(row) else nothing for name, row in rows}
