@@ -97,6 +97,13 @@ MUTATIONS = (
         "tests/test_vector_kernels.py",
     ),
     Mutation(
+        "that the least word is out of a symmetric range",
+        "fxpnn/kernels/column_sums.py",
+        "(reduce(Number.min, rows) < low).count()",
+        "0",
+        "tests/test_vector_kernels.py",
+    ),
+    Mutation(
         "that half a vector holds a column's lanes",
         "fxpnn/kernels/products.py",
         "half = frame[9] - lane <= HALF",

@@ -150,8 +150,7 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
         counts = exact(x, out, layer, frame, word, False, modes)
         to = codes.Target(*modes[:4])
         rule = rounding.rule(layer[4], to, (-(10**9), 10**9), extra)
-        symmetric = case.overflow is Overflow.SATURATE_SYMMETRIC
-        assert (rule is None) == (symmetric or case.shift < extra)
+        assert (rule is None) == (case.shift < extra)
         if not pools and rule is not None:
             layer = (*layer[:7], rule.astype(np.int32), *layer[8:])
             for near in {rounding.near(layer[4], layer[6], to), False}:

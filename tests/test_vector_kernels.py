@@ -118,6 +118,19 @@ def test_sums_that_begin_out_of_range_are_not_near(bias: int) -> None:
     assert_equal(run_chunked(case), case)
 
 
+@pytest.mark.parametrize("word", [12, 16])
+@pytest.mark.parametrize("run", [run_exact, run_chunked])
+@pytest.mark.parametrize("least", [0, 7, 16])
+def test_a_symmetric_range_lacks_the_least_word(least: int, run: Any, word: int) -> None:
+    """One lane of all is one count below the range, in full tiles and in single rows."""
+    case = replace(random_case(word, 9, 4, 17, 10, 10), bias=np.zeros(17, np.int64), shift=12)
+    case.bias[least] = -(2 ** (word - 1)) << 12
+    case.weight[least] = 0
+    case = replace(case, overflow=Overflow.SATURATE_SYMMETRIC, output=QFormat(word, 0))
+    assert case.expected()[2] == 9
+    assert_equal(run(case), case)
+
+
 @given(st.data())
 def test_near_sums_about_their_limits(data: Any) -> None:
     """Wherever a lane's sum is after each segment, in range, beside it or beyond, it is exact."""

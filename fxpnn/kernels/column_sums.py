@@ -32,11 +32,12 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
     """Sum the products of a column's pairs and the bias, tile by tile; cast what is in range.
 
     Sums stay in registers from the first segment to the words, where there are enough of them. A
-    sum is rounded by the four numbers of its lane's rule. Less the range's least value, a quotient
-    in range has no bit above the range's width, and any other has one; a tile's quotients are
-    judged together, and where some are out of range, little is lost.
+    sum is rounded by the four numbers of its lane's rule. Less the format's least value, a quotient
+    that the format has is without a bit above the format's width, and any other has one; a range
+    that is symmetric lacks the least value. A tile is judged as one, and where quotients are out of
+    range, little is lost.
 
-    Sums of 32 bits are *level*: they begin with what makes them 0 at the range's least value, and
+    Sums of 32 bits are *level*: they begin with what makes them 0 at the format's least value, and
     are kept modulo ``2**32``. So are those of more bits that are ``rounding.near``: in range, they
     are below ``2**31``, and if they are so after each segment, none has come round, since a segment
     adds less than it takes to come round unseen. Where they are not, the tile is summed anew.
@@ -77,13 +78,14 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
         less, more, mask, keep = (
             _repeat(ways.shuffle(range(way, way + many))) for way in range(0, 4 * LANES, LANES)
         )
-        extra, low, above = (
-            number.sized(32).splat(LANES) for number in (at[6], to[2], (to[3] - to[2]) ^ -1)
+        even = to[2] & -2  # the format's least value, whatever the range is
+        extra, base, above = (
+            number.sized(32).splat(LANES) for number in (at[6], even, (to[3] - even) ^ -1)
         )
-        base, least = (number.sized(16).splat(many) for number in (to[2], to[4]))
+        low, least = (number.sized(16).splat(many) for number in (to[2], to[4]))
         shift = less + extra if wide else less
         exact = biases + more.shuffle(range(many)).sized(acc.bits)
-        level = biases.sized(32) + (more - (low << shift)).shuffle(range(many))
+        level = biases.sized(32) + (more - (base << shift)).shuffle(range(many))
 
         def span(segment: Number) -> tuple[Number, Number]:
             return cuts.load(cut + segment), cuts.load(cut + segment + 1)
@@ -123,9 +125,12 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
                 (total & mask).equals(0).choose(quotient & keep, quotient).sized(16)
                 for total, quotient in zip(totals, quotients, strict=True)
             ]
-            for r, words in enumerate(_part(rounded, many, height)):
-                out.store((words + base).max(least), (row + r) * pitch)
-            return (reduce(Number.__or__, quotients) & above).differs(0).count().equals(0)
+            first = even.sized(16).splat(many)
+            rows = [words + first for words in _part(rounded, many, height)]
+            for r, words in enumerate(rows):
+                out.store(words.max(least), (row + r) * pitch)
+            beyond = (reduce(Number.__or__, quotients) & above).differs(0).count()
+            return (beyond + (reduce(Number.min, rows) < low).count()).equals(0)
 
         def leave(totals: Sequence[Number], place: Number) -> None:
             for r, total in enumerate(totals):
@@ -147,7 +152,7 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
                 written.set(fits)
 
             def cast_exact(totals: list[Number], wholes: list[Number]) -> None:
-                written.set(cast(totals, [(whole >> less) - low for whole in wholes], row))
+                written.set(cast(totals, [(whole >> less) - base for whole in wholes], row))
 
             def leave_unless_written(totals: list[Number]) -> None:
                 def stop() -> None:

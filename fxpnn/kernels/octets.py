@@ -49,11 +49,11 @@ def pack(weight: I16, bias: I64, rule: I64, to: tuple[int, int]) -> Octets | Non
         to: the range of what is made, its least word and its largest.
 
     Returns:
-        None where remainders do not fit words.
+        None where the range is not ``2**n`` words from an even one, or remainders do not fit words.
     """
     low, span = to[0], to[1] - to[0] + 1
     shifts, more, mask, keep = rule.reshape(4, LANES)[:, :OCTET]
-    if shifts.max() > 16:
+    if span & (span - 1) or low % 2 or shifts.max() > 16:
         return None
     begin = bias + more - (low << shifts)
     room = np.minimum(2**32 - 1 - begin, 2**32 - (span << shifts) + begin)

@@ -41,15 +41,13 @@ def rule(shifts: I64, to: codes.Target, sums: tuple[int, int], extra: int = 0) -
 
     Returns:
         int64 ``(4 * lanes,)``: a column's shifts less ``extra``, its ``more``, ``mask`` and
-        ``keep``, of 32 bits. None where a shift is too small or too wide; the sign decides; a bit
-        does not tell whether a quotient is in range, as the range is not ``2**n`` words from an
-        even one; or where a sum of 32 bits, less the least in range, may come round into the range.
+        ``keep``, of 32 bits. None where a shift is too small or too wide; the sign decides; or
+        where a sum of 32 bits, less the format's least, may come round into the range.
     """
-    (low, high), (least, largest) = to[2:], (int(shifts.min()), int(shifts.max()))
-    span = high - low + 1
-    if least < extra or largest > 30 or span & (span - 1) or low % 2:
+    (base, high), (least, largest) = (to.low & -2, to.high), (int(shifts.min()), int(shifts.max()))
+    if least < extra or largest > 30:
         return None
-    beyond = sums[0] < ((high + 1) << largest) - 2**32 or sums[1] >= 2**32 + ((low - 1) << largest)
+    beyond = sums[0] < ((high + 1) << largest) - 2**32 or sums[1] >= 2**32 + ((base - 1) << largest)
     if extra == 0 and beyond:
         return None
     mask = (1 << shifts) - 1
@@ -76,4 +74,4 @@ def near(shifts: I64, bias: I64, to: codes.Target) -> bool:
         to: the cast.
     """
     begins = (to.low << shifts <= bias) & (bias < to.high << shifts)
-    return (to.high - to.low + 1) << int(shifts.max()) <= 2**31 and bool(begins.all())
+    return (to.high - to.low) << int(shifts.max()) <= 2**31 and bool(begins.all())
