@@ -99,7 +99,7 @@ MUTATIONS = (
     Mutation(
         "that the least word is out of a symmetric range",
         "fxpnn/kernels/column_sums.py",
-        "(reduce(Number.min, rows) < low).count()",
+        "(reduce(Number.min, made) < low).count()",
         "0",
         "tests/test_vector_kernels.py",
     ),

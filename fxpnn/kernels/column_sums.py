@@ -125,12 +125,12 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
                 (total & mask).equals(0).choose(quotient & keep, quotient).sized(16)
                 for total, quotient in zip(totals, quotients, strict=True)
             ]
-            first = even.sized(16).splat(many)
-            rows = [words + first for words in _part(rounded, many, height)]
-            for r, words in enumerate(rows):
+            added = even.sized(16).splat(many)
+            made = [words + added for words in _part(rounded, many, height)]
+            for r, words in enumerate(made):
                 out.store(words.max(least), (row + r) * pitch)
             beyond = (reduce(Number.__or__, quotients) & above).differs(0).count()
-            return (beyond + (reduce(Number.min, rows) < low).count()).equals(0)
+            return (beyond + (reduce(Number.min, made) < low).count()).equals(0)
 
         def leave(totals: Sequence[Number], place: Number) -> None:
             for r, total in enumerate(totals):
