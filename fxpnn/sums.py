@@ -1,8 +1,9 @@
 """Own how a layer's sums are computed: the layout of its products, and the loops that suffice.
 
 Only a proof licenses sums that are not clamped step by step. Sums that provably fit 32 bits take
-one pass; others are cut into chunks that do, added up in 64 bits. Those that may have to be clamped
-are tried segment by segment on the data, and stepped where that may overflow.
+one pass; others are cut into chunks that do, added up in 64 bits or, where a sum in range is as
+well told by its lowest 32, in these. Those that may have to be clamped are tried on the data, all
+products at once and then segment by segment, and stepped where that may overflow.
 """
 
 from typing import NamedTuple

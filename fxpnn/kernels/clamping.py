@@ -39,16 +39,16 @@ def clamped(
     """Run a dense layer or a convolution whose sums are clamped to the word after each product.
 
     A segment that provably needs no clamp, for words as the block has them and the sums that the
-    rows have reached, is summed at once.
+    rows have reached, is summed at once; so are all segments together, if they need none.
 
     Args:
-        x: as the module has it.
-        out: as the module has it.
-        tables: as the module has it; the bias lies inside the word.
+        x: as ``strips`` has it.
+        out: as ``strips`` has it.
+        tables: as ``strips`` has it; the bias lies inside the word.
         steps: ``(weights, offsets, cuts, matrix, edges, kinds, features)``, a ``packing.Steps``.
-        frame: as the module has it.
-        word: as the module has it.
-        to: as the module has it.
+        frame: as ``strips`` has it.
+        word: as ``strips`` has it.
+        to: as ``strips`` has it.
 
     Returns:
         How many adds were clamped, and how many outputs were out of range.

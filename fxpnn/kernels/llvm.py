@@ -72,7 +72,7 @@ def _function(name: str) -> Callable[["Number", "Number"], "Number"]:
 class Number:
     """An integer of the code being written, or a vector of them; sums wrap where the bits end.
 
-    Comparisons give flags, integers of one bit.
+    Comparisons give flags, integers of one bit; ``exceeds`` takes both sides for unsigned.
     """
 
     __add__, __sub__, __mul__ = _operator("add"), _operator("sub"), _operator("mul")
