@@ -3,15 +3,15 @@
 import msgspec
 import numpy as np
 
-from fxpnn.bounds import signed_bits
-from fxpnn.comparison import weight_text
-from fxpnn.engine import Engine
-from fxpnn.fixed import FixedNetwork, FixedNode, Provenance, raw_weights
-from fxpnn.layers import Array, Layer, Shape, products
-from fxpnn.network import Network, Node, Scaling
+from fxpnn.analysis.comparison import weight_text
+from fxpnn.engine.inference import Engine
+from fxpnn.network.fixed import FixedNetwork, FixedNode, Provenance, raw_weights
+from fxpnn.network.graph import Network, Node, Scaling
+from fxpnn.network.layers import Array, Layer, Shape, products
+from fxpnn.proofs.bounds import signed_bits
 
+from .console.terminal import printable
 from .sources import ModelSource
-from .terminal import printable
 
 FLOAT_BITS = 32
 

@@ -8,7 +8,7 @@ import fxpnn
 from fxpnn.errors import FormatError
 
 from . import options, params
-from .terminal import print_json
+from .console.terminal import print_json
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -56,13 +56,14 @@ def convert(
     PyTorch's own files are pickles, which could run anything and are refused; write safetensors
     by safetensors.torch.save_file(model.state_dict(), path).
     """
-    from fxpnn import converter
-    from fxpnn.states import load_state
+    from fxpnn.zoo import conversion
+    from fxpnn.zoo.state_dict import load_state
 
-    from . import sources, written
+    from . import sources
+    from .views import files as written
 
     sources.check_target(output, state)
-    made = converter.convert(name, load_state(state), dict(pairs))
+    made = conversion.convert(name, load_state(state), dict(pairs))
     network = sources.scaled(made.network, pixels)
     fxpnn.save_onnx(network, output)
     done = written.converted(sources.source_of(output, network.name), made.origins)

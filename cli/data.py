@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options, params
-from .terminal import path_text, print_json
+from .console.terminal import path_text, print_json
 
 if TYPE_CHECKING:
     from fxpnn.datasets.catalog import Check, Entry
@@ -60,7 +60,7 @@ def fetch(name: str, folder: Path | None, quiet: bool) -> None:
     """
     from fxpnn.datasets import download
 
-    from .progress import progress
+    from .console.progress import progress
 
     done = 0
     with progress(name, 1, quiet) as advance:
@@ -107,7 +107,7 @@ def _check_json(check: "Check") -> dict[str, object]:
 
 
 def _print_entries(entries: "list[Entry]") -> None:
-    from .screen import Screen, table
+    from .console.tables import Screen, table
 
     drawn = table(
         "data set", "images", "MB", "state", "folder", right=("images", "MB"), folded=("folder",)
@@ -121,7 +121,7 @@ def _print_entries(entries: "list[Entry]") -> None:
 def _print_checks(checks: "list[Check]") -> None:
     from rich.text import Text
 
-    from .screen import Screen, table
+    from .console.tables import Screen, table
 
     drawn = table("", "file", "", folded=("file",))
     for check in checks:

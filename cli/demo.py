@@ -10,7 +10,7 @@ import fxpnn
 from fxpnn.errors import ModelError
 
 from . import options, params
-from .terminal import note, on_terminal, print_json
+from .console.terminal import note, on_terminal, print_json
 from .textbook import or_textbook
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def demo(
     Nothing is read but the package itself. With --textbook the networks of the lectures run
     instead.
     """
-    from . import report, runs  # compiles loops
+    from . import runs  # compiles loops
+    from .views import run as report
 
     done = []
     for path in bundled():

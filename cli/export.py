@@ -7,7 +7,7 @@ import click
 import fxpnn
 
 from . import options, params
-from .terminal import note, print_json
+from .console.terminal import note, print_json
 
 
 @click.command(
@@ -40,7 +40,7 @@ def export(model: Path, target: str, output: Path, as_json: bool, quiet: bool) -
     bits, rounded to nearest even and saturated.
     """
     from . import sources
-    from .written import Exported
+    from .views.files import Exported
 
     sources.check_target(output, model)
     fixed, _ = sources.load_fixed(model)

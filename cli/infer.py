@@ -9,7 +9,7 @@ import click
 from fxpnn.errors import DataError
 
 from . import options, params
-from .terminal import GateError, note, on_terminal, print_json
+from .console.terminal import GateError, note, on_terminal, print_json
 
 if TYPE_CHECKING:
     from .options import Pixels
@@ -96,7 +96,8 @@ def infer(
     images, images_source = sources.load_images(data, fixed.input_shape, limit, pixels)
     if max_loss is not None and images.y is None:
         raise DataError(f"{data}: must have labels where --max-loss is given")
-    from . import report, results, runs  # compiles loops
+    from . import results, runs  # compiles loops
+    from .views import run as report
 
     done, run = runs.perform(
         network, fixed, images, source, images_source, threads, quiet, show_flips

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from . import options, params
-from .terminal import print_json
+from .console.terminal import print_json
 
 
 @click.command(
@@ -20,7 +20,8 @@ def inspect(model: Path, shape: tuple[int, ...] | None, as_json: bool) -> None:
     Memory counts weights in the word of their format, biases and tables in the narrowest word that
     holds them. The proof holds for every input that the input format can say.
     """
-    from . import anatomy, blueprint, sources
+    from . import anatomy, sources
+    from .views import inspection as blueprint
 
     found: anatomy.FixedAnatomy | anatomy.FloatAnatomy
     if sources.is_fixed(model):

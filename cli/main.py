@@ -13,7 +13,7 @@ import click
 import fxpnn
 from fxpnn.errors import FormatError, FxpnnError
 
-from .terminal import GateError, complain, show_log
+from .console.terminal import GateError, complain, show_log
 
 COMMANDS = ("demo", "quantize", "infer", "inspect", "export", "convert", "train", "data")
 

@@ -9,10 +9,10 @@ import click
 from click.core import ParameterSource
 
 import fxpnn
-from fxpnn.qformat import Accumulator, NumberType, Overflow, Rounding
+from fxpnn.fixedpoint.qformat import Accumulator, NumberType, Overflow, Rounding
 
 from . import params
-from .terminal import hide_log
+from .console.terminal import hide_log
 
 Function: TypeAlias = Callable[..., None]
 

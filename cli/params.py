@@ -10,7 +10,7 @@ import click
 
 import fxpnn
 from fxpnn.errors import FormatError
-from fxpnn.qformat import Accumulator, NumberType, Overflow, Rounding, parse_number
+from fxpnn.fixedpoint.qformat import Accumulator, NumberType, Overflow, Rounding, parse_number
 
 ARCHITECTURES = ("mlp-784-100-10", "lenet5", "lenet5-relu")
 """The known architectures in the order in which they are shown, here so that help imports none."""
@@ -97,7 +97,7 @@ def _format(text: str) -> NumberType:
 
 
 def _softmax(text: str) -> float | None:
-    from fxpnn.settings import parse_softmax
+    from fxpnn.quantization.settings import parse_softmax
 
     return parse_softmax(text)
 

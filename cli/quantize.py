@@ -8,7 +8,7 @@ import click
 import fxpnn
 
 from . import options, params
-from .terminal import note, print_json, printable
+from .console.terminal import note, print_json, printable
 
 if TYPE_CHECKING:
     from fxpnn.datasets import Data
@@ -71,8 +71,8 @@ def quantize(
     Where MODEL.onnx holds quantizing nodes (QONNX's Quant, or QuantizeLinear), the formats are
     theirs but for those given here, and calibration data are asked for what they leave open only.
     """
-    from fxpnn.fixed import Provenance
-    from fxpnn.settings import load_plan
+    from fxpnn.network.fixed import Provenance
+    from fxpnn.quantization.settings import load_plan
 
     from . import sources
 
@@ -88,7 +88,8 @@ def quantize(
     fixed = fxpnn.quantize(network, data.x if data else None, completed, provenance)
     fxpnn.save(fixed, output)
 
-    from . import anatomy, blueprint
+    from . import anatomy
+    from .views import inspection as blueprint
 
     found = anatomy.of_fixed(fixed, sources.source_of(output, fixed.name))
     if unproved := [layer.name for layer in found.layers if not layer.proved]:
@@ -101,8 +102,8 @@ def quantize(
 
 def _chosen(network: "fxpnn.Network", plan: "fxpnn.Plan") -> list[str]:
     """Name the tensors and weights whose formats a model leaves open."""
-    from fxpnn.fixed import raw_weights
-    from fxpnn.quantizer import calibrated
+    from fxpnn.network.fixed import raw_weights
+    from fxpnn.quantization.quantizer import calibrated
 
     weighted = (node.name for node in network.nodes if raw_weights(node.layer) is not None)
     weights = [f"{name}.weight" for name in weighted if not plan[name].weights]
@@ -113,7 +114,7 @@ def _calibration(
     name: str | None, plan: "fxpnn.Plan", network: "fxpnn.Network", pixels: "Pixels"
 ) -> "tuple[Data | None, DataSource | None]":
     """Load what formats are chosen on; by default MNIST where it fits and is needed."""
-    from fxpnn.quantizer import calibrated
+    from fxpnn.quantization.quantizer import calibrated
 
     from . import sources
 

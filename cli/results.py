@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from fxpnn import files
-from fxpnn.comparison import class_count
-from fxpnn.engine import Run
-from fxpnn.fixed import FixedNetwork
-from fxpnn.layers import Array
+from fxpnn.analysis.comparison import class_count
+from fxpnn.engine.inference import Run
+from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.layers import Array
 
 
 def write(path: Path, run: Run, labels: Array | None, fixed: FixedNetwork) -> None:

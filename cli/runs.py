@@ -2,7 +2,7 @@
 
 import msgspec
 
-from fxpnn.comparison import (
+from fxpnn.analysis.comparison import (
     Accuracy,
     Flip,
     LayerReport,
@@ -13,13 +13,13 @@ from fxpnn.comparison import (
     examine,
 )
 from fxpnn.datasets import Data
-from fxpnn.engine import Run
-from fxpnn.fixed import FixedNetwork
-from fxpnn.network import Network
+from fxpnn.engine.inference import Run
+from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.graph import Network
 
-from .progress import progress
+from .console.progress import progress
+from .console.terminal import printable
 from .sources import DataSource, ModelSource
-from .terminal import printable
 
 
 class RunReport(msgspec.Struct, frozen=True):

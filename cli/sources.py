@@ -13,13 +13,13 @@ import fxpnn
 from fxpnn import files
 from fxpnn.datasets import Data, Split, data_sha256, load_data
 from fxpnn.errors import DataError, FormatError, ModelError
-from fxpnn.fixed import FixedNetwork
-from fxpnn.layers import Array, Shape
-from fxpnn.network import Network
-from fxpnn.settings import Plan
+from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.graph import Network
+from fxpnn.network.layers import Array, Shape
+from fxpnn.quantization.settings import Plan
 
+from .console.terminal import path_text, printable
 from .options import Pixels
-from .terminal import path_text, printable
 
 _Model = TypeVar("_Model", Network, FixedNetwork)
 

@@ -9,8 +9,8 @@ import click
 from fxpnn.errors import DataError, FormatError
 
 from . import options, params
+from .console.terminal import GateError, print_json
 from .options import Function
-from .terminal import GateError, print_json
 
 if TYPE_CHECKING:
     from fxpnn.textbook.formula import Curve
@@ -94,7 +94,7 @@ def _teach(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from . import chapters  # compiles loops
+    from .views import lessons as chapters
 
     book = chapters.read(lessons, curve, plots, quiet)
     if as_json:

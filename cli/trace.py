@@ -7,15 +7,15 @@ import msgspec
 import numpy as np
 from rich.text import Text
 
-from fxpnn.layers import Array
-from fxpnn.network import INPUT
+from fxpnn.network.graph import INPUT
+from fxpnn.network.layers import Array
 from fxpnn.textbook.lesson import Sides
 from fxpnn.textbook.trace import Trace, step
 from fxpnn.textbook.worked import EXAMPLES
 from fxpnn.training import parameters
 
-from .screen import Screen, table
-from .terminal import print_json
+from .console.tables import Screen, table
+from .console.terminal import print_json
 
 
 class Value(msgspec.Struct, frozen=True, rename={"floats": "float"}):

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from . import options, params
-from .terminal import print_json
+from .console.terminal import print_json
 
 TRACED = ("name", "trace", "rate", "as_json", "quiet")
 """What may stand with --trace."""
@@ -78,7 +78,8 @@ def train(
         return
     if data is None or output is None:
         raise click.UsageError(f"{'--data' if data is None else '--output'} must be given")
-    from . import lessons, sources
+    from . import sources
+    from . import training as lessons
 
     sources.check_target(output)
     lesson = lessons.plan(name, epochs, batch, rate, seed)

@@ -11,57 +11,57 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fxpnn.casting import cast, from_float, to_float
-    from fxpnn.comparison import Report, compare
+    from fxpnn.analysis.comparison import Report, compare
     from fxpnn.datasets import load_data
-    from fxpnn.engine import Engine, Run, infer
+    from fxpnn.engine.inference import Engine, Run, infer
     from fxpnn.errors import DataError, FormatError, FxpnnError, ModelError
-    from fxpnn.exporter import export
-    from fxpnn.fixed import FixedNetwork
-    from fxpnn.fxp import load, save
-    from fxpnn.network import Network, Node, Scaling, chain
+    from fxpnn.fixedpoint.casting import cast, from_float, to_float
+    from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+    from fxpnn.network.fixed import FixedNetwork
+    from fxpnn.network.fxp import load, save
+    from fxpnn.network.graph import Network, Node, Scaling, chain
     from fxpnn.onnx import load as load_onnx
     from fxpnn.onnx import load_quantized
     from fxpnn.onnx import save as save_onnx
-    from fxpnn.onnx.export import Target
-    from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
-    from fxpnn.quantizer import quantize
-    from fxpnn.settings import Method, Plan, Settings
+    from fxpnn.onnx.write.quantized import Target
+    from fxpnn.quantization.quantizer import quantize
+    from fxpnn.quantization.settings import Method, Plan, Settings
+    from fxpnn.targets.quantized_onnx import export
 
 _HOMES = {
-    "Accumulator": "qformat",
+    "Accumulator": "fixedpoint.qformat",
     "DataError": "errors",
-    "Engine": "engine",
-    "FixedNetwork": "fixed",
+    "Engine": "engine.inference",
+    "FixedNetwork": "network.fixed",
     "FormatError": "errors",
     "FxpnnError": "errors",
-    "Method": "settings",
+    "Method": "quantization.settings",
     "ModelError": "errors",
-    "Network": "network",
-    "Node": "network",
-    "Overflow": "qformat",
-    "Plan": "settings",
-    "QFormat": "qformat",
-    "Report": "comparison",
-    "Rounding": "qformat",
-    "Run": "engine",
-    "Scaling": "network",
-    "Settings": "settings",
-    "Target": "onnx.export",
-    "cast": "casting",
-    "chain": "network",
-    "compare": "comparison",
-    "export": "exporter",
-    "from_float": "casting",
-    "infer": "engine",
-    "load": "fxp",
+    "Network": "network.graph",
+    "Node": "network.graph",
+    "Overflow": "fixedpoint.qformat",
+    "Plan": "quantization.settings",
+    "QFormat": "fixedpoint.qformat",
+    "Report": "analysis.comparison",
+    "Rounding": "fixedpoint.qformat",
+    "Run": "engine.inference",
+    "Scaling": "network.graph",
+    "Settings": "quantization.settings",
+    "Target": "onnx.write.quantized",
+    "cast": "fixedpoint.casting",
+    "chain": "network.graph",
+    "compare": "analysis.comparison",
+    "export": "targets.quantized_onnx",
+    "from_float": "fixedpoint.casting",
+    "infer": "engine.inference",
+    "load": "network.fxp",
     "load_data": "datasets",
     "load_onnx": "onnx:load",
     "load_quantized": "onnx",
-    "quantize": "quantizer",
-    "save": "fxp",
+    "quantize": "quantization.quantizer",
+    "save": "network.fxp",
     "save_onnx": "onnx:save",
-    "to_float": "casting",
+    "to_float": "fixedpoint.casting",
 }
 """Where each public name lives (``module:name`` where it is called otherwise there)."""
 

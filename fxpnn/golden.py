@@ -14,9 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn import layers
 from fxpnn.errors import DataError
-from fxpnn.exact import (
+from fxpnn.fixedpoint.integers import (
     cast_raw,
     divide,
     exponential,
@@ -27,10 +26,11 @@ from fxpnn.exact import (
     short_exponential,
     wrap,
 )
-from fxpnn.fixed import Counts, FixedNetwork, FixedNode, RawArray
-from fxpnn.layers import Array, Layer, Window
-from fxpnn.network import INPUT
-from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.network import layers
+from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode, RawArray
+from fxpnn.network.graph import INPUT
+from fxpnn.network.layers import Array, Layer, Window
 
 Ints: TypeAlias = Array
 """An array of Python integers: numpy shapes it, and does none of its arithmetic."""

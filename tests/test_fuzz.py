@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as started
 
-from tests.fuzz_files import SEEDS, WEIGHTS, damaged
+from tests.support.fuzz_files import SEEDS, WEIGHTS, damaged
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 20.0
@@ -59,7 +59,7 @@ class Worker:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self.process is None:
-            command = [sys.executable, "-m", "tests.fuzz_worker", str(self.folder)]
+            command = [sys.executable, "-m", "tests.support.fuzz_worker", str(self.folder)]
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
             self.process = subprocess.Popen(
                 command,

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fxpnn import golden, layers
+from fxpnn import golden
 from fxpnn.errors import DataError
-from fxpnn.fixed import Counts, FixedNetwork, FixedNode
-from fxpnn.layers import Layer, Window, layer_types
-from fxpnn.network import INPUT
-from fxpnn.qformat import Accumulator, Overflow, QFormat, Rounding
-from fxpnn.tables import table_for
-from tests.oracles import ORACLES, cast_rational, word_sum
-from tests.strategies import (
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.network import layers
+from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
+from fxpnn.network.graph import INPUT
+from fxpnn.network.layers import Layer, Window, layer_types
+from fxpnn.network.tables import table_for
+from tests.support.oracles import ORACLES, cast_rational, word_sum
+from tests.support.strategies import (
     Accumulation,
     NetworkCase,
     accumulations,

@@ -27,7 +27,10 @@ def test_every_data_file_is_listed() -> None:
     """Every file in a package that is no Python belongs to a pattern of the package's data."""
     setup = PROJECT["tool"]["setuptools"]
     for package in setup["packages"]:
-        folder = ROOT / setup["package-dir"].get(package, package.replace(".", "/"))
+        folder = ROOT / package.replace(".", "/")
+        for name, place in setup["package-dir"].items():
+            if f"{package}.".startswith(f"{name}."):
+                folder = ROOT / package.replace(name, place).replace(".", "/")
         patterns = ("*.py", *setup["package-data"].get(package, ()))
         stray = [
             path.name

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fxpnn import files
 from fxpnn.datasets import idx, mnist, npz, png
 from fxpnn.errors import DataError
-from fxpnn.layers import Array
+from fxpnn.network.layers import Array
 
 DIGESTED = 1024
 """Images that are in memory at once while a large file is digested."""

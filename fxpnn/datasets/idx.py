@@ -15,7 +15,7 @@ import numpy as np
 
 from fxpnn import files
 from fxpnn.errors import DataError
-from fxpnn.layers import Array
+from fxpnn.network.layers import Array
 
 MAPPED = 64 << 20
 """A raw file of more bytes is mapped, not read."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from fxpnn import files
 from fxpnn.errors import DataError
-from fxpnn.layers import Array, Shape
+from fxpnn.network.layers import Array, Shape
 
 _Order: TypeAlias = Literal["C", "F"]
 _LENGTH = {b"\x93NUMPY\x01\x00": "<H", b"\x93NUMPY\x02\x00": "<I"}

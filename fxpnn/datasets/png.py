@@ -11,7 +11,7 @@ import numpy as np
 from fxpnn import files
 from fxpnn.datasets.idx import listed
 from fxpnn.errors import DataError
-from fxpnn.layers import Array, Shape
+from fxpnn.network.layers import Array, Shape
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">8sI4sIIBB")

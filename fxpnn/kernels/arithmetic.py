@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from fxpnn.kernels.codes import (
+from fxpnn.kernels.build.pipeline import Parts
+from fxpnn.kernels.layout.instructions import (
     FLOOR,
     NEAREST_DOWN,
     NEAREST_EVEN,
@@ -18,7 +19,6 @@ from fxpnn.kernels.codes import (
     ZERO,
     Target,
 )
-from fxpnn.kernels.pipeline import Parts
 
 I16: TypeAlias = npt.NDArray[np.int16]
 I32: TypeAlias = npt.NDArray[np.int32]

@@ -8,10 +8,9 @@ from typing import TypeAlias
 import numpy as np
 
 from fxpnn.kernels.arithmetic import I16, I64, loop
-from fxpnn.kernels.headroom import extremes, room, within
-from fxpnn.kernels.memory import empty, free, zeros
-from fxpnn.kernels.packing import HALF, LANES
-from fxpnn.kernels.strips import (
+from fxpnn.kernels.build.memory import empty, free, zeros
+from fxpnn.kernels.layout.packing import HALF, LANES
+from fxpnn.kernels.row_blocks import (
     STRIP,
     Counts,
     Frame,
@@ -26,7 +25,8 @@ from fxpnn.kernels.strips import (
     pool_rows,
     scratch,
 )
-from fxpnn.kernels.vector import ROWS, dot, step
+from fxpnn.kernels.vector.clamp_bounds import extremes, room, within
+from fxpnn.kernels.vector.sums import ROWS, dot, step
 
 Steps: TypeAlias = tuple[I16, I64, I64, I16, I64, I64, int]
 Rooms: TypeAlias = tuple[Sums, Sums, I64]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fxpnn.kernels.arithmetic import I16, I64, Bools, cast, loop
-from fxpnn.kernels.codes import Target
+from fxpnn.kernels.layout.instructions import Target
 
 
 @loop

@@ -10,9 +10,9 @@ from typing import TypeAlias
 import numpy as np
 
 from fxpnn.kernels.arithmetic import I16, I64, cast, loop
-from fxpnn.kernels.codes import CLAMPED, EXACT, Target
-from fxpnn.kernels.memory import free, zeros
-from fxpnn.kernels.strips import Frame, Modes, enter
+from fxpnn.kernels.build.memory import free, zeros
+from fxpnn.kernels.layout.instructions import CLAMPED, EXACT, Target
+from fxpnn.kernels.row_blocks import Frame, Modes, enter
 
 Word: TypeAlias = tuple[int, int, int]
 """How sums meet the accumulator's limits, and these."""

@@ -9,10 +9,10 @@ from typing import TypeAlias
 import numpy as np
 
 from fxpnn.kernels.arithmetic import I16, I64, loop, part
-from fxpnn.kernels.codes import AVERAGE, L2, MAX
-from fxpnn.kernels.epilogue import mean
-from fxpnn.kernels.memory import empty, free
-from fxpnn.kernels.packing import LANES
+from fxpnn.kernels.build.memory import empty, free
+from fxpnn.kernels.layout.instructions import AVERAGE, L2, MAX
+from fxpnn.kernels.layout.packing import LANES
+from fxpnn.kernels.vector.requantize import mean
 
 Window: TypeAlias = tuple[int, int, int, int, int, int, int, int]
 """Kernel, stride, origin (the padding above and left) and dilation, vertical first each."""

@@ -6,14 +6,11 @@
 import numpy as np
 
 from fxpnn.kernels.arithmetic import I16, I64, cast, loop, part
-from fxpnn.kernels.codes import DIRECT, OCTETS, POOLED, STRIPS, Target
-from fxpnn.kernels.column_sums import dot_column
-from fxpnn.kernels.epilogue import largest_sums
-from fxpnn.kernels.memory import free
-from fxpnn.kernels.octet_sums import dot_octets
-from fxpnn.kernels.octets import OCTET, OCTET_ROWS
-from fxpnn.kernels.packing import HALF, LANES
-from fxpnn.kernels.strips import (
+from fxpnn.kernels.build.memory import free
+from fxpnn.kernels.layout.instructions import DIRECT, OCTETS, POOLED, STRIPS, Target
+from fxpnn.kernels.layout.octets import OCTET, OCTET_ROWS
+from fxpnn.kernels.layout.packing import HALF, LANES
+from fxpnn.kernels.row_blocks import (
     STRIP,
     Counts,
     Frame,
@@ -29,7 +26,10 @@ from fxpnn.kernels.strips import (
     scratch,
     writes_all,
 )
-from fxpnn.kernels.vector import ROWS
+from fxpnn.kernels.vector.column_sums import dot_column
+from fxpnn.kernels.vector.octet_sums import dot_octets
+from fxpnn.kernels.vector.requantize import largest_sums
+from fxpnn.kernels.vector.sums import ROWS
 
 
 @loop

@@ -6,7 +6,7 @@ The widths of every intermediate stand beside it; ``numerics`` calls for at most
 import numpy as np
 
 from fxpnn.kernels.arithmetic import I16, I32, loop
-from fxpnn.kernels.memory import empty, free
+from fxpnn.kernels.build.memory import empty, free
 
 LOG2_E = 378194
 """round(log2(e) * 2**18), 19 bits"""

@@ -6,7 +6,7 @@ from functools import reduce, singledispatch
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.layers import (
+from fxpnn.network.layers import (
     Add,
     Array,
     AvgPool2D,

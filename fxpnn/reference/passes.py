@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.errors import DataError
-from fxpnn.layers import Array, Softmax
-from fxpnn.network import INPUT, Network, Scaling
+from fxpnn.network.graph import INPUT, Network, Scaling
+from fxpnn.network.layers import Array, Softmax
 from fxpnn.reference.formulas import compute, per_channel
 
 BLOCK = 256

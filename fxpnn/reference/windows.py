@@ -10,7 +10,7 @@ from functools import reduce
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from fxpnn.layers import Array, AvgPool2D, Window
+from fxpnn.network.layers import Array, AvgPool2D, Window
 
 
 def columns(x: Array, window: Window, groups: int = 1) -> Array:

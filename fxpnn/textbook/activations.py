@@ -6,11 +6,22 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fxpnn.layers import Array, Dense, Layer, LeakyRelu, PRelu, Relu, Sigmoid, Silu, Step, Tanh
-from fxpnn.network import Network, chain
-from fxpnn.qformat import QFormat
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.network.graph import Network, chain
+from fxpnn.network.layers import (
+    Array,
+    Dense,
+    Layer,
+    LeakyRelu,
+    PRelu,
+    Relu,
+    Sigmoid,
+    Silu,
+    Step,
+    Tanh,
+)
+from fxpnn.quantization.settings import Plan, Settings
 from fxpnn.reference import compute
-from fxpnn.settings import Plan, Settings
 from fxpnn.textbook.lesson import Numbers, Row, Sides, both, check
 from fxpnn.training.gradients import input_deltas
 

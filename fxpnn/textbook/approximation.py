@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fxpnn.calibrate import fitting
 from fxpnn.errors import DataError
-from fxpnn.layers import Array, Dense, Relu
-from fxpnn.network import Network, chain
+from fxpnn.network.graph import Network, chain
+from fxpnn.network.layers import Array, Dense, Relu
+from fxpnn.quantization.calibration import fitting
 from fxpnn.reference import forward
 from fxpnn.textbook.formula import Curve, expression
 from fxpnn.textbook.lesson import Row, Sides, both, check

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fxpnn.layers import Array, Dense, Sigmoid, Softmax
-from fxpnn.network import Network, chain
+from fxpnn.network.graph import Network, chain
+from fxpnn.network.layers import Array, Dense, Sigmoid, Softmax
 from fxpnn.textbook.lesson import Row, Sides, both, check, formats
 from fxpnn.training import CROSS_ENTROPY, Loss, backpropagate
 from fxpnn.training.losses import BINARY_CROSS_ENTROPY, MEAN_SQUARES, SQUARES, cost

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fxpnn.layers import Dense, Layer
-from fxpnn.network import Network, Node, chain
+from fxpnn.network.graph import Network, Node, chain
+from fxpnn.network.layers import Dense, Layer
 from fxpnn.textbook import xor
 from fxpnn.textbook.lesson import Row, Sides, both, check, formats, rounded
 from fxpnn.training import Recipe, Step, descend, parameters

@@ -12,7 +12,7 @@ import numpy as np
 
 from fxpnn import files
 from fxpnn.errors import DataError
-from fxpnn.layers import Array
+from fxpnn.network.layers import Array
 
 Function: TypeAlias = Callable[[Array], Array]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.layers import Array, AvgPool2D, Conv2D, L2Pool2D, Layer, MaxPool2D, Window
-from fxpnn.network import Network, chain
+from fxpnn.network.graph import Network, chain
+from fxpnn.network.layers import Array, AvgPool2D, Conv2D, L2Pool2D, Layer, MaxPool2D, Window
 from fxpnn.reference import forward
 from fxpnn.textbook.lesson import Check, Numbers, Row, both, check, formats
 

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn import golden
-from fxpnn.casting import from_float, to_float
-from fxpnn.engine import infer
-from fxpnn.fixed import Counts, FixedNetwork
-from fxpnn.layers import Array, Dense
-from fxpnn.network import Network
-from fxpnn.qformat import QFormat
-from fxpnn.quantizer import quantize
+from fxpnn.engine.inference import infer
+from fxpnn.fixedpoint.casting import from_float, to_float
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.network.fixed import Counts, FixedNetwork
+from fxpnn.network.graph import Network
+from fxpnn.network.layers import Array, Dense
+from fxpnn.quantization.quantizer import quantize
+from fxpnn.quantization.settings import Plan, Settings
 from fxpnn.reference import forward
-from fxpnn.settings import Plan, Settings
 from fxpnn.training import parameters, with_parameters
 
 Numbers: TypeAlias = tuple[float, ...]

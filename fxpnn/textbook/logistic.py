@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from fxpnn.layers import Array, Dense, Sigmoid
-from fxpnn.network import Network, chain
+from fxpnn.network.graph import Network, chain
+from fxpnn.network.layers import Array, Dense, Sigmoid
 from fxpnn.reference import sigmoid
 from fxpnn.textbook.lesson import Row, both, check, on_grid
 

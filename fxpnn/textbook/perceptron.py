@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.layers import Dense, Step
-from fxpnn.network import Network, chain
+from fxpnn.network.graph import Network, chain
+from fxpnn.network.layers import Dense, Step
 from fxpnn.textbook.lesson import Row, both, check, formats
 
 Vector: TypeAlias = tuple[Fraction, ...]

@@ -11,7 +11,7 @@ import numpy as np
 
 from fxpnn import files
 from fxpnn.errors import DataError
-from fxpnn.layers import Array
+from fxpnn.network.layers import Array
 from fxpnn.textbook import activations, approximation, descent, logistic, shallow, stress
 from fxpnn.textbook.formula import Curve
 

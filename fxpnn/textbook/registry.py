@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from fxpnn import onnx
-from fxpnn.network import Network
+from fxpnn.network.graph import Network
 from fxpnn.textbook import (
     activations,
     approximation,

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fxpnn.layers import Array, Dense, Sigmoid
-from fxpnn.network import Network, chain
+from fxpnn.network.graph import Network, chain
+from fxpnn.network.layers import Array, Dense, Sigmoid
 from fxpnn.textbook.lesson import Row, Sides, both, check, rounded
 from fxpnn.training import Recipe, train
 from fxpnn.training.losses import BINARY_CROSS_ENTROPY

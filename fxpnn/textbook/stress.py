@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fxpnn.layers import Array, Softmax
-from fxpnn.network import Network, chain
-from fxpnn.settings import Plan
+from fxpnn.network.graph import Network, chain
+from fxpnn.network.layers import Array, Softmax
+from fxpnn.quantization.settings import Plan
 from fxpnn.textbook.lesson import Check, Row, Sides, both, check, formats, numbers
 
 DIRECTION = np.array([1.0, 0.75, 0.5, 0.25])

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fxpnn.layers import Array
-from fxpnn.network import Network
+from fxpnn.network.graph import Network
+from fxpnn.network.layers import Array
+from fxpnn.quantization.settings import Plan
 from fxpnn.reference import forward
-from fxpnn.settings import Plan
 from fxpnn.textbook.lesson import Sides, both
 from fxpnn.training import Gradients, backpropagate, parameters, with_parameters
 from fxpnn.training.losses import SQUARES, Loss, cost

@@ -5,8 +5,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fxpnn.layers import Array, Dense, Layer, Sigmoid, Softmax
-from fxpnn.network import INPUT, Network, chain
+from fxpnn.network.graph import INPUT, Network, chain
+from fxpnn.network.layers import Array, Dense, Layer, Sigmoid, Softmax
 from fxpnn.textbook.lesson import Row, both, check, formats
 from fxpnn.textbook.trace import Example, step
 from fxpnn.training import backpropagate, parameters

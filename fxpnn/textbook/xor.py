@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fxpnn.layers import Array, Dense, Relu
-from fxpnn.network import Network, chain
+from fxpnn.network.graph import Network, chain
+from fxpnn.network.layers import Array, Dense, Relu
 from fxpnn.textbook.lesson import Row, both, check, formats, rounded
 from fxpnn.training import Recipe, train
 from fxpnn.training.losses import SQUARES

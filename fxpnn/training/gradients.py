@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fxpnn.layers import (
+from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.layers import (
     Add,
     Array,
     AvgPool2D,
@@ -41,7 +42,6 @@ from fxpnn.layers import (
     Transpose,
     Window,
 )
-from fxpnn.network import INPUT, Network
 from fxpnn.reference.formulas import (
     batch_axis,
     kernel_matrix,

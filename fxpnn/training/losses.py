@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.errors import DataError, ModelError
-from fxpnn.layers import Array, Layer, Sigmoid, Softmax
-from fxpnn.network import Network
+from fxpnn.network.graph import Network
+from fxpnn.network.layers import Array, Layer, Sigmoid, Softmax
 from fxpnn.reference import sigmoid
 
 Function: TypeAlias = Callable[[Array, Array], Array]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from fxpnn.layers import Array
-from fxpnn.network import Network, Node
+from fxpnn.network.graph import Network, Node
+from fxpnn.network.layers import Array
 
 
 def parameter(node: Node, field: str) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.errors import DataError, ModelError
-from fxpnn.layers import Array
-from fxpnn.network import Network
+from fxpnn.network.graph import Network
+from fxpnn.network.layers import Array
 from fxpnn.reference import check_images, forward, scale
 from fxpnn.training.gradients import backpropagate
 from fxpnn.training.losses import CROSS_ENTROPY, Loss, cost, one_hot

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.engine import PLAIN, Engine
-from fxpnn.fixed import FixedNetwork, FixedNode
-from fxpnn.layers import Dense
-from fxpnn.network import INPUT
-from fxpnn.qformat import Accumulator, QFormat
-from fxpnn.runner import Workspace
+from fxpnn.engine.inference import PLAIN, Engine
+from fxpnn.engine.workspace import Workspace
+from fxpnn.fixedpoint.qformat import Accumulator, QFormat
+from fxpnn.network.fixed import FixedNetwork, FixedNode
+from fxpnn.network.graph import INPUT
+from fxpnn.network.layers import Dense
 from tests.benchmarks.clock import Call, clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import KERNELS, STEPPED_BY_SCALARS

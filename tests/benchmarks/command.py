@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import fxpnn
-from fxpnn import engine, fxp, reference
+from fxpnn import reference
+from fxpnn.engine import inference
+from fxpnn.network import fxp
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import COMPILING, HELP, MEMORY, SECOND_RUN
 from tests.benchmarks.job import Job
@@ -58,7 +60,7 @@ def memory(path: Path, images: int) -> float:
     before = _peak()
     fixed = fxp.load(path)
     x = reference.scale(fxpnn.load_data("mnist").x[:images], fixed.scaling)
-    engine.infer(fixed, x)
+    inference.infer(fixed, x)
     return (_peak() - before) / KB
 
 

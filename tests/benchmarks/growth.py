@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 import fxpnn
-from fxpnn.engine import Engine
-from fxpnn.layers import Array
+from fxpnn.engine.inference import Engine
+from fxpnn.network.layers import Array
 from tests.benchmarks.clock import Call, clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import NO_CLIFF

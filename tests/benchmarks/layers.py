@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 import fxpnn
-from fxpnn.engine import Engine
-from fxpnn.fixed import FixedNetwork
-from fxpnn.layers import Array, Conv2D, Dense, Shape, Window
-from fxpnn.network import chain
+from fxpnn.engine.inference import Engine
+from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.graph import chain
+from fxpnn.network.layers import Array, Conv2D, Dense, Shape, Window
 from tests.benchmarks.clock import clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import NO_CLIFF

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.layers import Array
+from fxpnn.network.layers import Array
 from tests.benchmarks.clock import WALL, clock_for, turn, turn_about
 from tests.benchmarks.figures import Figure, Goal, figure
 from tests.benchmarks.goals import ALL_THREADS, FASTER_THAN_FLOAT, FLOATS, ONE_THREAD

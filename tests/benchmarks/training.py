@@ -4,8 +4,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 import fxpnn
-from fxpnn import architectures
 from fxpnn.datasets import Data
+from fxpnn.zoo import architectures
 from tests.benchmarks.clock import clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import EPOCH

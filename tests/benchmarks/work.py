@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 import fxpnn
 from fxpnn import reference
-from fxpnn.fixed import FixedNetwork
-from fxpnn.layers import Array
-from fxpnn.network import Network
+from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.graph import Network
+from fxpnn.network.layers import Array
 
 ROOT = Path(__file__).parents[2]
 

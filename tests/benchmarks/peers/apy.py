@@ -3,9 +3,9 @@
 import numpy as np
 from apytypes import APyFixedArray, OverflowMode, QuantizationMode
 
-from fxpnn.fixed import FixedNode
-from fxpnn.layers import Array, Conv2D, Dense
-from fxpnn.qformat import QFormat
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.network.fixed import FixedNode
+from fxpnn.network.layers import Array, Conv2D, Dense
 from tests.benchmarks.peers.walk import BIAS, Rows, matrix, walk
 from tests.benchmarks.work import Floats, Run, Work
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from fxpnn.layers import (
+from fxpnn.network.layers import (
     Array,
     AvgPool2D,
     Conv2D,

@@ -16,9 +16,9 @@ import hls4ml
 import numpy as np
 from platformdirs import user_cache_path
 
-from fxpnn.fixed import FixedNetwork, FixedNode
-from fxpnn.layers import Array, Conv2D, Dense, Flatten
-from fxpnn.qformat import QFormat
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.network.fixed import FixedNetwork, FixedNode
+from fxpnn.network.layers import Array, Conv2D, Dense, Flatten
 from tests.benchmarks.peers.pytorch import sequential
 from tests.benchmarks.work import Floats, Run, Work
 

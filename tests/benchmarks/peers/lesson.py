@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from fxpnn.architectures import Architecture
 from fxpnn.datasets import Data
 from fxpnn.reference import scale
+from fxpnn.zoo.architectures import Architecture
 from tests.benchmarks.peers.pytorch import sequential
 
 

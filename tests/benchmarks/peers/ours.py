@@ -1,7 +1,7 @@
 """Own how fxpnn runs the work."""
 
-from fxpnn.engine import Engine
-from fxpnn.layers import Array
+from fxpnn.engine.inference import Engine
+from fxpnn.network.layers import Array
 from tests.benchmarks.work import Floats, Run, Work
 
 

@@ -5,7 +5,8 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from fxpnn.layers import (
+from fxpnn.network.graph import Network
+from fxpnn.network.layers import (
     AvgPool2D,
     Conv2D,
     Dense,
@@ -17,7 +18,6 @@ from fxpnn.layers import (
     Tanh,
     Window,
 )
-from fxpnn.network import Network
 from tests.benchmarks.work import Floats, Run, Work
 
 

@@ -10,7 +10,7 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from fxpnn.network import INPUT
+from fxpnn.network.graph import INPUT
 from tests.benchmarks.work import Floats, Run, Work
 
 OPSET = 21

@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.fixed import FixedNetwork, FixedNode
-from fxpnn.layers import Array, Conv2D, Dense, Softmax
-from fxpnn.qformat import QFormat
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.network.fixed import FixedNetwork, FixedNode
+from fxpnn.network.layers import Array, Conv2D, Dense, Softmax
 from fxpnn.reference import compute
 from fxpnn.reference.windows import columns
 from tests.benchmarks.work import Floats, Run

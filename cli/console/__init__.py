@@ -1,0 +1,1 @@
+"""The terminal: text that is safe there, tables, the progress bar."""

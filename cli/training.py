@@ -1,0 +1,115 @@
+"""Own one training: the images, the bar, the model it writes, and how good that is."""
+
+import time
+from pathlib import Path
+
+import msgspec
+from rich.table import Table
+
+import fxpnn
+from fxpnn.datasets import Data
+from fxpnn.datasets.idx import images_in
+from fxpnn.reference import classify
+from fxpnn.training import Step
+from fxpnn.zoo import architectures
+
+from .console.progress import progress
+from .console.tables import Screen
+from .sources import DataSource, ModelSource, load_images, source_of
+
+
+class Lesson(msgspec.Struct, frozen=True):
+    """What is trained, and how."""
+
+    architecture: str
+    epochs: int
+    batch: int
+    rate: float
+    seed: int
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A training, schema 1; ``test_accuracy`` is a fraction, null where there is no test set."""
+
+    schema: int
+    model: ModelSource
+    data: DataSource
+    lesson: Lesson
+    seconds: float
+    test_images: int
+    test_accuracy: float | None
+
+
+def plan(name: str, epochs: int | None, batch: int | None, rate: float | None, seed: int) -> Lesson:
+    """Fill in from the architecture's recipe what the user did not say."""
+    recipe = architectures.architecture(name).recipe
+    return Lesson(name, epochs or recipe.epochs, batch or recipe.batch, rate or recipe.rate, seed)
+
+
+def teach(lesson: Lesson, name: str, output: Path, quiet: bool) -> Result:
+    """Train on the named data and write the model.
+
+    Raises:
+        DataError: the data cannot be used, or the model cannot be written.
+        ModelError: the training diverges.
+    """
+    (data, source), test = _sets(name)
+    started = time.perf_counter()
+    with progress(lesson.architecture, 1, quiet) as advance:
+
+        def show(step: Step) -> None:
+            advance(1 / step.total, f"epoch {step.epoch} of {lesson.epochs}, cost {step.cost:.4f}")
+
+        network = architectures.train(
+            lesson.architecture,
+            data,
+            seed=lesson.seed,
+            epochs=lesson.epochs,
+            batch=lesson.batch,
+            rate=lesson.rate,
+            progress=show,
+        )
+    seconds = time.perf_counter() - started
+    fxpnn.save_onnx(network, output)
+    accuracy = None
+    if test is not None and test.y is not None:
+        accuracy = float((classify(network, test.x) == test.y).mean())
+    model = source_of(output, network.name)
+    images = len(test.x) if test else 0
+    return Result(1, model, source, lesson, seconds, images, accuracy)
+
+
+def print_result(result: Result) -> None:
+    """Say what was learned, from what, and where it lies."""
+    lesson = result.lesson
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    test = "unknown, there is no test set"
+    if result.test_accuracy is not None:
+        test = f"{result.test_accuracy:.4f} of {result.test_images:,} test images"
+    for row in (
+        (" model", result.model.path),
+        (" sha256", result.model.sha256),
+        (
+            " recipe",
+            f"{lesson.epochs} epochs of {lesson.batch}, rate {lesson.rate:g}, seed {lesson.seed}",
+        ),
+        (" time", f"{result.seconds:,.0f} s on {result.data.images:,} images"),
+        (" accuracy", test),
+    ):
+        grid.add_row(*row)
+    screen = Screen()
+    screen.print()
+    screen.print(grid)
+    screen.print()
+
+
+def _sets(name: str) -> tuple[tuple[Data, DataSource], Data | None]:
+    """Load the images to learn from, and those to test on where the source has them."""
+    shape = architectures.IMAGE
+    if name != "mnist" and not Path(name).is_dir():
+        return load_images(name, shape), None
+    training = load_images(name, shape, split="train")
+    if name != "mnist" and "test" not in images_in(Path(name)):
+        return training, None
+    return training, load_images(name, shape, split="test")[0]

@@ -1,0 +1,110 @@
+"""Own how a model is drawn: its layers, what they store and compute, and what is proved of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ..anatomy import FLOAT_BITS, FixedAnatomy, FixedLayer, FloatAnatomy, FloatLayer, Totals
+from ..console.tables import Screen, table
+from ..views.run import proof_text
+
+
+def print_anatomy(found: FixedAnatomy | FloatAnatomy) -> None:
+    """Draw a model."""
+    screen = Screen()
+    shape = _shape(found.input_shape)
+    kind = f"float, input {shape}"
+    if isinstance(found, FixedAnatomy):
+        kind = f"fixed point, input {shape} of {found.input_format}"
+    screen.print()
+    screen.print(Text(f" {found.model.name}", "bold"), Text(kind, "dim"))
+    if isinstance(found, FixedAnatomy):
+        _print_fixed(screen, found.layers)
+    else:
+        screen.print_widest([_drawn(found.layers, heads) for heads in _FLOAT_LAYOUTS])
+    screen.print(_totals(found.totals))
+    screen.print()
+
+
+def _print_fixed(screen: Screen, layers: tuple[FixedLayer, ...]) -> None:
+    """Print one table where it fits, else what layers are, what is proved, and how they add up."""
+    whole = _drawn(layers, (*_STRUCTURE, *_NUMBERS, "sums"))
+    if screen.fits(whole):
+        screen.print(whole)
+        return
+    screen.print_widest([_drawn(layers, heads) for heads in (_STRUCTURE, _SLIM)])
+    numbers = _drawn(layers, ("layer", *_NUMBERS, "sums"))
+    if screen.fits(numbers):
+        screen.print(numbers)
+        return
+    screen.print(_drawn(layers, ("layer", *_NUMBERS)))
+    screen.print(_drawn(layers, ("layer", "sums")))
+
+
+def _drawn(layers: Sequence[FixedLayer | FloatLayer], heads: tuple[str, ...]) -> Table:
+    drawn = table(*heads, right=_COUNTS, folded=("layer",))
+    for layer in layers:
+        drawn.add_row(*(COLUMNS[head](layer) for head in heads))
+    return drawn
+
+
+def _saturation(layer: FixedLayer) -> Text:
+    return Text("may", "yellow") if layer.saturates else Text("never", "dim")
+
+
+def _range(layer: FloatLayer) -> Text:
+    if layer.weight_range is None:
+        return Text("")
+    low, high = layer.weight_range
+    return Text(f"{low:.4g} .. {high:.4g}")
+
+
+def _bits(layer: FixedLayer | FloatLayer) -> int:
+    if isinstance(layer, FixedLayer):
+        return layer.memory.bits
+    return FLOAT_BITS * layer.parameters
+
+
+def _count(count: int) -> Text:
+    return Text(f"{count:,}" if count else "")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+COLUMNS: dict[str, Callable[[Any], Text]] = {
+    "layer": lambda x: Text(x.name),
+    "kind": lambda x: Text(x.op, "dim"),
+    "shape": lambda x: Text(_shape(x.shape)),
+    "parameters": lambda x: _count(x.parameters),
+    "products": lambda x: _count(x.multiply_accumulates),
+    "bits": lambda x: _count(_bits(x)),
+    "weights": lambda x: Text(x.weight_format or ""),
+    "output": lambda x: Text(x.output_format),
+    "accumulator": lambda x: proof_text(x.proved, x.accumulator_bits_needed, x.accumulator),
+    "output overflows": _saturation,
+    "sums": lambda x: Text(x.sums or "", "dim"),
+    "weights from .. to": _range,
+}
+"""How each column says what it says of a layer."""
+
+_COUNTS = ("parameters", "products", "bits")
+_STRUCTURE = ("layer", "kind", "shape", *_COUNTS)
+_NUMBERS = ("weights", "output", "accumulator", "output overflows")
+_SLIM = ("layer", "shape", *_COUNTS)
+_FLOAT_LAYOUTS = tuple((*heads, "weights from .. to") for heads in (_STRUCTURE, _SLIM))
+
+
+def _totals(totals: Totals) -> Text:
+    return Text(
+        f" {totals.parameters:,} parameters in {totals.bits:,} bits ({_bytes(totals.bits)}), "
+        f"{totals.multiply_accumulates:,} products for each image"
+    )
+
+
+def _bytes(bits: int) -> str:
+    octets = -(-bits // 8)
+    return f"{octets:,} bytes" if octets < 10_000 else f"{octets / 1024:,.1f} KiB"

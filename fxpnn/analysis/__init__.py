@@ -1,0 +1,1 @@
+"""What was lost, where and why, as values."""

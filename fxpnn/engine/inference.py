@@ -1,0 +1,269 @@
+"""Own the run of a whole fixed network: images in blocks on threads, counts, traces."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fxpnn import files
+from fxpnn.engine.assembler import assemble
+from fxpnn.engine.program import Program, Words
+from fxpnn.engine.sums import Known
+from fxpnn.engine.workspace import Conversion, Workspace, counts
+from fxpnn.errors import DataError
+from fxpnn.fixedpoint.casting import from_float_counted, scale_pixels, to_float
+from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
+from fxpnn.network.fixed import Counts, FixedNetwork
+from fxpnn.network.graph import INPUT
+from fxpnn.network.layers import Array, Layer, Shape, Softmax, products
+from fxpnn.proofs.bounds import Proof, full, prove
+
+CACHED_WORDS = 1 << 18
+"""A block's workspace takes at most this many words where it can: it stays in a core's cache."""
+REUSE = 8
+"""Unless there are so many times as many weights, which each block reads anew."""
+BLOCK = 1920
+"""The most images of a block, a multiple of the rows that the vector code sums at once.
+
+Only tiny networks have so many: others fill their workspace with fewer.
+"""
+WORTH = 1 << 25
+"""So much work, in products, is worth the start of a thread."""
+PLAIN = "FXPNN_KERNELS"
+"""The environment variable that, set to ``plain``, asks for the plain loops."""
+
+Progress: TypeAlias = Callable[[int], None]
+"""Called with the number of images done since the last call."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a fixed network gave for a batch of images.
+
+    ``tensors`` holds the raw outputs (and every node that was asked for) by name, int16
+    ``(N, *shape)``; ``raw`` is the first output, ``logits`` what its softmax takes or, without one,
+    the same. ``layers`` holds every node's counts, the input's too. ``softmax`` is the format of
+    the output where that is a softmax, else ``None``.
+    """
+
+    raw: Words
+    logits: Words
+    tensors: Mapping[str, Words]
+    layers: Mapping[str, Counts]
+    softmax: QFormat | None
+
+    @cached_property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """The first maxima of the logits, int64 ``(N,)``."""
+        classes = self.logits.reshape(len(self.logits), -1).argmax(1)
+        return np.asarray(classes, np.int64)
+
+    @cached_property
+    def probabilities(self) -> npt.NDArray[np.float64] | None:
+        """The output's values where the network ends in a softmax, else ``None``."""
+        return None if self.softmax is None else to_float(self.raw, self.softmax)
+
+
+class Engine:
+    """A fixed network made ready to run: proofs done, loops chosen, constants packed.
+
+    It may be used by several threads at once.
+    """
+
+    def __init__(self, fixed: FixedNetwork) -> None:
+        self.fixed = fixed
+        self.proofs = prove(fixed)
+        self._known = known(fixed, self.proofs)
+        self._conversion = _conversion(fixed)
+        self._plainly = os.environ.get(PLAIN) == "plain"
+        self._work = sum(_work(node.layer, fixed.shapes[node.name]) for node in fixed.nodes)
+        self._logits = logits_of(fixed)
+        self._programs: dict[frozenset[str], Program] = {}
+        self._unchecked = "Bfdh" if _every_word(fixed) else "Bfd"
+        self._spaces: list[Workspace] = []
+
+    def __call__(self, x: Array) -> Words:
+        """Return the first output's raw words for images, and nothing else: the shortest way.
+
+        One image takes microseconds, most of them in its sums: kernels are bound to a workspace
+        that stays. More than a block's images go the way of ``run``, and so does what ``run`` must
+        check: raw words where the input's format has fewer.
+        """
+        program, images = self._main, len(x)
+        fits = 0 < images <= program.images and x.dtype.char in self._unchecked
+        if not fits or x.shape[1:] != self.fixed.input_shape:
+            return self.run(x).raw
+        try:
+            space = self._spaces.pop()  # of this engine's threads, each has one at a time
+        except IndexError:
+            space = Workspace(program, self._conversion)
+        space.enter(x)
+        space.run(images)
+        raw = space.fetch(self.fixed.outputs[0], images)
+        self._spaces.append(space)
+        return raw
+
+    @property
+    def methods(self) -> Mapping[str, str]:
+        """Say in words how the sums of each layer that has an accumulator are computed."""
+        return self._main.methods
+
+    @cached_property
+    def _main(self) -> Program:
+        return self.program()
+
+    def program(self, keep: Iterable[str] = ()) -> Program:
+        """Return the program that keeps the logits and the named tensors, made when first asked."""
+        names = frozenset({*keep, self._logits})
+        if names not in self._programs:
+            weights = sum(int(np.size(getattr(n.layer, "weight", ()))) for n in self.fixed.nodes)
+            words = max(CACHED_WORDS, weights // REUSE)
+            program = assemble(self.fixed, self._known, names, BLOCK, words, self._plainly)
+            self._programs[names] = program
+        return self._programs[names]
+
+    def run(
+        self,
+        x: Array,
+        threads: int | None = None,
+        keep: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run images, as ``infer`` takes them; keep the named tensors too."""
+        check_images(self.fixed, x)
+        program = self.program(keep)
+        names = {*self.fixed.outputs, *keep, self._logits}
+        tensors = {n: np.empty((len(x), *self.fixed.shapes[n]), np.int16) for n in names}
+        starts = range(0, len(x), program.images)
+        worth = max(1, len(x) * self._work // WORTH)
+        workers = min(threads or os.cpu_count() or 1, len(starts), worth)
+
+        def work(number: int) -> npt.NDArray[np.int64]:
+            """Run every ``workers``-th block in one workspace."""
+            space, saturations = Workspace(program, self._conversion), 0
+            for start in starts[number::workers]:
+                block = x[start : start + program.images]
+                saturations += space.enter(block, start)
+                space.run(len(block))
+                for name, tensor in tensors.items():
+                    tensor[start : start + len(block)] = space.fetch(name, len(block))
+                files.release(x)
+                if progress is not None:
+                    progress(len(block))
+            return np.vstack([space.counts, [0, saturations]])
+
+        if workers == 1:
+            totals = work(0)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                totals = np.sum(list(pool.map(work, range(workers))), axis=0)
+        found = {INPUT: Counts(saturations=int(totals[-1, 1])), **counts(program, totals[:-1])}
+        return _finish(self.fixed, tensors, found, self._logits)
+
+
+def infer(
+    fixed: FixedNetwork,
+    x: Array,
+    threads: int | None = None,
+    keep: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> Run:
+    """Run images through a fixed network, bit for bit as the hardware would.
+
+    Args:
+        fixed: the network.
+        x: ``(N, *input_shape)``: uint8 pixels (scaled as the network says), scaled floats, or int16
+            raw words of the input's format.
+        threads: how many to use, by default one per core; results do not depend on it.
+        keep: names of further nodes whose raw output is wanted.
+        progress: called with the number of images done since the last call, from any thread.
+
+    Raises:
+        DataError: the images are none, of another shape or dtype, or hold NaN or words that the
+            input's format has not.
+    """
+    return Engine(fixed).run(x, threads, keep, progress)
+
+
+def check_images(fixed: FixedNetwork, x: Array) -> None:
+    """Raise ``DataError`` unless the network takes these images."""
+    if x.shape[1:] != fixed.input_shape or not len(x):
+        wanted = ", ".join(map(str, ("N", *fixed.input_shape)))
+        raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
+    if x.dtype.char not in "Bh" and x.dtype.kind != "f":
+        raise DataError(
+            f"images must be uint8 pixels, scaled floats or int16 raw words, not {x.dtype}"
+        )
+    fmt = fixed.input_format
+    if x.dtype.char != "h" or _every_word(fixed):
+        return
+    if x.min() < fmt.min or x.max() > fmt.max:
+        raise DataError(f"raw words must fit {fmt}, not reach {x.min()}..{x.max()}")
+
+
+def _every_word(fixed: FixedNetwork) -> bool:
+    """Say whether every 16-bit word is one of the input's format."""
+    return (fixed.input_format.min, fixed.input_format.max) == (-(1 << 15), (1 << 15) - 1)
+
+
+def logits_of(fixed: FixedNetwork) -> str:
+    """Name the node whose first maximum is the class: the softmax's input, else the output."""
+    node = fixed[fixed.outputs[0]]
+    return node.inputs[0] if isinstance(node.layer, Softmax) else node.name
+
+
+def _work(layer: Layer, shape: Shape) -> int:
+    """Count what one image takes, in products; a value that is not summed takes as long as some."""
+    return products(layer, shape) or 8 * math.prod(shape)
+
+
+def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
+    """Gather what the proofs say of the sums of each layer that has an accumulator."""
+    intervals = {INPUT: full(fixed.input_format, fixed.input_shape)}
+    intervals |= {name: proof.output for name, proof in proofs.items()}
+    found = {}
+    for node in fixed.nodes:
+        proof, source = proofs[node.name], intervals[node.inputs[0]]
+        if proof.total is not None:
+            total = int(proof.total.low.min()), int(proof.total.high.max())
+            found[node.name] = Known(proof.proved, proof.terms, total, source, proof.saturates)
+    return found
+
+
+def _conversion(fixed: FixedNetwork) -> Conversion:
+    """Return what each of 256 pixels of a channel becomes, and how floats become raw words."""
+    channels = max(len(fixed.scaling.mean), len(fixed.scaling.std))
+    channels = fixed.input_shape[0] if channels > 1 else 1
+    pixels = np.broadcast_to(np.arange(256, dtype=np.uint8), (1, channels, 256))
+    fmt = fixed.input_format
+    raw, over = from_float_counted(
+        scale_pixels(pixels, fixed.scaling)[0],
+        fmt,
+        Rounding.NEAREST_EVEN,
+        Overflow.SATURATE,
+        INPUT,
+    )
+    tables = np.ascontiguousarray(raw, np.int16), np.ascontiguousarray(over)
+    return Conversion(*tables, 2.0**fmt.frac, float(fmt.min), float(fmt.max))
+
+
+def _finish(
+    fixed: FixedNetwork, tensors: dict[str, Words], found: dict[str, Counts], logits: str
+) -> Run:
+    node = fixed[fixed.outputs[0]]
+    raw = tensors[node.name]
+    softmax = isinstance(node.layer, Softmax)
+    return Run(
+        raw,
+        tensors[logits],
+        MappingProxyType(tensors),
+        MappingProxyType(found),
+        node.output_format if softmax else None,
+    )

@@ -1,0 +1,296 @@
+"""Own how a layer's sums are computed: the layout of its products, and the loops that suffice.
+
+Only a proof licenses sums that are not clamped step by step. Sums that provably fit 32 bits take
+one pass; others are cut into chunks that do, added up in 64 bits or, where a sum in range is as
+well told by its lowest 32, in these. Those that may have to be clamped are tried on the data, all
+products at once and then segment by segment, and stepped where that may overflow.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fxpnn.engine.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
+from fxpnn.fixedpoint.interval import Interval
+from fxpnn.fixedpoint.qformat import Overflow
+from fxpnn.kernels.layout import instructions, octets, packing, rounding
+from fxpnn.network.fixed import FixedNode
+from fxpnn.network.layers import Array, Conv2D, Dense
+
+POOLED_ROWS = 512
+"""So many rows' sums are pooled before their cast."""
+
+MOSTLY_QUIET = 0.5
+"""Few rows have a word beyond this share of what words may be."""
+
+
+class Known(NamedTuple):
+    """What is known of a layer's sums for every input.
+
+    ``proved`` says that no step overflows the accumulator. ``terms`` is the range of the products'
+    sum, ``total`` of it with the bias, at every step. ``inputs`` bounds each input value.
+    ``saturates`` says that the cast of a sum may be out of range.
+    """
+
+    proved: bool
+    terms: tuple[int, int]
+    total: tuple[int, int]
+    inputs: Interval
+    saturates: bool = True
+
+
+class Rows(NamedTuple):
+    """A layer as products of rows.
+
+    ``weight`` is int16 ``(share * outputs, k)``, k in the order of summing; ``offsets`` ``(k,)``
+    are the words of a row behind its start, which ``starts`` has for one image. A row makes
+    ``share`` positions of an image's ``positions``. Words of one feature, ``offsets % features``,
+    are bounded together, by ``low`` and ``high`` of ``(features,)``, 0 always between them. Rows
+    are ``solid`` if they and the images lie one behind the other, with no word between them.
+    """
+
+    weight: Array
+    offsets: Places
+    starts: Places
+    share: int
+    positions: int
+    features: int
+    low: Places
+    high: Places
+    frame: Fields
+    solid: bool
+
+
+def dense_rows(layer: Dense | Conv2D, x: Tensor, bounds: Interval) -> Rows:
+    """Lay out a dense layer: an image is a row, its words wherever they lie.
+
+    A convolution whose one position covers the whole map is one too.
+    """
+    low, high = np.zeros((2, x.words), np.int64)
+    low[x.places], high[x.places] = np.minimum(bounds.low, 0), np.maximum(bounds.high, 0)
+    weight = np.asarray(layer.weight, np.int16).reshape(len(layer.weight), -1)
+    starts = np.zeros(1, np.int64)
+    solid = weight.shape[1] == x.words
+    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, low, high, {}, solid)
+
+
+def covers(layer: Dense | Conv2D, x: Tensor) -> bool:
+    """Say whether the layer multiplies each value of its input once for each output."""
+    if isinstance(layer, Dense):
+        return True
+    whole = layer.weight.shape[1:] == x.places.shape
+    return whole and not any(layer.window.padding) and layer.window.dilation == (1, 1)
+
+
+def conv_rows(layer: Conv2D, x: Tensor, bounds: Interval) -> Rows:
+    """Lay out a convolution over a map that lies pixel by pixel; padding is a frame of zeros."""
+    channels, height, width = x.places.shape
+    top, left, bottom, right = layer.window.padding
+    across = left + width + right
+    positions = layer.window.output(height, width)
+    weight = np.asarray(layer.weight, np.int16)
+    rows = packing.convolution(
+        weight, layer.groups, layer.window.stride, layer.window.dilation, across, positions
+    )
+    frame = {}
+    if any(layer.window.padding):
+        frame = {
+            "lines": height,
+            "length": width * channels,
+            "pitch": across * channels,
+            "origin": (top * across + left) * channels,
+            "total": (top + height + bottom) * across * channels + 1,  # words are read in pairs
+        }
+    low = np.minimum(bounds.low.reshape(channels, -1).min(axis=1), 0)
+    high = np.maximum(bounds.high.reshape(channels, -1).max(axis=1), 0)
+    count = positions[0] * positions[1]
+    solid = layer.weight.shape[2:] == (1, 1) and count == height * width and not frame
+    return Rows(
+        rows.weight, rows.offsets, rows.starts, rows.share, count, channels, low, high, frame, solid
+    )
+
+
+def too_many_parts(node: FixedNode, rows: Rows, known: Known) -> bool:
+    """Say whether only plain loops are sure to make the layer's sums, if they are not clamped.
+
+    So it is with sums of 47 bits of 65,536 products or more, for instance.
+    """
+    assert node.accumulator is not None
+    clamped = _method(known, node.accumulator.overflow) == instructions.CLAMPED
+    return not clamped and _extra(rows, known) is None
+
+
+def arithmetic(
+    node: FixedNode,
+    rows: Rows,
+    known: Known,
+    frac: int,
+    windows: Places,
+    constants: Constants,
+    plainly: bool,
+) -> tuple[Fields, str]:
+    """Choose how sums are computed and put the constants; also say it in words.
+
+    ``frac`` is the input's. ``windows`` are those of the pool that follows, ``(pooled, taps)``.
+    ``plainly`` asks for the plain loops.
+    """
+    layer, word = node.layer, node.accumulator
+    assert isinstance(layer, Dense | Conv2D)
+    assert word is not None
+    shifts = frac + node.fracs(len(layer.bias)) - node.output_format.frac
+    method = _method(known, word.overflow)
+    fields = {
+        **rows.frame,
+        "outputs": len(rows.weight),
+        "used": len(rows.weight),
+        "method": method,
+        "word_low": word.min,
+        "word_high": word.max,
+        "rows": rows.starts.size,
+    }
+    bias, shifts = np.tile(layer.bias, rows.share), np.tile(shifts, rows.share)
+    if plainly:
+        fields |= _plain(rows, bias, shifts, constants)
+        return fields, "plain loops"
+    shifts = packing.fill_lanes(shifts, "edge")
+    if method == instructions.CLAMPED:
+        fields |= _clamped(rows, np.clip(bias, word.min, word.max), word.word, constants)
+        lost = int((layer.bias != np.clip(layer.bias, word.min, word.max)).sum())
+        fields["bias_overflows"] = lost * rows.positions
+        text = "stepwise"
+    else:
+        fields |= _exact(rows, bias, known, constants)
+        extra, chunks = fields["extra"], fields["segments"]
+        text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" if extra else "plain 32-bit"
+        text += ", wrapped" * (method == instructions.WRAPPED)
+        cast = instructions.target(node.output_format, node.rounding, node.overflow)
+        widest = 62 if extra else 30
+        pools = _pools_sums(rows, known, windows) and 0 <= shifts.min() <= shifts.max() <= widest
+        rule = rounding.rule(shifts, cast, known.total, extra)
+        if pools or method == instructions.WRAPPED or rule is None:
+            rule = np.zeros(4 * shifts.size, np.int64)
+            fields["leave"] = instructions.POOLED if pools else instructions.STRIPS
+        else:
+            fields["leave"] = instructions.DIRECT
+            fields["near"] = rounding.near(shifts, packing.fill_lanes(bias), cast)
+            if rows.solid and rows.weight.shape == (octets.OCTET,) * 2 and not windows.size:
+                fields |= _octets(cast, rows, bias, shifts, extra > 0, constants)
+                text += ", by eights" * (fields["leave"] == instructions.OCTETS)
+        fields["rule"] = constants.put(INT32, rule)
+    fields["shifts"] = constants.put(INT64, shifts)
+    return fields, text
+
+
+def _pools_sums(rows: Rows, known: Known, windows: Places) -> bool:
+    """Say whether windows of four see all sums that may saturate, in the first-level cache."""
+    sees_all = not known.saturates or np.unique(windows).size == rows.positions
+    return sees_all and windows.shape[1] == 4 and rows.starts.size <= POOLED_ROWS
+
+
+def _method(known: Known, overflow: Overflow) -> int:
+    if known.proved:
+        return instructions.EXACT
+    return instructions.WRAPPED if overflow is Overflow.WRAP else instructions.CLAMPED
+
+
+def _extra(rows: Rows, known: Known) -> int | None:
+    """Return how many bits more than 32 sums need, if so many parts as there may be allow it."""
+    if _fits(known.terms) and _fits(known.total):
+        return 0
+    parts = len(rows.offsets) + 1  # each product one, at most, and the bias
+    return rounding.extra_bits(max(-known.total[0], known.total[1]), parts)
+
+
+def _fits(ends: tuple[int, int]) -> bool:
+    return ends[0] >= -(2**31) and ends[1] < 2**31
+
+
+def _plain(rows: Rows, bias: Array, shifts: Array, constants: Constants) -> Fields:
+    return {
+        "op": instructions.PLAIN,
+        "weights": constants.put(INT16, rows.weight),
+        "weights_size": rows.weight.size,
+        "offsets": constants.put(INT64, rows.offsets),
+        "offsets_size": rows.offsets.size,
+        "bias": constants.put(INT64, bias),
+        "shifts": constants.put(INT64, shifts),
+        "lanes": bias.size,
+    }
+
+
+def _exact(rows: Rows, bias: Array, known: Known, constants: Constants) -> Fields:
+    extra = _extra(rows, known)
+    assert extra is not None
+    if extra == 0:
+        packed = packing.pack(rows.weight, rows.offsets)
+        return {"op": instructions.SUM_32, "extra": 0} | _packed(packed, bias, INT32, constants)
+    kinds = rows.offsets % rows.features
+    packed = packing.pack_chunks(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
+    return {"op": instructions.SUM_64, "extra": extra} | _packed(packed, bias, INT64, constants)
+
+
+def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields:
+    packed, steps = packing.pack_steps(
+        rows.weight, rows.offsets, rows.features, _neighbourhood(rows.offsets)
+    )
+    narrow = packing.narrow_steps(bits)
+    return {
+        "op": instructions.CLAMP_32 if narrow else instructions.CLAMP_64,
+        **_packed(packed, bias, INT32 if narrow else INT64, constants),
+        "fine_weights": constants.put(INT16, steps.weights),
+        "fine_weights_size": steps.weights.size,
+        "fine_offsets": constants.put(INT64, steps.offsets),
+        "fine_offsets_size": steps.offsets.size,
+        "fine_cuts": constants.put(INT64, steps.cuts),
+        "matrix": constants.put(INT16, steps.matrix),
+        "matrix_k": steps.matrix.shape[0],
+        "edges": constants.put(INT64, steps.edges),
+        "kinds": constants.put(INT64, steps.kinds),
+        "features": steps.features,
+    }
+
+
+def _octets(
+    to: instructions.Target,
+    rows: Rows,
+    bias: Array,
+    shifts: Places,
+    wide: bool,
+    constants: Constants,
+) -> Fields:
+    """Put what rows of eight words that make eight have of their own, if most will be quiet."""
+    rule = rounding.rule(shifts, to, (0, 0))
+    if rule is None:
+        return {}
+    weight = rows.weight[:, np.argsort(rows.offsets)]
+    packed = octets.pack(weight, bias, rule, (to.low, to.high))
+    loudest = max(-rows.low.min(), rows.high.max())
+    if packed is None or packed.quiet < loudest * (MOSTLY_QUIET if wide else 1):
+        return {}
+    return {
+        "leave": instructions.OCTETS,
+        "octets": constants.put(INT16, packed.words),
+        "octet_numbers": constants.put(INT32, packed.numbers),
+    }
+
+
+def _packed(packed: packing.Packed, bias: Array, dtype: str, constants: Constants) -> Fields:
+    lanes = packing.fill_lanes(bias)
+    return {
+        "weights": constants.put(INT16, packed.weights),
+        "weights_size": packed.weights.size,
+        "offsets": constants.put(INT64, packed.offsets),
+        "offsets_size": packed.offsets.size,
+        "cuts": constants.put(INT64, packed.cuts),
+        "columns": packed.cuts.shape[0],
+        "segments": packed.cuts.shape[1] - 1,
+        "bias": constants.put(dtype, lanes),
+        "lanes": lanes.size,
+    }
+
+
+def _neighbourhood(offsets: Places) -> int:
+    """Return how many k hold two words that are neighbours in memory, as most of them lie."""
+    order = np.argsort(offsets)
+    apart = np.abs(np.diff(order))[np.diff(offsets[order]) == 1]
+    return 2 * max(1, int(np.median(apart))) if apart.size else 2

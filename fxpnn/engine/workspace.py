@@ -1,0 +1,131 @@
+"""Own one run of a program on one block of images, in a workspace of its own."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fxpnn.engine.program import Program, Words, aligned
+from fxpnn.errors import DataError
+from fxpnn.kernels import compiled
+from fxpnn.network.fixed import Counts
+from fxpnn.network.graph import INPUT
+from fxpnn.network.layers import Array
+
+
+class Conversion(NamedTuple):
+    """How images become raw words.
+
+    ``raws`` and ``over`` are ``(channels, 256)``: what a channel's pixel becomes, and whether it
+    overflowed. Floats are multiplied by ``scale``, rounded, and kept within ``low`` and ``high``.
+    """
+
+    raws: Words
+    over: npt.NDArray[np.bool_]
+    scale: float
+    low: float
+    high: float
+
+
+class Workspace:
+    """The memory in which one thread at a time runs a program, block by block.
+
+    Kernels are bound to it once: one image takes little longer to compute than Python would take to
+    hand over what they need. ``counts`` grows by every block, ``(nodes, 2)``. Without a conversion
+    images are raw words.
+    """
+
+    def __init__(self, program: Program, conversion: Conversion | None = None) -> None:
+        self.program = program
+        self.counts = np.zeros((len(program.nodes), 2), np.int64)
+        self._words = aligned(program.size, np.int16)
+        self._conversion = conversion
+        self._tensors = {name: self._tensor(name) for name in program.tensors}
+        given = (*program.pools, self._words, self.counts)
+        self._parts = [kernel.bind(code, *given) for kernel, code in program.parts]
+        self._entries: dict[np.dtype[np.generic], compiled.Bound] = {}
+        self._exits: dict[str, compiled.Bound] = {}
+
+    def enter(self, x: Array, start: int = 0) -> int:
+        """Put images ``(n, *shape)`` where the program reads them; return how many saturated.
+
+        Args:
+            x: pixels, floats or raw words, n at most the program's.
+            start: the first image's number, for an error.
+
+        Raises:
+            DataError: a float is NaN.
+        """
+        entry = self._entries.get(x.dtype)
+        if entry is None:  # or it is of another byte order, or a rarer kind of float
+            kind = x.dtype.char if x.dtype.char in "Bhfd" else "d"
+            if kind == "f" and not self._scales_float32():
+                kind = "d"
+            x = x.astype(kind, copy=False)
+            entry = self._entries.setdefault(x.dtype, self._entry(kind))
+        if not (x.flags.c_contiguous and x.flags.aligned):  # kernels take no others
+            x = x.copy()
+        counts = entry(x.reshape(len(x), -1))
+        if len(counts) > 1 and counts[1]:
+            index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
+            index[0] += start
+            raise DataError(f"{INPUT}{index} must be a number, not NaN")
+        return int(counts[0])
+
+    def run(self, images: int) -> None:
+        """Run the program on the images that were entered."""
+        for part in self._parts:
+            part(images)
+
+    def fetch(self, name: str, images: int) -> Words:
+        """Copy a kept tensor of the images, ``(images, *shape)``."""
+        if not self.program.orders[name].size:
+            return self._tensors[name][:images].copy()
+        if name not in self._exits:
+            self._exits[name] = compiled.values.bind(*self._ends(name))
+        shape = self.program.tensors[name].places.shape
+        values = np.empty((images, math.prod(shape)), np.int16)
+        self._exits[name](values)
+        return values.reshape(images, *shape)
+
+    def _tensor(self, name: str) -> Words:
+        base, words, places = self.program.tensors[name]
+        block = self._words[base : base + self.program.images * words]
+        return block.reshape(-1, *places.shape)
+
+    def _entry(self, kind: str) -> compiled.Bound:
+        """Bind what takes images of a dtype to where the program reads them."""
+        ends = self._ends(INPUT)
+        if kind == "h":
+            return compiled.words.bind(*ends)
+        assert self._conversion is not None
+        raws, over, *limits = self._conversion
+        if kind == "B":
+            return compiled.pixels.bind(raws, over, *ends)
+        return compiled.floats[kind].bind(*limits, *ends)
+
+    def _ends(self, name: str) -> tuple[Array, int, Words]:
+        """Return where a tensor's values lie, as kernels take it."""
+        base, words, _ = self.program.tensors[name]
+        return self.program.orders[name], words, self._words[base:]
+
+    def _scales_float32(self) -> bool:
+        """Say whether the scale is no infinity, and nothing is rounded to 0 that a cast keeps."""
+        return self._conversion is None or 2.0**-100 <= self._conversion.scale <= 2.0**100
+
+
+def run_words(program: Program, raw: Words) -> tuple[dict[str, Words], dict[str, Counts]]:
+    """Run raw words ``(N, *shape)``, N at most the program's; return its tensors and counts."""
+    space = Workspace(program)
+    space.enter(raw)
+    space.run(len(raw))
+    tensors = {name: space.fetch(name, len(raw)) for name in program.tensors}
+    return tensors, counts(program, space.counts)
+
+
+def counts(program: Program, totals: npt.NDArray[np.int64]) -> dict[str, Counts]:
+    """Name the rows of the counts."""
+    nothing = Counts()  # what most layers lose, made once
+    rows = zip(program.nodes, totals.tolist(), strict=True)
+    return {name: Counts(*row) if any(row) else nothing for name, row in rows}

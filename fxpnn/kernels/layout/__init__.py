@@ -1,0 +1,1 @@
+"""How weights, rounding rules and instructions lie in memory; plain NumPy."""

@@ -1,0 +1,1 @@
+"""Loops that are written for LLVM, lane by lane."""

@@ -1,0 +1,326 @@
+"""Own the integer program: the layers of a network with raw integers and the formats they mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fxpnn.errors import FormatError, ModelError
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.network.graph import INPUT, Node, Scaling, check_outputs, infer_shapes
+from fxpnn.network.layers import (
+    Add,
+    Array,
+    AvgPool2D,
+    Clip,
+    Conv2D,
+    Dense,
+    Flatten,
+    HardSigmoid,
+    HardSwish,
+    L2Pool2D,
+    Layer,
+    LeakyRelu,
+    MaxPool2D,
+    Number,
+    Pad,
+    PRelu,
+    Relu,
+    Reshape,
+    Shape,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Step,
+    Tanh,
+    Transpose,
+)
+
+KEEPS_FORMAT = (
+    Relu,
+    LeakyRelu,
+    PRelu,
+    Clip,
+    MaxPool2D,
+    AvgPool2D,
+    L2Pool2D,
+    Pad,
+    Flatten,
+    Reshape,
+    Transpose,
+)
+"""Layers whose output has the format of their input."""
+
+ACCUMULATES = (Dense, Conv2D)
+"""Layers that sum products in an accumulator."""
+
+WEIGHTED = (*ACCUMULATES, PRelu, LeakyRelu, HardSigmoid)
+"""Layers with a weight (a slope, an alpha) that has a format of its own."""
+
+TABLED: Mapping[type[Layer], int] = {Sigmoid: 1025, Tanh: 1025, Silu: 1025, Softmax: 257}
+"""Layers that look values up, and how many entries their table has."""
+
+INPUT_FRACS: Mapping[type[Layer], tuple[int, int]] = {HardSwish: (-16, 24), Silu: (-12, 56)}
+"""The fraction bits of an input for which the layer's exact values fit 62 bits."""
+
+HARD_SIGMOID_FRACS = 46
+"""The most fraction bits of ``alpha * x``; with fewer than 0 it could not hold 1."""
+
+ADD_APART = 44
+"""The most by which the fraction bits of two summands may differ."""
+
+UP_TO_ONE = (Sigmoid, Tanh, HardSigmoid)
+"""Layers whose outputs lie in -1..1."""
+
+SOFTMAX_FORMAT = QFormat(16, 15)
+SOFTMAX_CLASSES = 4096
+BIAS_BITS = 62
+"""A bias is a signed word of this many bits at the accumulator's scale."""
+
+RawArray: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class FixedNode(Node):
+    """A layer with raw integer parameters, and what its integers mean.
+
+    ``layer.weight`` (or slope, alpha) holds raw words of ``weight_formats``: one format, or one
+    per output channel, all of one word. ``layer.bias`` (or beta) is stored at the accumulator's
+    scale, ``F = Fx + Fw``; a clip's limits and a step's threshold at the input's. ``rounding`` and
+    ``overflow`` are those of the one cast to ``output_format``. ``table`` holds the integers that
+    a table layer interpolates. ``softmax_shift`` is the raw constant that softmax subtracts; with
+    ``None`` it subtracts the maximum and cannot overflow.
+    """
+
+    output_format: QFormat
+    weight_formats: tuple[QFormat, ...] = ()
+    accumulator: Accumulator | None = None
+    rounding: Rounding = Rounding.NEAREST_EVEN
+    overflow: Overflow = Overflow.SATURATE
+    table: Array | None = None
+    softmax_shift: int | None = None
+
+    @property
+    def clips_one(self) -> bool:
+        """Say whether all that can overflow is 1 itself (or -1), spelled by the last word then.
+
+        So it is where sigmoid and tanh have a format without integer bits. That is no loss of
+        more than one count, and counts as no saturation.
+        """
+        fmt = self.output_format
+        return (
+            isinstance(self.layer, UP_TO_ONE)
+            and fmt.integer == 0
+            and (fmt.signed or not isinstance(self.layer, Tanh))
+            and self.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
+        )
+
+    def fracs(self, channels: int) -> RawArray:
+        """Give the weight's fraction bits for each of the output channels, int64."""
+        return np.broadcast_to([f.frac for f in self.weight_formats], (channels,)).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What overflowed in a layer: adds that its accumulator clamped, outputs out of range.
+
+    With a wrapping accumulator the first counts outputs whose exact total does not fit it.
+    """
+
+    accumulator_overflows: int = 0
+    saturations: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.accumulator_overflows + other.accumulator_overflows,
+            self.saturations + other.saturations,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a fixed network came from: sha256 of the files, and the version that wrote it."""
+
+    model: str = ""
+    calibration: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class FixedNetwork:
+    """A network of integers: everything that the hardware stores, and the meaning of each word.
+
+    ``shapes`` and ``formats`` hold the shape and format of the input and of every node's output.
+
+    Raises:
+        ModelError: the graph, a shape, a dtype, a format or a raw value is not possible; the
+            message names the layer.
+    """
+
+    name: str
+    input_shape: Shape
+    input_format: QFormat
+    nodes: tuple[FixedNode, ...]
+    outputs: tuple[str, ...] = ()
+    scaling: Scaling = field(default_factory=Scaling)
+    provenance: Provenance = field(default_factory=Provenance)
+    shapes: Mapping[str, Shape] = field(init=False, repr=False)
+    formats: Mapping[str, QFormat] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shapes = infer_shapes(self.input_shape, self.nodes)
+        self.scaling.check(self.input_shape)
+        object.__setattr__(self, "outputs", self.outputs or (self.nodes[-1].name,))
+        check_outputs(self.outputs, shapes)
+        try:
+            self.input_format.for_tensor()
+        except FormatError as error:
+            raise ModelError(f"input: {error}") from None
+        formats = {INPUT: self.input_format}
+        formats |= {node.name: node.output_format for node in self.nodes}
+        for node in self.nodes:
+            try:
+                _check(node, [formats[name] for name in node.inputs], shapes)
+            except (FormatError, ModelError) as error:
+                raise ModelError(f"layer {node.name} ({node.op}): {error}") from None
+        object.__setattr__(self, "shapes", MappingProxyType(shapes))
+        object.__setattr__(self, "formats", MappingProxyType(formats))
+
+    def __getitem__(self, name: str) -> FixedNode:
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    def save(self, path: Path | str) -> None:
+        """Write a .fxp file, whole or not at all; ``fxpnn.load`` reads it.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        from fxpnn.network import fxp
+
+        fxp.save(self, path)
+
+
+def _check(node: FixedNode, formats: list[QFormat], shapes: Mapping[str, Shape]) -> None:
+    node.output_format.for_tensor()
+    layer = node.layer
+    if isinstance(layer, KEEPS_FORMAT) and node.output_format != formats[0]:
+        raise ModelError(f"output must keep the input's {formats[0]}, not be {node.output_format}")
+    if isinstance(layer, ACCUMULATES) != (node.accumulator is not None):
+        raise ModelError("an accumulator must stand where products are summed, and only there")
+    for name in (f.name for f in fields(layer) if f.type is Number):
+        if not isinstance(getattr(layer, name), int):
+            raise ModelError(f"{name} must be an integer, not {getattr(layer, name)}")
+    _check_table(node)
+    _check_softmax(node, formats[0], shapes[node.name])
+    _check_weights(node)
+    _check_scales(node, formats)
+    _check_limits(layer, formats[0])
+
+
+def _check_softmax(node: FixedNode, source: QFormat, shape: Shape) -> None:
+    layer, shift = node.layer, node.softmax_shift
+    if not isinstance(layer, Softmax):
+        if shift is not None:
+            raise ModelError("softmax shift must be none where there is no softmax")
+        return
+    if node.output_format != SOFTMAX_FORMAT:
+        raise ModelError(f"output must be {SOFTMAX_FORMAT}, not {node.output_format}")
+    if shape[layer.axis] > SOFTMAX_CLASSES:
+        raise ModelError(f"classes must be at most {SOFTMAX_CLASSES}, not {shape[layer.axis]}")
+    if shift is not None and not source.min <= shift <= source.max:
+        raise ModelError(f"softmax shift must be a raw value of the input's {source}, not {shift}")
+
+
+def _check_scales(node: FixedNode, formats: list[QFormat]) -> None:
+    """Check that the layer's exact values fit 62 bits."""
+    layer, fmt = node.layer, formats[0]
+    low, high = INPUT_FRACS.get(type(layer), (fmt.frac, fmt.frac))
+    if not low <= fmt.frac <= high:
+        raise ModelError(
+            f"input must have {low} to {high} fraction bits, not {fmt.frac}; "
+            f"change the format of {node.inputs[0]}, {fmt}"
+        )
+    if isinstance(layer, HardSigmoid):
+        total = fmt.frac + node.weight_formats[0].frac
+        if not 0 <= total <= HARD_SIGMOID_FRACS:
+            raise ModelError(
+                f"fraction bits of input and alpha must add up to 0 to {HARD_SIGMOID_FRACS}, not "
+                f"{total}; change the weight format, {node.weight_formats[0]}"
+            )
+    if isinstance(layer, Add) and (apart := abs(fmt.frac - formats[1].frac)) > ADD_APART:
+        raise ModelError(
+            f"fraction bits of the branches must differ by at most {ADD_APART}, not {apart}; "
+            f"change the format of {node.inputs[0]}, {fmt}, or {node.inputs[1]}, {formats[1]}"
+        )
+
+
+def _check_limits(layer: Layer, source: QFormat) -> None:
+    """Check the raw scalars at the input's format; a step at one beyond the largest never rises."""
+    names = {Clip: ("low", "high"), Pad: ("value",), Step: ("threshold",)}.get(type(layer), ())
+    for name in names:
+        raw = getattr(layer, name)
+        if not source.min <= raw <= source.max + isinstance(layer, Step):
+            raise ModelError(f"{name} must be a raw value of the input's {source}, not {raw}")
+
+
+def _check_table(node: FixedNode) -> None:
+    entries = TABLED.get(type(node.layer))
+    if entries is None and node.table is None:
+        return
+    if node.table is None or node.table.shape != (entries,) or node.table.dtype != np.int32:
+        raise ModelError(f"table must be {entries or 'no'} int32 entries")
+    most = 18 if isinstance(node.layer, UP_TO_ONE) else 20  # sigmoid and tanh do not pass 1
+    if np.abs(node.table.astype(np.int64)).max() > 1 << most:
+        raise ModelError(f"table entries must be at most 2**{most}")
+    if isinstance(node.layer, Softmax):  # then the maximum's power is 2**30: no sum is 0
+        falls = node.table[0] == 1 << 20 and node.table[-1] == 1 << 19
+        if not falls or np.diff(node.table).max() > 0:
+            raise ModelError("table must fall from 2**20 to 2**19")
+
+
+def _check_weights(node: FixedNode) -> None:
+    weights = raw_weights(node.layer)
+    if weights is None:
+        if node.weight_formats:
+            raise ModelError("weight formats must be none where there is no weight")
+        return
+    if len(node.weight_formats) not in (1, weights.shape[0]):
+        raise ModelError(
+            f"weight formats must be 1 or {weights.shape[0]}, not {len(node.weight_formats)}"
+        )
+    for weight_format in node.weight_formats:
+        weight_format.for_tensor()
+    _check_raw("weight", weights, node.weight_formats[0])
+    if len({(f.word, f.signed) for f in node.weight_formats}) > 1:
+        raise ModelError("weight formats must differ in their fraction only")
+    bias = np.asarray(getattr(node.layer, "bias", getattr(node.layer, "beta", 0)))
+    limit = 1 << (BIAS_BITS - 1)
+    if bias.dtype != np.int64 or bias.max() >= limit or bias.min() <= -limit:
+        raise ModelError(f"bias must be int64 of at most {BIAS_BITS} bits")
+
+
+def _check_raw(name: str, raw: Array, fmt: QFormat) -> None:
+    if raw.dtype.kind != "i":
+        raise ModelError(f"{name} must be integers, not {raw.dtype}")
+    if raw.min() < fmt.min or raw.max() > fmt.max:
+        raise ModelError(f"{name} must fit {fmt}, not reach {raw.min()}..{raw.max()}")
+
+
+def raw_weights(layer: Layer) -> Array | None:
+    """Return the words that have a weight format, channels first, or ``None``."""
+    if isinstance(layer, ACCUMULATES):
+        return layer.weight
+    if isinstance(layer, PRelu):
+        return layer.slope
+    if isinstance(layer, LeakyRelu):
+        return np.array([layer.slope])
+    if isinstance(layer, HardSigmoid):
+        return np.array([layer.alpha])
+    return None

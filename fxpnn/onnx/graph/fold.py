@@ -1,0 +1,178 @@
+"""Own the folding of constants: operators whose inputs are all known run when the model is read."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from fxpnn.errors import ModelError
+from fxpnn.network.layers import Array
+from fxpnn.onnx.graph.normal import Attribute, Op
+from fxpnn.onnx.graph.proto import MAX_RANK, number_type, one_line, to_array
+from fxpnn.onnx.read.quant import DELINEAR, LINEAR, QUANT, fold_quantized
+
+Inputs: TypeAlias = tuple[Array | None, ...]
+"""An operator's inputs; ``None`` is an optional one that is left out."""
+
+
+def fold(op: Op, inputs: Inputs) -> Array:
+    """Return what the operator computes from constants; ``size`` bounds how much that is.
+
+    Raises:
+        ModelError: it cannot run on them.
+    """
+    try:
+        return np.asarray(FOLDERS[op.kind](op, inputs))
+    except ModelError:
+        raise
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise ModelError(f"cannot run on its constants: {one_line(str(error), 200)}") from None
+
+
+def size(op: Op, inputs: Inputs) -> int:
+    """Bound the values that the operator makes, before it makes them."""
+    arrays = [array for array in inputs if array is not None]
+    if not arrays or op.kind in _VIEWS:
+        return 0
+    if op.kind in ("ConstantOfShape", "Expand"):
+        grown = math.prod(max(n, 1) for n in sizes(arrays[-1]))
+        return grown * (arrays[0].size if op.kind == "Expand" else 1)
+    if op.kind == "Gather":
+        return math.prod(array.size for array in arrays)
+    if op.kind == "Reshape" and arrays[0].flags.c_contiguous:
+        return 0
+    if op.kind not in _BROADCASTS:
+        return sum(array.size for array in arrays)
+    rank = max(array.ndim for array in arrays)
+    shapes = [(1,) * (rank - array.ndim) + array.shape for array in arrays]
+    return math.prod(max(axis) for axis in zip(*shapes, strict=True))
+
+
+def sizes(array: Array) -> list[int]:
+    """Return the sizes of axes, or the axes, that a constant holds.
+
+    Raises:
+        ModelError: it holds other than a few integers.
+    """
+    if array.dtype.kind not in "iu" or array.size > MAX_RANK:
+        raise ModelError(
+            f"axes must be at most {MAX_RANK} integers, not {array.size} {array.dtype}"
+        )
+    return [int(n) for n in array.reshape(-1)]
+
+
+def _input(inputs: Inputs, index: int) -> Array:
+    array = inputs[index] if index < len(inputs) else None
+    if array is None:
+        raise ModelError(f"must have an input {index + 1}")
+    return array
+
+
+def _setting(op: Op, inputs: Inputs, index: int, name: str, default: Attribute = None) -> Attribute:
+    """Return what newer opsets give as an input and older ones as an attribute."""
+    if index < len(inputs) and inputs[index] is not None:
+        return _input(inputs, index).tolist()
+    return op.get(name, default)
+
+
+def _constant_of_shape(op: Op, inputs: Inputs) -> Array:
+    value = to_array(op.get("value")) if op.get("value") else np.zeros(1, np.float32)
+    return np.full(sizes(_input(inputs, 0)), value.reshape(-1)[0])
+
+
+def _shape(op: Op, inputs: Inputs) -> Array:
+    return section(op, _input(inputs, 0).shape)
+
+
+def section(op: Op, shape: tuple[int, ...]) -> Array:
+    """Return the part of a shape that a Shape operator asks for."""
+    return np.array(shape[op.get("start", 0) : op.get("end", len(shape))], np.int64)
+
+
+def _cast(op: Op, inputs: Inputs) -> Array:
+    return _input(inputs, 0).astype(number_type(op.get("to")))
+
+
+def _reshape(op: Op, inputs: Inputs) -> Array:
+    array, shape = _input(inputs, 0), sizes(_input(inputs, 1))
+    if not op.flag("allowzero"):
+        shape = [n or array.shape[axis] for axis, n in enumerate(shape)]
+    return array.reshape(shape)
+
+
+def _squeeze(op: Op, inputs: Inputs) -> Array:
+    return _input(inputs, 0).squeeze(tuple(_setting(op, inputs, 1, "axes", ())) or None)
+
+
+def _unsqueeze(op: Op, inputs: Inputs) -> Array:
+    return np.expand_dims(_input(inputs, 0), tuple(_setting(op, inputs, 1, "axes", ())))
+
+
+def _gather(op: Op, inputs: Inputs) -> Array:
+    return np.take(_input(inputs, 0), _input(inputs, 1), axis=op.get("axis", 0))
+
+
+def _slice(op: Op, inputs: Inputs) -> Array:
+    array = _input(inputs, 0)
+    starts, ends = (_setting(op, inputs, i, name, []) for i, name in ((1, "starts"), (2, "ends")))
+    axes = _setting(op, inputs, 3, "axes", range(len(starts)))
+    steps = _setting(op, inputs, 4, "steps", [1] * len(starts))
+    where = [slice(None)] * array.ndim
+    for axis, *bounds in zip(axes, starts, ends, steps, strict=True):
+        where[axis] = slice(*bounds)
+    return array[tuple(where)]
+
+
+def _concat(op: Op, inputs: Inputs) -> Array:
+    arrays = [_input(inputs, i) for i in range(len(inputs))]
+    return np.concatenate(arrays, axis=op.get("axis", 0))
+
+
+def _divide(a: Array, b: Array) -> Array:
+    """Divide; integers toward zero, as ONNX does."""
+    if a.dtype.kind == "f":
+        return np.asarray(a / b)
+    if not b.all():
+        raise ModelError("its divisor must not be 0")
+    quotient = np.abs(a) // np.abs(b) * np.sign(a) * np.sign(b)
+    return np.asarray(quotient.astype(a.dtype))
+
+
+def _unary(function: Callable[[Array], Array]) -> "Folder":
+    return lambda op, inputs: function(_input(inputs, 0))
+
+
+def _binary(function: Callable[[Array, Array], Array]) -> "Folder":
+    return lambda op, inputs: function(_input(inputs, 0), _input(inputs, 1))
+
+
+Folder: TypeAlias = Callable[[Op, Inputs], Array]
+FOLDERS: Mapping[str, Folder] = {
+    "ConstantOfShape": _constant_of_shape,
+    "Shape": _shape,
+    "Identity": _unary(np.asarray),
+    "Dropout": _unary(np.asarray),
+    "Cast": _cast,
+    "Reshape": _reshape,
+    "Transpose": lambda op, inputs: _input(inputs, 0).transpose(op.get("perm")),
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Gather": _gather,
+    "Slice": _slice,
+    "Concat": _concat,
+    "Expand": _binary(lambda a, shape: a * np.ones(sizes(shape), a.dtype)),
+    "Add": _binary(np.add),
+    "Sub": _binary(np.subtract),
+    "Mul": _binary(np.multiply),
+    "Div": _binary(_divide),
+    "Pow": _binary(lambda a, b: np.power(a, b).astype(a.dtype)),
+    "Neg": _unary(np.negative),
+    "Sqrt": _unary(np.sqrt),
+    "Reciprocal": _unary(np.reciprocal),
+    "Exp": _unary(np.exp),
+    "Floor": _unary(np.floor),
+    **dict.fromkeys((*QUANT, *LINEAR, *DELINEAR), fold_quantized),
+}
+_BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow")
+_VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

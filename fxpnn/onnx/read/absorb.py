@@ -1,0 +1,179 @@
+"""Own the absorbing of casts by the layers before them, so that each value is rounded once.
+
+Behind a layer that computes (a dense layer, a convolution, an addition, an activation) a cast is
+that layer's own. Layers that keep the order of values, such as ReLU and max pooling, may stand
+between: the largest of casts is the cast of the largest. Average and L2 pools and leaky slopes
+round to the format of their input; a cast to another format rounds what they give once more. What
+no layer takes is a layer that casts.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from fxpnn.fixedpoint.casting import from_float, to_float
+from fxpnn.fixedpoint.qformat import TENSOR_BITS, Cast, Overflow, QFormat
+from fxpnn.network.fixed import KEEPS_FORMAT, SOFTMAX_FORMAT
+from fxpnn.network.graph import INPUT, Node
+from fxpnn.network.layers import (
+    Clip,
+    Flatten,
+    Layer,
+    LeakyRelu,
+    MaxPool2D,
+    PRelu,
+    Quantize,
+    Relu,
+    Reshape,
+    Softmax,
+    Transpose,
+)
+
+REACH = 16
+"""So many layers may stand between a cast and the one that takes it; no network has more."""
+
+ORDERLY = (Relu, MaxPool2D, Flatten, Reshape, Transpose)
+"""Layers of which it is the same whether their input or their output is cast."""
+
+SYMMETRIC = Overflow.SATURATE_SYMMETRIC
+SOFTMAX = Cast(SOFTMAX_FORMAT, overflow=SYMMETRIC)
+"""What a softmax gives; it is never negative."""
+
+
+class Absorbed(NamedTuple):
+    """The nodes that are left, the outputs, and the cast of each tensor whose format is fixed."""
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    casts: dict[str, Cast]
+
+
+def absorb(nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Cast]) -> Absorbed:
+    """Let layers take the casts behind them; ``casts`` holds what each Quantize casts to."""
+    graph = _Graph(nodes, outputs, casts)
+    for node in nodes:
+        if isinstance(node.layer, Quantize):
+            graph.settle(node)
+    return graph.absorbed()
+
+
+class _Graph:
+    """The nodes, who reads each, and the casts that layers have taken so far."""
+
+    def __init__(
+        self, nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Cast]
+    ) -> None:
+        self._nodes = {node.name: node for node in nodes}
+        self._outputs = list(outputs)
+        self._casts = casts
+        self._taken: dict[str, Cast] = {}
+        self._became: dict[str, str] = {}
+        self._agreed: dict[str, bool] = {}
+        self._readers: dict[str, set[str]] = {name: set() for name in (INPUT, *self._nodes)}
+        for node in nodes:
+            for name in node.inputs:
+                self._readers[name].add(node.name)
+
+    def absorbed(self) -> Absorbed:
+        """Return what is left."""
+        nodes = (node for node in self._nodes.values() if node.name not in self._became)
+        left = tuple(replace(node, inputs=self._sources(node)) for node in nodes)
+        return Absorbed(left, tuple(self._outputs), self._taken)
+
+    def settle(self, node: Node) -> None:
+        """Drop a cast that another layer takes or that changes nothing, or keep it."""
+        (name,), cast = self._sources(node), self._casts[node.name]
+        home = self._home(name, cast)
+        if home == INPUT and cast != Cast(cast.format):
+            if (finest := _finest(cast.format)) != cast.format:  # else no input is fine enough
+                self._taken[INPUT] = Cast(finest)
+        elif home is not None:
+            self._taken[home] = cast
+            if not self._drop(node, name):
+                self._taken[node.name] = cast
+            return
+        before = self._format(name)
+        if before is None or before.format != cast.format:
+            self._taken[node.name] = cast
+            return
+        if self._takes_modes(name):
+            self._taken[name] = before = cast
+        if cast.overflow is SYMMETRIC and before.overflow is not SYMMETRIC:
+            limit = float(to_float(cast.format.max, cast.format))
+            self._nodes[node.name] = replace(node, layer=Clip(-limit, limit))
+        elif not self._drop(node, name):
+            self._taken[node.name] = cast
+
+    def _takes_modes(self, name: str) -> bool:
+        """Tell whether a slope is yet to be rounded, by the modes of the cast behind it."""
+        if name == INPUT or name in self._taken:
+            return False
+        return isinstance(self._nodes[name].layer, LeakyRelu | PRelu) and self._agree(name)
+
+    def _sources(self, node: Node) -> tuple[str, ...]:
+        return tuple(self._became.get(name, name) for name in node.inputs)
+
+    def _drop(self, node: Node, name: str) -> bool:
+        """Let the readers of a node read ``name``; an output must stay a layer of its own."""
+        if node.name in self._outputs:
+            if name == INPUT or name in self._outputs:
+                return False
+            self._outputs[self._outputs.index(node.name)] = name
+        self._became[node.name] = name
+        self._readers[name].discard(node.name)
+        self._readers[name] |= self._readers.pop(node.name)
+        return True
+
+    def _home(self, name: str, cast: Cast) -> str | None:
+        """Return the tensor that can be cast instead of ``name``, which layers make of it."""
+        if not self._agree(name):
+            return None
+        for _ in range(REACH):
+            if name in self._taken:
+                return None
+            if name == INPUT:
+                return INPUT
+            node = self._nodes[name]
+            if not isinstance(node.layer, KEEPS_FORMAT):
+                return None if isinstance(node.layer, Softmax | Quantize) else name
+            (name,) = self._sources(node)
+            alone = len(self._readers[name]) == 1 and name not in self._outputs
+            if not alone or not _orderly(node.layer, cast):
+                return None
+        return None
+
+    def _agree(self, name: str) -> bool:
+        """Tell whether all that read a tensor cast it alike, before any of them is dropped."""
+        if name not in self._agreed:
+            casts = {self._casts.get(reader) for reader in self._readers[name]}
+            self._agreed[name] = (
+                name not in self._outputs and len(casts - {None}) == len(casts) == 1
+            )
+        return self._agreed[name]
+
+    def _format(self, name: str) -> Cast | None:
+        """Return the format that a tensor has if it is fixed, and the modes that led to it."""
+        for _ in range(REACH):
+            if name in self._taken or name == INPUT:
+                return self._taken.get(name)
+            node = self._nodes[name]
+            if not isinstance(node.layer, KEEPS_FORMAT):
+                return SOFTMAX if isinstance(node.layer, Softmax) else None
+            (name,) = self._sources(node)
+        return None
+
+
+def _finest(fmt: QFormat) -> QFormat:
+    """Return the format of the same range that fills an int16, so that a cast to ``fmt`` rounds."""
+    more = TENSOR_BITS - fmt.word - (not fmt.signed)
+    return QFormat(fmt.word + more, fmt.frac + more, fmt.signed)
+
+
+def _orderly(layer: Layer, cast: Cast) -> bool:
+    """Tell whether a layer of cast values gives its cast values."""
+    if isinstance(layer, Clip):
+        limits = [value for value in (layer.low, layer.high) if math.isfinite(value)]
+        plainly = from_float(limits, cast.format)  # as the quantizer casts them
+        return bool((from_float(limits, *cast) == plainly).all())
+    return isinstance(layer, ORDERLY)

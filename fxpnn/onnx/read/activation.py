@@ -1,0 +1,102 @@
+"""Own the operators that answer to single values, and softmax."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from fxpnn.errors import ModelError
+from fxpnn.network.layers import (
+    Clip,
+    HardSigmoid,
+    HardSwish,
+    Layer,
+    LeakyRelu,
+    PRelu,
+    Relu,
+    Reshape,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Step,
+    Tanh,
+)
+from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.read.affine import per_channel
+from fxpnn.onnx.read.trace import Handler, Trace, Value, image_array
+
+
+def _plain(layer: Layer) -> Handler:
+    """Return the handler of an operator without parameters."""
+    return lambda trace, op: trace.emit(op, layer, trace.value(op))
+
+
+def _leaky_relu(trace: Trace, op: Op) -> Value:
+    return trace.emit(op, LeakyRelu(op.get("alpha", 0.01)), trace.value(op))
+
+
+def _hard_sigmoid(trace: Trace, op: Op) -> Value:
+    return trace.emit(op, HardSigmoid(op.get("alpha", 0.2), op.get("beta", 0.5)), trace.value(op))
+
+
+def _swish(trace: Trace, op: Op) -> Value:
+    if op.get("alpha", 1.0) != 1:
+        raise ModelError(f"alpha must be 1, not {op.get('alpha')}")
+    return trace.emit(op, Silu(), trace.value(op))
+
+
+def _prelu(trace: Trace, op: Op) -> Value:
+    """Emit slopes per channel; slopes that vary otherwise need the tensor as one long vector."""
+    x, slope = trace.value(op), trace.constant(op, 1)
+    slopes = image_array(slope, x.shape)
+    trace.spend(x.shape[0])
+    if (channels := per_channel(slopes, x.shape)) is not None:
+        return trace.emit(op, PRelu(channels.astype(slope.dtype)), x)
+    trace.spend(math.prod(x.shape))
+    flat = trace.emit(op, Reshape((math.prod(x.shape),)), x, part=".flat")
+    every = np.broadcast_to(slopes, x.shape).astype(slope.dtype).reshape(-1)
+    y = trace.emit(op, PRelu(every), flat)
+    return trace.emit(op, Reshape(x.shape), y, part=".shape")
+
+
+def _clip(trace: Trace, op: Op) -> Value:
+    """Emit a clip; where the limits cross, ONNX lets the upper one win."""
+    low = trace.number(op, 1, "min", -math.inf)
+    high = trace.number(op, 2, "max", math.inf)
+    return trace.emit(op, Clip(min(low, high), high), trace.value(op))
+
+
+def _greater_or_equal(trace: Trace, op: Op) -> Value:
+    """Emit a step; the cast of its truth value to 1.0 and 0.0 changes nothing."""
+    return trace.emit(op, Step(trace.number(op, 1, "threshold")), trace.value(op))
+
+
+def _softmax(trace: Trace, op: Op) -> Value:
+    """Emit a softmax; before opset 13 it treats all axes from ``axis`` on as one."""
+    x, rank = trace.value(op), len(trace.value(op).shape) + 1
+    axis = op.get("axis", 1 if op.opset < 13 else -1)
+    if not -rank <= axis < rank or axis % rank == 0:
+        raise ModelError(f"axis must be one of the {rank} axes but the images', not {axis}")
+    if op.opset >= 13:
+        return trace.emit(op, Softmax(axis - 1 if axis > 0 else axis), x)
+    axis = axis % rank - 1
+    if math.prod(x.shape[axis + 1 :]) == 1:
+        return trace.emit(op, Softmax(axis), x)
+    joined = (*x.shape[:axis], math.prod(x.shape[axis:]))
+    flat = trace.emit(op, Reshape(joined), x, part=".flat")
+    return trace.emit(op, Reshape(x.shape), trace.emit(op, Softmax(), flat), part=".shape")
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "Relu": _plain(Relu()),
+    "Sigmoid": _plain(Sigmoid()),
+    "Tanh": _plain(Tanh()),
+    "HardSwish": _plain(HardSwish()),
+    "LeakyRelu": _leaky_relu,
+    "HardSigmoid": _hard_sigmoid,
+    "Swish": _swish,
+    "PRelu": _prelu,
+    "Clip": _clip,
+    "GreaterOrEqual": _greater_or_equal,
+    "Softmax": _softmax,
+}

@@ -1,0 +1,198 @@
+"""Own the operators that become dense layers and convolutions, or are folded into them."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from fxpnn.errors import ModelError
+from fxpnn.network.layers import (
+    Add,
+    Array,
+    Conv2D,
+    Dense,
+    HardSigmoid,
+    HardSwish,
+    Mul,
+    Sigmoid,
+    Silu,
+)
+from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.read.affine import fold_ahead, narrow
+from fxpnn.onnx.read.trace import Handler, Result, Trace, Value, image_array
+from fxpnn.onnx.read.window import window
+
+
+def _weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D) -> Value:
+    """Emit the layer with what is left to fold of its input."""
+    if x.affine is None:
+        return trace.emit(op, layer, x)
+    layer.shape(x.shape)  # before arrays of both meet
+    folded = fold_ahead(layer, x.affine, x.shape)
+    return trace.emit(op, folded, x) if folded else trace.emit(op, layer, trace.settle(x))
+
+
+def _gemm(trace: Trace, op: Op) -> Value:
+    x, weight = trace.pending(op, 0, turned=True), _floats(trace.constant(op, 1))
+    if op.flag("transA") != x.turned:
+        raise ModelError("transA must make the images the rows of A")
+    if weight.ndim != 2:
+        raise ModelError(f"B must be a matrix, not {weight.shape}")
+    weight = _scaled(weight if op.flag("transB") else weight.T, op.get("alpha", 1.0))
+    bias = np.zeros(len(weight), np.float32)
+    if op.has(2):
+        bias = _scaled(_bias(_floats(trace.constant(op, 2)), len(weight)), op.get("beta", 1.0))
+    return _weighted(trace, op, x, Dense(weight, bias))
+
+
+def _bias(array: Array, size: int) -> Array:
+    """Return what Gemm's C, ``(1 or none, 1 or size)``, adds to each image."""
+    full = (1,) * (2 - array.ndim) + array.shape
+    if len(full) != 2 or full[0] != 1 or full[1] not in (1, size):
+        raise ModelError(f"C must be one row of {size} values, not {array.shape}")
+    return np.broadcast_to(array.reshape(-1), (size,))
+
+
+def _scaled(array: Array, factor: float) -> Array:
+    return array if factor == 1 else narrow(array * np.float64(factor))
+
+
+def _matmul(trace: Trace, op: Op) -> Value:
+    x, weight = trace.pending(op, 0), _floats(trace.constant(op, 1))
+    if weight.ndim != 2:
+        raise ModelError(f"B must be a matrix, not {weight.shape}")
+    layer = Dense(weight.T, np.zeros(weight.shape[1], np.float32))
+    return _weighted(trace, op, x, layer)
+
+
+def _conv(trace: Trace, op: Op) -> Value:
+    x, weight = trace.pending(op, 0), _floats(trace.constant(op, 1))
+    bias = _floats(trace.constant(op, 2)) if op.has(2) else np.zeros(weight.shape[:1], np.float32)
+    kernel = tuple(op.get("kernel_shape", weight.shape[2:]))
+    layer = Conv2D(weight, bias, window(op, kernel, x.shape), op.get("group", 1))
+    return _weighted(trace, op, x, layer)
+
+
+def _batch_normalization(trace: Trace, op: Op) -> Value:
+    """Apply ``scale * (x - mean) / sqrt(variance + epsilon) + shift``."""
+    x = trace.pending(op, 0)
+    scale, shift, mean, variance = (
+        _floats(trace.constant(op, i)).astype(np.float64) for i in (1, 2, 3, 4)
+    )
+    for array in (scale, shift, mean, variance):
+        if array.shape != x.shape[:1]:
+            raise ModelError(f"its parameters must be ({x.shape[0]}), not {array.shape}")
+    if op.flag("training_mode"):
+        raise ModelError("training_mode must be 0")
+    variance = variance + op.get("epsilon", 1e-5)
+    if not (variance > 0).all():
+        raise ModelError("its variance must be above 0")
+    gain = scale / np.sqrt(variance)
+    ones = (1,) * (len(x.shape) - 1)
+    offset = shift - mean * gain
+    return trace.transform(op, x, gain.reshape(-1, *ones), offset.reshape(-1, *ones))
+
+
+def _add(trace: Trace, op: Op) -> Result:
+    a, b = trace.operand(op, 0), trace.operand(op, 1)
+    if isinstance(a, Value) and isinstance(b, Value):
+        return trace.emit(op, Add(), trace.settle(a), trace.settle(b))
+    x, array = _value_and_array(a, b)
+    offset = image_array(array, x.shape)
+    return trace.transform(op, x, np.ones_like(offset), offset)
+
+
+def _sum(trace: Trace, op: Op) -> Value:
+    values = [trace.value(op, i) for i in range(len(op.inputs))]
+    total = values[0]
+    for value in values[1:]:
+        total = trace.emit(op, Add(), total, value)
+    return total
+
+
+def _subtract(trace: Trace, op: Op) -> Value:
+    a, b = trace.operand(op, 0), trace.operand(op, 1)
+    x, array = _value_and_array(a, b)
+    offset = image_array(array, x.shape)
+    sign = np.ones_like(offset)
+    if x is a:
+        return trace.transform(op, x, sign, -offset)
+    return trace.transform(op, x, -sign, offset)
+
+
+def _multiply(trace: Trace, op: Op) -> Value:
+    a, b = trace.operand(op, 0), trace.operand(op, 1)
+    if isinstance(a, Value) and isinstance(b, Value):
+        return _product(trace, op, trace.settle(a), trace.settle(b))
+    x, array = _value_and_array(a, b)
+    gain = image_array(array, x.shape)
+    return trace.transform(op, x, gain, np.zeros_like(gain))
+
+
+def _product(trace: Trace, op: Op, a: Value, b: Value) -> Value:
+    """Emit a product, the factor that repeats second, or a swish.
+
+    That is ``x * sigmoid(x)`` or ``x * hard_sigmoid(x)``, in either order.
+    """
+    for x, gate in ((a, b), (b, a)):
+        node = trace.nodes.get(gate.source)
+        if node is None or node.inputs != (x.source,):
+            continue
+        if isinstance(node.layer, Sigmoid):
+            return trace.emit(op, Silu(), x)
+        if isinstance(node.layer, HardSigmoid) and _is_hard_swish(node.layer):
+            return trace.emit(op, HardSwish(), x)
+    return trace.emit(op, Mul(), *((b, a) if math.prod(a.shape) < math.prod(b.shape) else (a, b)))
+
+
+def _is_hard_swish(gate: HardSigmoid) -> bool:
+    """Compare with 1/6 and 1/2 as float32, in which files spell them."""
+    return bool(np.float32(gate.alpha) == np.float32(1 / 6) and np.float32(gate.beta) == 0.5)
+
+
+def _scaler(trace: Trace, op: Op) -> Value:
+    """Apply ``(x - offset) * scale``."""
+    x = trace.pending(op)
+    gain, offset = (
+        image_array(np.array(op.get(name, default)), x.shape)
+        for name, default in (("scale", [1.0]), ("offset", [0.0]))
+    )
+    return trace.transform(op, x, gain, -offset * gain)
+
+
+def _divide(trace: Trace, op: Op) -> Value:
+    x = trace.pending(op, 0)
+    divisor = image_array(trace.constant(op, 1), x.shape)
+    if not divisor.all():
+        raise ModelError("its divisor must not be 0")
+    return trace.transform(op, x, 1 / divisor, np.zeros_like(divisor))
+
+
+def _value_and_array(a: Result, b: Result) -> tuple[Value, Array]:
+    if isinstance(a, Value) and not isinstance(b, Value):
+        return a, b
+    if isinstance(b, Value) and not isinstance(a, Value):
+        return b, a
+    raise ModelError("must have one constant operand")
+
+
+def _floats(array: Array) -> Array:
+    if array.dtype not in (np.float32, np.float64):
+        raise ModelError(f"its weights must be floats, not {array.dtype}")
+    if not array.size:
+        raise ModelError(f"its weights must be some, not {array.shape}")
+    return array
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Conv": _conv,
+    "BatchNormalization": _batch_normalization,
+    "Add": _add,
+    "Sum": _sum,
+    "Sub": _subtract,
+    "Mul": _multiply,
+    "Div": _divide,
+    "ai.onnx.ml.Scaler": _scaler,
+}

@@ -1,0 +1,184 @@
+"""Own the reading: ONNX file to message, to normalised graph, to network."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from fxpnn import files
+from fxpnn.errors import ModelError
+from fxpnn.network.graph import INPUT, MAX_VALUES, Network, Node, Scaling
+from fxpnn.network.layers import Shape
+from fxpnn.onnx.graph import proto
+from fxpnn.onnx.graph.external import embed
+from fxpnn.onnx.graph.normal import Graph, Op, normalise
+from fxpnn.onnx.graph.rewrite import rewrite
+from fxpnn.onnx.read import activation, casts, linear, relabel, window
+from fxpnn.onnx.read.absorb import absorb
+from fxpnn.onnx.read.trace import Trace, Value
+from fxpnn.quantization.settings import Given, Plan
+
+HANDLERS = {
+    **linear.HANDLERS,
+    **window.HANDLERS,
+    **activation.HANDLERS,
+    **relabel.HANDLERS,
+    **casts.HANDLERS,
+}
+"""What makes a layer of each operator that is supported."""
+
+
+def load(path: Path | str, shape: Shape | None = None) -> Network:
+    """Read a network from an ONNX file.
+
+    ``shape``, without the batch, fixes the input where the file leaves sizes open. Outputs that
+    are no floats, such as the labels that a classifier adds, are left out; an output of one number
+    for each image has the shape ``(1,)``.
+
+    Raises:
+        ModelError: the file cannot be read, is no valid ONNX model, or computes what fxpnn cannot;
+            the message names the path, and every operator that is in the way.
+    """
+    return load_quantized(path, shape=shape)[0]
+
+
+def load_quantized(
+    path: Path | str, plan: Plan | None = None, shape: Shape | None = None
+) -> tuple[Network, Plan]:
+    """Read a network and the formats that its quantizing operators give.
+
+    They fill in what the plan (by default an empty one) leaves open: weights, outputs and their
+    modes. ``fxpnn.quantize`` calibrates what is open still.
+
+    Raises:
+        ModelError: see ``load``.
+    """
+    path = Path(path)
+    content = files.read(path, proto.MAX_BYTES, ModelError)
+    try:
+        network, given = read_model(proto.parse(content), path.parent, shape)
+    except ModelError as error:
+        raise ModelError(f"{path}: {proto.one_line(str(error), 2000)}") from None
+    return network, (plan or Plan()).completed(given)
+
+
+def from_model(
+    model: onnx.ModelProto, folder: Path | None = None, shape: Shape | None = None
+) -> Network:
+    """Return the network that a model computes; ``folder`` holds its external weights.
+
+    Raises:
+        ModelError: see ``load``.
+    """
+    return read_model(model, folder, shape)[0]
+
+
+def read_model(
+    model: onnx.ModelProto, folder: Path | None = None, shape: Shape | None = None
+) -> tuple[Network, dict[str, Given]]:
+    """Return the network that a model computes, and what the model fixes of its layers' formats.
+
+    Raises:
+        ModelError: see ``load``.
+    """
+    model = embed(model, folder)
+    proto.check(model)
+    graph = casts.pair(rewrite(normalise(model)))
+    value, batch = _input(graph, shape)
+    trace = Trace(graph, value, batch)
+    with np.errstate(all="ignore"):  # Network names what is not finite
+        for op in graph.ops:
+            trace.run(op, HANDLERS)
+        weights = casts.weight_formats(graph, trace)
+        _raise_refusals(trace)
+        outputs = _outputs(graph, trace)
+    left = absorb(_live(trace, outputs), outputs, trace.casts)
+    network = Network(graph.name, value.shape, left.nodes, left.outputs, _scaling(model))
+    names = (name for name in network.shapes if name in weights or name in left.casts)
+    return network, {name: Given(weights.get(name), left.casts.get(name)) for name in names}
+
+
+def _input(graph: Graph, given: Shape | None) -> tuple[Value, int]:
+    """Return the network's input, and how many images the trace runs."""
+    where, tensor = f"input {graph.input.name}", graph.input.type.tensor_type
+    sizes = [max(dim.dim_value, 0) for dim in tensor.shape.dim]
+    if given is not None and not sizes:
+        sizes = [0] * (1 + len(given))
+    if not 2 <= len(sizes) <= proto.MAX_RANK:
+        raise ModelError(f"{where} must have axes for the batch and more, not {len(sizes)} in all")
+    readers = [op for op in graph.ops if graph.input.name in op.inputs]
+    _check_type(where, tensor.elem_type, readers)
+    transposed = [op.kind == "Gemm" and bool(op.get("transA")) for op in readers]
+    turned = len(sizes) == 2 and any(transposed) and all(transposed)
+    batch, *fixed = reversed(sizes) if turned else sizes
+    if given is None and 0 in fixed:
+        raise ModelError(f"{where} leaves sizes open; a shape must be given for {_open(fixed)}")
+    shape = tuple(fixed) if given is None else given
+    if len(shape) != len(fixed) or any(f not in (0, s) for f, s in zip(fixed, shape, strict=True)):
+        raise ModelError(f"{where} must be {_open(fixed)}, not {_open(shape)}")
+    if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
+        raise ModelError(f"{where} must hold 1 to {MAX_VALUES} values, not {_open(shape)}")
+    return Value(INPUT, shape, turned=turned), max(batch, 1)
+
+
+def _check_type(where: str, kind: int, readers: Sequence[Op]) -> None:
+    """Refuse integers, which ONNX computes with otherwise; a model may cast its pixels itself."""
+    if kind not in proto.FLOATS and not all(op.kind == "Cast" for op in readers):
+        raise ModelError(f"{where} must hold floats, or be cast to them at once")
+
+
+def _open(sizes: Sequence[int]) -> str:
+    return "(" + ", ".join(str(size or "?") for size in sizes) + ")"
+
+
+def _raise_refusals(trace: Trace) -> None:
+    if trace.refusals:
+        raise ModelError("; ".join(str(refusal) for refusal in trace.refusals.values()))
+
+
+def _outputs(graph: Graph, trace: Trace) -> tuple[str, ...]:
+    """Return the nodes that make the graph's outputs."""
+    sources = []
+    for name in graph.outputs:
+        tensor = trace.tensors[name]
+        value = trace.settle(tensor) if isinstance(tensor, Value) else None
+        if value is None or value.turned or value.source == INPUT:
+            raise ModelError(f"output {name} must be computed from the input by a layer")
+        sources.append(value.source)
+    return tuple(sources)
+
+
+def _live(trace: Trace, outputs: tuple[str, ...]) -> tuple[Node, ...]:
+    """Return the nodes that the outputs need: a gate that became part of a swish is not."""
+    needed, live = set(outputs), []
+    for node in reversed(trace.nodes.values()):
+        if node.name in needed:
+            needed.update(node.inputs)
+            live.append(node)
+    return tuple(reversed(live))
+
+
+def _scaling(model: onnx.ModelProto) -> Scaling:
+    """Read how pixels become numbers from the model's metadata, as ``write`` put it there."""
+    default = Scaling()
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    scale = _numbers(entries, "fxpnn.scale", (default.scale,))
+    if len(scale) != 1:
+        raise ModelError(f"metadata fxpnn.scale must be one number, not {len(scale)}")
+    mean = _numbers(entries, "fxpnn.mean", default.mean)
+    return Scaling(scale[0], mean, _numbers(entries, "fxpnn.std", default.std))
+
+
+def _numbers(entries: dict[str, str], key: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    text = entries.get(key)
+    if text is None:
+        return default
+    try:
+        numbers = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise ModelError(f"metadata {key} must be numbers with commas between, not {text[:40]!r}")
+    return numbers

@@ -1,0 +1,174 @@
+"""Own the operators that move or join values without computing, and those that do nothing."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fxpnn.errors import ModelError
+from fxpnn.network.layers import Array, Concat, Flatten, Layer, Pad, Reshape, Shape, Transpose
+from fxpnn.onnx.graph.fold import section, sizes
+from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.graph.proto import FLOATS, MAX_RANK
+from fxpnn.onnx.read.trace import Handler, Trace, Value
+
+
+def _moved(trace: Trace, op: Op, x: Value, layer: Layer, move: Callable[[Array], Array]) -> Value:
+    """Emit a layer that relabels ``x``; ``move`` relabels what is left to fold of it alike."""
+    y = trace.emit(op, layer, x)
+    if x.affine is None:
+        return y
+    if x.affine.uniform:
+        shape = (1,) * len(y.shape)
+        gain, offset = x.affine.gain.reshape(shape), x.affine.offset.reshape(shape)
+    else:
+        trace.spend(2 * math.prod(x.shape))
+        gain, offset = (
+            move(np.broadcast_to(array, x.shape)) for array in (x.affine.gain, x.affine.offset)
+        )
+    return replace(y, affine=replace(x.affine, gain=gain, offset=offset))
+
+
+def _reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:
+    """Emit a reshape to ``full``, which has the batch as its first axis."""
+    if full[:1] != (trace.batch,):
+        raise ModelError(f"must keep the {trace.batch} images apart, not give {full}")
+    target = full[1:]
+    if not target and trace.ends(op):
+        target = (1,)  # one number for each image; nothing behind it counts axes
+    if not target:
+        raise ModelError("must leave an axis beside the images'")
+    return _moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
+
+
+def _reshape(trace: Trace, op: Op) -> Value:
+    x = trace.pending(op)
+    full = (trace.batch, *x.shape)
+    wanted = sizes(trace.constant(op, 1))
+    if not op.flag("allowzero"):
+        if any(size == 0 and axis >= len(full) for axis, size in enumerate(wanted)):
+            raise ModelError(f"shape must copy axes that are there, not {wanted}")
+        wanted = [size or full[axis] for axis, size in enumerate(wanted)]
+    if wanted.count(-1) == 1:
+        rest = math.prod(size for size in wanted if size != -1)
+        wanted[wanted.index(-1)] = math.prod(full) // rest if rest else 0
+    return _reshaped(trace, op, x, tuple(wanted))
+
+
+def _flatten(trace: Trace, op: Op) -> Value:
+    x = trace.pending(op)
+    full = (trace.batch, *x.shape)
+    axis = op.get("axis", 1)
+    if not -len(full) <= axis <= len(full):
+        raise ModelError(f"axis must be inside the {len(full)} axes, not {axis}")
+    axis = axis + len(full) if axis < 0 else axis
+    if axis == 1:
+        return _moved(trace, op, x, Flatten(), lambda array: array.reshape(-1))
+    return _reshaped(trace, op, x, (math.prod(full[:axis]), math.prod(full[axis:])))
+
+
+def _transpose(trace: Trace, op: Op) -> Value:
+    x = trace.pending(op, turned=True)
+    rank = 1 + len(x.shape)
+    order = tuple(op.get("perm", range(rank)[::-1]))
+    if order == (1, 0):
+        return replace(x, turned=not x.turned)
+    if order[:1] != (0,):
+        raise ModelError(f"must keep the images as the first axis, not reorder to {order}")
+    layer = Transpose(tuple(axis - 1 for axis in order[1:]))
+    return _moved(trace, op, x, layer, lambda array: array.transpose(layer.order))
+
+
+def _squeeze(trace: Trace, op: Op) -> Value:
+    x = trace.pending(op)
+    full = (trace.batch, *x.shape)
+    default = [axis for axis, size in enumerate(full) if axis and size == 1]
+    axes = _axes(trace.integers(op, 1, "axes") or default, len(full))
+    if any(full[axis] != 1 for axis in axes):
+        raise ModelError(f"axes must have size 1, not be {axes} of {full}")
+    return _reshaped(trace, op, x, tuple(s for axis, s in enumerate(full) if axis not in axes))
+
+
+def _unsqueeze(trace: Trace, op: Op) -> Value:
+    x = trace.pending(op)
+    full = [trace.batch, *x.shape]
+    wanted = trace.integers(op, 1, "axes")
+    for axis in sorted(_axes(wanted, len(full) + len(wanted))):
+        full.insert(axis, 1)
+    return _reshaped(trace, op, x, tuple(full))
+
+
+def _shape(trace: Trace, op: Op) -> Array:
+    return section(op, (trace.batch, *trace.pending(op).shape))
+
+
+def _axes(values: Sequence[int], rank: int) -> list[int]:
+    """Return axes counted from 0; the images' own must not be among them."""
+    if len(values) > MAX_RANK:
+        raise ModelError(f"axes must be at most {MAX_RANK}, not {len(values)}")
+    axes = [axis + rank if axis < 0 else axis for axis in values]
+    if not all(1 <= axis < rank for axis in axes):
+        raise ModelError(f"axes must be 1 to {rank - 1}, not {list(values)}")
+    return axes
+
+
+def _pad(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    rank = 1 + len(x.shape)
+    if op.get("mode", "constant") != "constant":
+        raise ModelError(f"mode must be constant, not {op.get('mode')}")
+    pads, axes = trace.integers(op, 1, "pads"), trace.integers(op, 3, "axes", range(rank))
+    if len(pads) != 2 * len(axes):
+        raise ModelError(f"pads must be {2 * len(axes)} counts, not {len(pads)}")
+    pairs = dict.fromkeys(range(rank), (0, 0))
+    if not all(-rank <= axis < rank for axis in axes):
+        raise ModelError(f"axes must be inside the {rank} axes, not {axes}")
+    for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
+        pairs[axis % rank] = (before, after)
+    if pairs.pop(0) != (0, 0):
+        raise ModelError("pads must not add images")
+    return trace.emit(op, Pad(tuple(pairs.values()), trace.number(op, 2, "value")), x)
+
+
+def _concat(trace: Trace, op: Op) -> Value:
+    values = [trace.value(op, i) for i in range(len(op.inputs))]
+    axis = op.get("axis", 0)
+    rank = 1 + len(values[0].shape)
+    if axis % rank == 0:
+        raise ModelError("must join along another axis than the images'")
+    if len(values) == 1:
+        return values[0]
+    return trace.emit(op, Concat(axis - 1 if axis > 0 else axis), *values)
+
+
+def _identity(trace: Trace, op: Op) -> Value:
+    return trace.pending(op)
+
+
+def _dropout(trace: Trace, op: Op) -> Value:
+    if op.has(2) and trace.constant(op, 2).any():
+        raise ModelError("training_mode must be false")
+    return trace.pending(op)
+
+
+def _cast(trace: Trace, op: Op) -> Value:
+    if op.get("to") not in FLOATS:
+        raise ModelError("must cast to a float type")
+    return trace.pending(op)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "Reshape": _reshape,
+    "Flatten": _flatten,
+    "Transpose": _transpose,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Shape": _shape,
+    "Pad": _pad,
+    "Concat": _concat,
+    "Identity": _identity,
+    "Dropout": _dropout,
+    "ai.onnx.ml.ZipMap": _identity,
+    "Cast": _cast,
+}

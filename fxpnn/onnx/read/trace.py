@@ -1,0 +1,209 @@
+"""Own the walk along a graph: what each tensor is so far, and the layers made of the operators."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from fxpnn.errors import ModelError
+from fxpnn.fixedpoint.qformat import Cast
+from fxpnn.network.graph import MAX_VALUES, Node
+from fxpnn.network.layers import Array, Layer, Shape
+from fxpnn.onnx.graph.fold import FOLDERS, fold, size, sizes
+from fxpnn.onnx.graph.normal import Graph, Names, Op
+from fxpnn.onnx.read.affine import Affine, as_layer, fold_back
+
+BUDGET = 1 << 26
+"""The most constant values that reading a model may make, beyond those that are in it."""
+
+UNKNOWN = "is not supported"
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor that depends on the input: node ``source``'s output, then ``affine``.
+
+    ``shape`` leaves the batch out. ``shared`` tells that more than one operator reads it, so that
+    nothing may be folded into its source; ``turned`` that its images are columns, not rows.
+    """
+
+    source: str
+    shape: Shape
+    shared: bool = False
+    affine: Affine | None = None
+    turned: bool = False
+
+
+Result: TypeAlias = Value | Array
+
+
+class RefusalError(ModelError):
+    """An operator that cannot become a layer; ``op`` is the one to blame."""
+
+    def __init__(self, op: Op, reason: str) -> None:
+        super().__init__(f"{op}: {reason}")
+        self.op = op
+
+
+class Trace:
+    """The tensors and nodes so far; handlers read operands from it and emit layers into it.
+
+    A refused tensor has no entry. What reads it is left out, so that each refusal is told once, but
+    operators that are not known are told wherever they stand.
+    """
+
+    def __init__(self, graph: Graph, value: Value, batch: int) -> None:
+        self.batch = batch
+        self.tensors: dict[str, Result] = {**graph.constants, graph.input.name: value}
+        self.nodes: dict[str, Node] = {}
+        self.refusals: dict[str, RefusalError] = {}
+        self.casts: dict[str, Cast] = {}  # of Quantize layers
+        self._uses = graph.uses
+        self._ends = {name for name in graph.outputs if self._uses[name] == 1}
+        self._names = Names()
+        self._budget = BUDGET
+        self._settled: dict[Affine, Value] = {}
+
+    def run(self, op: Op, handlers: Mapping[str, "Handler"]) -> None:
+        """Bind the output of ``op`` to what its handler returns, or note why that cannot be."""
+        if any(name and name not in self.tensors for name in op.inputs):
+            if not _is_known(op, handlers):
+                self.refusals[op.name] = RefusalError(op, UNKNOWN)
+            return
+        try:
+            self.tensors[op.outputs[0]] = self._result(op, handlers)
+        except RefusalError as refusal:
+            self.refusals.setdefault(refusal.op.name, refusal)
+        except ModelError as error:
+            self.refusals.setdefault(op.name, RefusalError(op, str(error)))
+
+    def _result(self, op: Op, handlers: Mapping[str, "Handler"]) -> Result:
+        known = [self.tensors[name] if name else None for name in op.inputs]
+        constants = tuple(tensor for tensor in known if not isinstance(tensor, Value))
+        if op.kind in FOLDERS and len(constants) == len(known):
+            self.spend(size(op, constants))
+            return fold(op, constants)
+        if op.kind not in handlers:
+            raise ModelError(UNKNOWN)
+        for name in op.outputs[1:]:
+            if self._uses[name]:
+                raise ModelError(f"its further output {name} must not be used")
+        return handlers[op.kind](self, op)
+
+    def spend(self, count: int) -> None:
+        """Take ``count`` constant values off the budget, before they are made."""
+        self._budget -= count
+        if self._budget < 0:
+            raise ModelError(f"must make at most {BUDGET} constant values in all")
+
+    def ends(self, op: Op) -> bool:
+        """Tell whether an operator's result is an output, and nothing else."""
+        return op.outputs[0] in self._ends
+
+    def operand(self, op: Op, index: int, *, turned: bool = False) -> Result:
+        """Return an input, whatever it is; a value may still have an affine map to fold."""
+        if not op.has(index):
+            raise ModelError(f"must have an input {index + 1}")
+        name = op.inputs[index]
+        tensor = self.tensors[name]
+        if not isinstance(tensor, Value):
+            return tensor
+        if tensor.turned and not turned:
+            raise ModelError("must have the images as the first axis, not the last")
+        return replace(tensor, shared=tensor.shared or self._uses[name] > 1)
+
+    def pending(self, op: Op, index: int = 0, *, turned: bool = False) -> Value:
+        """Return an input that depends on the network's; it may have an affine map to fold."""
+        tensor = self.operand(op, index, turned=turned)
+        if not isinstance(tensor, Value):
+            raise ModelError(f"input {index + 1} must depend on the network's input")
+        return tensor
+
+    def value(self, op: Op, index: int = 0) -> Value:
+        """Return an input that depends on the network's and has nothing left to fold."""
+        return self.settle(self.pending(op, index))
+
+    def constant(self, op: Op, index: int) -> Array:
+        """Return an input that does not depend on the network's."""
+        tensor = self.operand(op, index)
+        if isinstance(tensor, Value):
+            raise ModelError(f"input {index + 1} must be a constant")
+        return tensor
+
+    def integers(self, op: Op, index: int, name: str, default: Sequence[int] = ()) -> list[int]:
+        """Return axes or counts: a constant input in newer opsets, an attribute in older ones."""
+        return sizes(self.constant(op, index)) if op.has(index) else list(op.get(name, default))
+
+    def number(self, op: Op, index: int, name: str, default: float = 0.0) -> float:
+        """Return one number: a constant input in newer opsets, an attribute in older ones."""
+        if not op.has(index):
+            return float(op.get(name, default))
+        array = self.constant(op, index)
+        if array.size != 1:
+            raise ModelError(f"its {name} must be one number, not {array.size}")
+        return float(array.reshape(-1)[0])
+
+    def emit(self, op: Op, layer: Layer, *values: Value, part: str = "") -> Value:
+        """Append a node with ``op``'s name (and ``part``) that reads ``values``."""
+        shape = layer.shape(*(value.shape for value in values))
+        if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
+            raise ModelError(f"its output must hold 1 to {MAX_VALUES} values, not {shape}")
+        name = self._names.unique(op.name + part)
+        self.nodes[name] = Node(name, layer, tuple(value.source for value in values))
+        return Value(name, shape)
+
+    def transform(self, op: Op, value: Value, gain: Array, offset: Array) -> Value:
+        """Apply ``gain * x + offset``: folded into the source, or kept for the next layer.
+
+        ``gain`` and ``offset`` broadcast to the value's shape, float64.
+        """
+        if not (np.isfinite(gain).all() and np.isfinite(offset).all()):
+            raise ModelError("its parameters must be finite")
+        affine = Affine(gain, offset, op).after(value.affine)
+        if not affine.changes:
+            return replace(value, affine=None)
+        if not value.shared and value.source in self.nodes:
+            node = self.nodes[value.source]
+            if folded := fold_back(node.layer, affine, value.shape):
+                self.nodes[node.name] = replace(node, layer=folded)
+                return replace(value, affine=None)
+        return replace(value, affine=affine)
+
+    def settle(self, value: Value) -> Value:
+        """Return the value with nothing left to fold.
+
+        What no layer takes becomes one, if it is the same for all pixels of a map.
+
+        Raises:
+            RefusalError: it is not; this blames the operator that brought it.
+        """
+        if value.affine is None:
+            return value
+        self.spend(2 * value.shape[0])
+        layer = as_layer(value.affine, value.shape)
+        if layer is None:
+            reason = "must stand beside a convolution or dense layer that it can be folded into"
+            raise RefusalError(value.affine.op, reason)
+        if value.affine not in self._settled:
+            bare = replace(value, affine=None)
+            self._settled[value.affine] = self.emit(value.affine.op, layer, bare)
+        return self._settled[value.affine]
+
+
+def _is_known(op: Op, handlers: Mapping[str, "Handler"]) -> bool:
+    return op.kind in handlers or op.kind in FOLDERS
+
+
+def image_array(array: Array, shape: Shape) -> Array:
+    """Return a constant that broadcasts to ``(batch, *shape)`` without its batch axis, float64."""
+    full = (1,) * (1 + len(shape) - array.ndim) + array.shape
+    if len(full) != 1 + len(shape) or any(
+        a not in (1, b) for a, b in zip(full, (1, *shape), strict=True)
+    ):
+        raise ModelError(f"its constant must fit one image's {shape}, not be {array.shape}")
+    return array.reshape(full[1:]).astype(np.float64)
+
+
+Handler: TypeAlias = Callable[[Trace, Op], Result]

@@ -1,0 +1,103 @@
+"""Own the operators that slide a window, and how ONNX describes windows."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from fxpnn.errors import ModelError
+from fxpnn.network.layers import AvgPool2D, L2Pool2D, MaxPool2D, Reshape, Shape, Window
+from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.read.trace import Handler, Trace, Value
+
+
+def window(op: Op, kernel: Sequence[int], shape: Shape) -> Window:
+    """Return the window of a convolution or pool on a map of ``shape``."""
+    if len(kernel) != 2 or len(shape) != 3:
+        raise ModelError(f"its kernel must have two axes on maps, not {len(kernel)} on {shape}")
+    bare = Window(
+        _pair(kernel),
+        _pair(op.get("strides", (1, 1))),
+        dilation=_pair(op.get("dilations", (1, 1))),
+        ceil_mode=op.flag("ceil_mode"),
+    )
+    padding = _padding(op, bare, shape)
+    return Window(bare.kernel, bare.stride, padding, bare.dilation, bare.ceil_mode)
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    return cast(tuple[int, int], tuple(values))
+
+
+def _padding(op: Op, bare: Window, shape: Shape) -> tuple[int, int, int, int]:
+    """Return (top, left, bottom, right), ONNX's own order.
+
+    SAME pads so that the output is the input over the stride, rounded up; an odd count goes to the
+    end (UPPER) or the start (LOWER). Where that would take more than one pixel away, ONNX Runtime
+    and ONNX's own reference differ.
+    """
+    mode = op.get("auto_pad", "NOTSET")
+    if mode == "NOTSET":
+        return cast(tuple[int, int, int, int], tuple(op.get("pads", (0, 0, 0, 0))))
+    if mode == "VALID":
+        return 0, 0, 0, 0
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        raise ModelError(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not {mode}")
+    totals = [
+        (-(-size // stride) - 1) * stride + span - size
+        for size, stride, span in zip(shape[1:], bare.stride, bare.span, strict=True)
+    ]
+    if min(totals) < -1:
+        raise ModelError(f"auto_pad must pad where a stride skips pixels, not {mode}")
+    small = [max(total, 0) // 2 for total in totals]
+    large = [max(total + 1, 0) // 2 for total in totals]
+    before, after = (small, large) if mode == "SAME_UPPER" else (large, small)
+    return before[0], before[1], after[0], after[1]
+
+
+def _max_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    return trace.emit(op, MaxPool2D(window(op, op.get("kernel_shape", ()), x.shape)), x)
+
+
+def _average_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    counted = op.flag("count_include_pad")
+    layer = AvgPool2D(window(op, op.get("kernel_shape", ()), x.shape), counted)
+    return trace.emit(op, layer, x)
+
+
+def _lp_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    if op.get("p", 2) != 2:
+        raise ModelError(f"p must be 2, not {op.get('p')}")
+    return trace.emit(op, L2Pool2D(window(op, op.get("kernel_shape", ()), x.shape)), x)
+
+
+def _global_average_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    return trace.emit(op, AvgPool2D(window(op, x.shape[1:], x.shape)), x)
+
+
+def _global_max_pool(trace: Trace, op: Op) -> Value:
+    x = trace.value(op)
+    return trace.emit(op, MaxPool2D(window(op, x.shape[1:], x.shape)), x)
+
+
+def _reduce_mean(trace: Trace, op: Op) -> Value:
+    """Average whole maps, another way to say GlobalAveragePool."""
+    x, axes = trace.value(op), trace.integers(op, 1, "axes")
+    if len(x.shape) != 3 or sorted(axes) not in ([2, 3], [-2, -1], [-1, 2], [-2, 3]):
+        raise ModelError(f"axes must be those of maps, 2 and 3, not {axes}")
+    y = trace.emit(op, AvgPool2D(Window(_pair(x.shape[1:]))), x)
+    if op.flag("keepdims", default=True):
+        return y
+    return trace.emit(op, Reshape(x.shape[:1]), y, part=".flat")
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "LpPool": _lp_pool,
+    "GlobalAveragePool": _global_average_pool,
+    "GlobalMaxPool": _global_max_pool,
+    "ReduceMean": _reduce_mean,
+}

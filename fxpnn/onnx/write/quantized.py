@@ -1,0 +1,134 @@
+"""Own the writing of fixed networks for other tools, as floats that quantizing operators round."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from enum import Enum
+
+import numpy as np
+import onnx
+
+from fxpnn.errors import ModelError
+from fxpnn.fixedpoint.qformat import Cast, Overflow, QFormat
+from fxpnn.network.fixed import FixedNetwork, FixedNode
+from fxpnn.network.graph import INPUT, Node
+from fxpnn.network.layers import (
+    Array,
+    AvgPool2D,
+    Clip,
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    L2Pool2D,
+    MaxPool2D,
+    Pad,
+    Quantize,
+    Relu,
+    Reshape,
+    Shape,
+    Softmax,
+    Transpose,
+)
+from fxpnn.onnx.write.dialects import Qdq, Qonnx
+from fxpnn.onnx.write.model import finish
+from fxpnn.onnx.write.operators import Operator, operators
+from fxpnn.quantization.dequantizer import dequantize
+
+EXACT = (Relu, Clip, MaxPool2D, Pad, Flatten, Reshape, Transpose)
+"""Layers that give words of their input's format without rounding."""
+
+OWN_MODES = (Softmax, AvgPool2D, L2Pool2D)
+"""Layers that round to nearest and saturate, whatever the modes of their node."""
+
+
+class Target(Enum):
+    """What a network is exported as."""
+
+    QONNX = "qonnx"
+    QDQ = "qdq"
+
+
+def to_quantized_model(
+    fixed: FixedNetwork, target: Target, inert: Collection[str] = ()
+) -> onnx.ModelProto:
+    """Return a fixed network as an ONNX model from which ``load_quantized`` reads the same words.
+
+    Args:
+        fixed: the network.
+        target: which operators to write.
+        inert: layers whose casts are known never to overflow, whatever their mode.
+
+    Raises:
+        ModelError: the target has not a format, mode or number; the message names all of them.
+    """
+    network, casts = dequantize(fixed), _casts(fixed, inert)
+    dialect = {Target.QONNX: Qonnx, Target.QDQ: Qdq}[target](network, fixed)
+    where = {INPUT: INPUT, **{node.name: f"layer {node.name} ({node.op})" for node in fixed.nodes}}
+    reasons = [f"{where[name]}: {why}" for name in casts for why in dialect.refusals(casts[name])]
+    if reasons:
+        raise ModelError("; ".join(reasons))
+    entry = dialect.names.unique(f"{INPUT}.cast")
+    dialect.write(Node(entry, Quantize(), (INPUT,)), dialect.cast(casts[INPUT], ""))
+    for node in network.nodes:
+        chain = _exact_operators(node, fixed, network.shapes[node.inputs[0]], dialect.fused_bias)
+        if node.name in casts:
+            chain += dialect.cast(casts[node.name], ".cast" if chain else "")
+        inputs = tuple(entry if name == INPUT else name for name in node.inputs)
+        dialect.write(replace(node, inputs=inputs), chain)
+    return finish(dialect, network, dialect.opsets, dialect.ir_version)
+
+
+def _casts(fixed: FixedNetwork, inert: Collection[str]) -> dict[str, Cast]:
+    """Return the cast of the input, and that of each layer that rounds."""
+    casts = {INPUT: Cast(fixed.input_format)}
+    for node in fixed.nodes:
+        if not isinstance(node.layer, EXACT):
+            idle = node.name in inert or not _rounds(node, {fixed.formats[n] for n in node.inputs})
+            casts[node.name] = _cast(node, idle)
+    return casts
+
+
+def _rounds(node: FixedNode, sources: set[QFormat]) -> bool:
+    return not isinstance(node.layer, Quantize | Concat) or sources != {node.output_format}
+
+
+def _cast(node: FixedNode, inert: bool) -> Cast:
+    """Return the cast of a layer's exact output; where none can overflow, any mode will do."""
+    if isinstance(node.layer, OWN_MODES):
+        return Cast(node.output_format)
+    symmetric = node.overflow is Overflow.SATURATE_SYMMETRIC and not node.output_format.signed
+    overflow = Overflow.SATURATE if inert or symmetric else node.overflow
+    return Cast(node.output_format, node.rounding, overflow)
+
+
+def _exact_operators(
+    node: Node, fixed: FixedNetwork, shape: Shape, fused: int
+) -> tuple[Operator, ...]:
+    """Return the operators of a layer without its cast, a bias as sums of what float32 holds.
+
+    A bias of more than ``fused`` bits is added behind the layer.
+    """
+    layer = node.layer
+    if isinstance(layer, Quantize):
+        return ()
+    if not isinstance(layer, Dense | Conv2D):
+        return operators(layer, shape)
+    words = fixed[node.name]
+    assert isinstance(words.layer, Dense | Conv2D)
+    fracs = fixed.formats[node.inputs[0]].frac + words.fracs(len(layer.bias))
+    raw = words.layer.bias
+    wide = int(np.abs(raw).max()).bit_length() >= fused
+    first, *rest = ([np.zeros(len(raw))] if wide else []) + _pieces(raw, fracs)
+    axes = (-1, *(1,) * (len(shape) - 1))
+    adds = (Operator("Add", {"bias": piece.reshape(axes)}, part=".bias") for piece in rest)
+    return (*operators(replace(layer, bias=first), shape), *adds)
+
+
+def _pieces(raw: Array, fracs: Array) -> list[Array]:
+    """Take raw words apart into numbers of 24 bits that add up to what they mean."""
+    rest, pieces = raw.copy(), list[Array]()
+    while rest.any() or not pieces:
+        piece = rest.astype(np.float32).astype(np.int64)
+        pieces.append(np.ldexp(piece.astype(np.float64), -fracs))
+        rest -= piece
+    return pieces

@@ -1,0 +1,1 @@
+"""What can overflow, and the accumulator that cannot."""

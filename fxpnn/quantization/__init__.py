@@ -1,0 +1,1 @@
+"""From floats to integers: settings, calibration, the quantizer, and the way back."""

@@ -1,0 +1,1 @@
+"""Quantized networks for other tools."""

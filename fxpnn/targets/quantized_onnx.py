@@ -1,0 +1,41 @@
+"""Own the export: a fixed network in a file for other tools, and what such a file cannot carry."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from fxpnn import files
+from fxpnn.network.fixed import TABLED, FixedNetwork
+from fxpnn.network.layers import HardSwish
+from fxpnn.onnx.write.quantized import Target, to_quantized_model
+from fxpnn.proofs.bounds import Proof, prove
+
+
+def export(fixed: FixedNetwork, path: Path | str, target: Target) -> tuple[str, ...]:
+    """Write a fixed network as an ONNX file, from which ``fxpnn.onnx.load_quantized`` reads it.
+
+    ``fxpnn.quantize`` then makes a network of the same integers.
+
+    Returns:
+        What the file does not carry, in words.
+
+    Raises:
+        ModelError: the target has not a format, mode or number of the network.
+        DataError: the file cannot be written.
+    """
+    proofs = prove(fixed)
+    inert = [name for name, proof in proofs.items() if not proof.saturates]
+    model = to_quantized_model(fixed, target, inert)
+    files.write(Path(path), model.SerializeToString(deterministic=True))
+    return tuple(_lost(fixed, proofs))
+
+
+def _lost(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> Iterable[str]:
+    unproved = [node.name for node in fixed.nodes if not proofs[node.name].proved]
+    shifted = [node.name for node in fixed.nodes if node.softmax_shift is not None]
+    curved = [node.name for node in fixed.nodes if isinstance(node.layer, (*TABLED, HardSwish))]
+    if unproved:
+        yield f"the accumulators of {', '.join(unproved)}, which may overflow"
+    if shifted:
+        yield f"the constants that {', '.join(shifted)} subtract"
+    if curved:
+        yield f"the integer arithmetic of {', '.join(curved)}"

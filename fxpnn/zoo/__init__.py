@@ -1,0 +1,1 @@
+"""Known architectures, and the state dicts that become them."""

@@ -1,0 +1,249 @@
+"""The report says what was lost, where and why."""
+
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fxpnn.analysis.comparison import (
+    Accuracy,
+    OutputReport,
+    class_count,
+    compare,
+    examine,
+    weight_text,
+)
+from fxpnn.engine.inference import infer
+from fxpnn.errors import DataError, ModelError
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
+from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.graph import Network, Node, chain
+from fxpnn.network.layers import Concat, Dense, Flatten, Layer, Relu, Reshape, Sigmoid, Softmax
+from fxpnn.quantization.quantizer import quantize
+from fxpnn.quantization.settings import Plan, Settings
+from fxpnn.reference import predict
+
+RNG = np.random.default_rng(5)
+IMAGES = RNG.integers(0, 256, (700, 1, 2, 4), np.uint8)
+
+
+def network() -> Network:
+    """Build an 8-6-3 classifier."""
+    return chain(
+        "small",
+        (1, 2, 4),
+        {
+            "flat": Flatten(),
+            "hidden": Dense(RNG.normal(0, 1, (6, 8)).astype(np.float32), np.zeros(6, np.float32)),
+            "relu": Relu(),
+            "output": Dense(RNG.normal(0, 1, (3, 6)).astype(np.float32), np.zeros(3, np.float32)),
+            "softmax": Softmax(),
+        },
+    )
+
+
+FLOAT = network()
+
+
+def labels(fixed: FixedNetwork) -> np.ndarray:
+    """Take the fixed network's own predictions as the truth."""
+    return examine(None, fixed, IMAGES)[1].predictions
+
+
+def test_sixteen_bits_lose_nothing() -> None:
+    """Per layer: formats, proof, counts and an SQNR that 16 bits promise."""
+    fixed = quantize(FLOAT, IMAGES)
+    report = compare(FLOAT, fixed, IMAGES, labels(fixed))
+    assert report.accuracy == Accuracy(1.0, 1.0, 0.0, 0)
+    assert report.flipped == ()
+    layers = {layer.name: layer for layer in report.layers}
+    assert list(layers) == ["input", "flat", "hidden", "relu", "output", "softmax"]
+    assert layers["flat"].sqnr_db == math.inf
+    hidden = layers["hidden"]
+    assert (hidden.op, hidden.input_format, hidden.accumulator) == ("Dense", "UQ0.8", "48 saturate")
+    assert hidden.proved
+    assert hidden.saturations == hidden.accumulator_overflows == 0
+    assert hidden.sqnr_db is not None
+    assert hidden.sqnr_db > 60
+    assert report.softmax is not None
+    assert report.softmax.max_abs_error <= 2**-15
+    assert report.softmax.argmax_lost == 0
+    assert report.timing.images_per_second == pytest.approx(700 / report.timing.seconds)
+
+
+def test_loss_and_flips_at_three_bits() -> None:
+    """Predictions that changed are counted and listed with their label and both classes."""
+    exact = quantize(FLOAT, IMAGES)
+    rough = quantize(FLOAT, IMAGES, Settings(word=3))
+    y = labels(exact)
+    report = compare(FLOAT, rough, IMAGES, y)
+    predicted = examine(None, rough, IMAGES)[1].predictions
+    changed = np.flatnonzero(predicted != y)
+    assert changed.size > 0
+    assert report.accuracy.flips == changed.size
+    assert report.accuracy.reference == 1.0
+    assert report.accuracy.loss == changed.size / len(IMAGES)
+    assert [flip.index for flip in report.flipped] == changed.tolist()
+    assert [flip.fixed for flip in report.flipped] == predicted[changed].tolist()
+    assert [flip.reference for flip in report.flipped] == y[changed].tolist()
+    assert [flip.label for flip in report.flipped] == y[changed].tolist()
+
+
+def test_error_is_measured_against_the_reference() -> None:
+    """SQNR and the largest error are those of the values, computed here in one piece."""
+    fixed = quantize(FLOAT, IMAGES, Settings(word=6))
+    hidden = next(layer for layer in compare(FLOAT, fixed, IMAGES).layers if layer.name == "hidden")
+    exact = predict(FLOAT, IMAGES, keep=["hidden"])["hidden"].astype(np.float64)
+    raw = infer(fixed, IMAGES, keep=["hidden"]).tensors["hidden"]
+    error = raw * fixed.formats["hidden"].lsb - exact
+    assert hidden.max_abs_error == np.abs(error).max()
+    ratio = np.square(exact).sum() / np.square(error).sum()
+    assert hidden.sqnr_db == pytest.approx(10 * math.log10(ratio), rel=1e-9)
+
+
+def test_the_format_that_would_have_fitted() -> None:
+    """A format too narrow saturates; the report names the one that holds the float values."""
+    plan = Plan(layers={"hidden": Settings(output=QFormat(16, 15))})
+    layers = compare(FLOAT, quantize(FLOAT, IMAGES, plan), IMAGES).layers
+    hidden = next(layer for layer in layers if layer.name == "hidden")
+    assert hidden.saturations > 0
+    fitted = Plan(layers={"hidden": Settings(output=QFormat.parse(str(hidden.fitting_format)))})
+    layers = compare(FLOAT, quantize(FLOAT, IMAGES, fitted), IMAGES).layers
+    assert next(layer for layer in layers if layer.name == "hidden").saturations == 0
+
+
+def test_an_accumulator_too_short_is_counted() -> None:
+    """Overflows are counted, and the needed bits cure them."""
+    short = Settings(accumulator=Accumulator(16))
+    layers = compare(None, quantize(FLOAT, IMAGES, short), IMAGES).layers
+    hidden = next(layer for layer in layers if layer.name == "hidden")
+    assert hidden.accumulator_overflows > 0
+    assert not hidden.proved
+    assert hidden.accumulator_bits_needed is not None
+    cured = Settings(accumulator=Accumulator(hidden.accumulator_bits_needed, Overflow.WRAP))
+    layers = compare(None, quantize(FLOAT, IMAGES, cured), IMAGES).layers
+    hidden = next(layer for layer in layers if layer.name == "hidden")
+    assert hidden.proved
+    assert hidden.accumulator_overflows == 0
+
+
+def test_the_naive_softmax_is_seen() -> None:
+    """Without the maximum subtracted large logits lose the class, and the report says so."""
+    loud = chain("loud", (3,), {"relu": Relu(), "softmax": Softmax()})
+    x = np.array([[7.0, 6.5, 0.0], [5.0, 7.5, 7.0], [0.0, 0.1, 0.2]])
+    naive = compare(loud, quantize(loud, x, Settings(softmax=0.0)), x)
+    assert naive.softmax is not None
+    assert naive.softmax.argmax_lost == 1
+    assert naive.softmax.max_abs_error > 0.1
+    assert next(layer for layer in naive.layers if layer.name == "softmax").saturations == 5
+    safe = compare(loud, quantize(loud, x), x)
+    assert safe.softmax is not None
+    assert safe.softmax.argmax_lost == 0
+
+
+def test_without_labels_or_reference() -> None:
+    """What cannot be known is None; a network without a softmax has no softmax report."""
+    fixed = quantize(FLOAT, IMAGES)
+    assert compare(FLOAT, fixed, IMAGES).accuracy == Accuracy()
+    report = compare(None, fixed, IMAGES, labels(fixed))
+    assert report.accuracy == Accuracy(1.0, None, None, None)
+    assert {layer.sqnr_db for layer in report.layers} == {None}
+    bare = chain("bare", (1, 2, 4), {"flat": Flatten()})
+    assert compare(bare, quantize(bare, IMAGES), IMAGES).softmax is None
+
+
+def test_progress_counts_both_runs() -> None:
+    """The callback hears of each image once for the integers and once for the reference."""
+    seen: list[int] = []
+    compare(FLOAT, quantize(FLOAT, IMAGES), IMAGES, progress=seen.append)
+    assert sum(seen) == 2 * len(IMAGES)
+
+
+def test_labels_of_another_length() -> None:
+    """Labels must be one per image."""
+    message = "labels must be (700,), one per image, not (699,)"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        compare(FLOAT, quantize(FLOAT, IMAGES), IMAGES, np.zeros(699, np.int64))
+
+
+def test_a_reference_of_other_layers() -> None:
+    """The float network must be the one that was quantized."""
+    other = replace(FLOAT, nodes=FLOAT.nodes[:-1], outputs=("output",))
+    message = (
+        "the reference must be the network that small was quantized from; they differ in softmax"
+    )
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        compare(other, quantize(FLOAT, IMAGES), IMAGES)
+
+
+def test_formats_per_channel_are_a_range() -> None:
+    """The report names the coarsest and the finest."""
+    formats = (QFormat(16, 15), QFormat(16, 12), QFormat(16, 15))
+    assert weight_text(formats) == "Q3.12..Q0.15"
+    assert weight_text(formats[:1]) == "Q0.15"
+    assert weight_text(()) is None
+
+
+# Networks without classes, and with several outputs
+
+
+def regressor(*last: Node) -> Network:
+    """Build a 8-6-3 network without a softmax, and further nodes."""
+    nodes = FLOAT.nodes[:-1]
+    return Network("regressor", (1, 2, 4), (*nodes, *last), ("output", *(n.name for n in last)))
+
+
+def test_outputs_are_told_one_by_one() -> None:
+    """Each has its format, its SQNR and its largest error; these are the layers' own."""
+    scaled = regressor(Node("scaled", Relu(), ("output",)), Node("hint", Sigmoid(), ("hidden",)))
+    fixed = quantize(scaled, IMAGES)
+    report, run = examine(scaled, fixed, IMAGES)
+    layers = {layer.name: layer for layer in report.layers}
+    assert [output.name for output in report.outputs] == ["output", "scaled", "hint"]
+    for output in report.outputs:
+        layer = layers[output.name]
+        assert output == OutputReport(
+            layer.name, layer.output_format, layer.sqnr_db, layer.max_abs_error
+        )
+        assert output.sqnr_db is not None
+        assert output.sqnr_db > 60
+        raw = infer(fixed, IMAGES, keep=[output.name]).tensors[output.name]
+        assert run.tensors[output.name].tolist() == raw.tolist()
+    alone = compare(None, fixed, IMAGES).outputs[0]
+    assert alone == OutputReport("output", layers["output"].output_format, None, None)
+
+
+def test_labels_that_are_no_classes_tell_nothing() -> None:
+    """A row of three numbers has classes 0 to 2 at most; other labels are not judged."""
+    network, count = regressor(), len(IMAGES)
+    fixed = quantize(network, IMAGES)
+    guesses = examine(None, fixed, IMAGES)[1].predictions
+    assert compare(network, fixed, IMAGES, guesses).accuracy == Accuracy(1.0, 1.0, 0.0, 0)
+    for odd in (np.full(count, 3), np.full(count, -1), np.full(count, 0.5)):
+        assert compare(network, fixed, IMAGES, odd).accuracy == Accuracy()
+
+
+def test_a_map_of_one_pixel_is_a_row_of_classes() -> None:
+    """Its largest value is the class."""
+    network = replace(regressor(Node("map", Reshape((3, 1, 1)), ("output",))), outputs=("map",))
+    fixed = quantize(network, IMAGES, Settings(word=3))
+    report = compare(network, fixed, IMAGES, np.zeros(len(IMAGES), int))
+    assert class_count(fixed) == 3
+    assert report.accuracy.fixed is not None
+    assert len(report.flipped) == report.accuracy.flips
+
+
+@pytest.mark.parametrize("last", [Reshape((1, 3, 1)), Dense(np.ones((1, 3)), np.zeros(1))])
+def test_maps_and_single_numbers_have_no_classes(last: Layer) -> None:
+    """Whatever the labels, nothing is counted as right, and no prediction changes."""
+    twice = Node("twice", Concat(-1), ("last", "last"))
+    nodes = (Node("last", last, ("output",)), *([twice] if isinstance(last, Reshape) else []))
+    network = regressor(*nodes)
+    network = replace(network, outputs=network.outputs[-1:])
+    fixed = quantize(network, IMAGES, Settings(word=3))
+    assert class_count(fixed) is None
+    report = compare(network, fixed, IMAGES, np.zeros((len(IMAGES), 5)))
+    assert (report.accuracy, report.flipped) == (Accuracy(), ())
+    assert report.outputs[0].sqnr_db is not None

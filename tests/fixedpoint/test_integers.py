@@ -1,0 +1,188 @@
+"""Exact casts against rational arithmetic, and examples worked by hand."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxpnn.errors import DataError
+from fxpnn.fixedpoint.integers import (
+    cast_input,
+    cast_raw,
+    divide,
+    floor_shift,
+    half_up,
+    round_quotient,
+    wrap,
+)
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from tests.support.oracles import HALF, ROUNDED, cast_rational, exact
+from tests.support.strategies import (
+    Cast,
+    accumulators,
+    casts,
+    formats,
+    near_ties,
+    overflows,
+    roundings,
+)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "results"),
+    [
+        (Rounding.NEAREST_EVEN, [-2, -2, 0, 0, 2, 2]),
+        (Rounding.NEAREST_UP, [-2, -1, 0, 1, 2, 3]),
+        (Rounding.NEAREST_DOWN, [-3, -2, -1, 0, 1, 2]),
+        (Rounding.NEAREST_ZERO, [-2, -1, 0, 0, 1, 2]),
+        (Rounding.NEAREST_AWAY, [-3, -2, -1, 1, 2, 3]),
+        (Rounding.FLOOR, [-3, -2, -1, 0, 1, 2]),
+        (Rounding.ZERO, [-2, -1, 0, 0, 1, 2]),
+    ],
+)
+def test_ties_go_where_the_contract_says(rounding: Rounding, results: list[int]) -> None:
+    """-2.5, -1.5, -0.5, 0.5, 1.5 and 2.5 become these integers."""
+    assert [round_quotient(n, 2, rounding) for n in (-5, -3, -1, 1, 3, 5)] == results
+
+
+@given(case=near_ties(), rounding=roundings)
+def test_round_quotient_is_the_rounded_rational(case: tuple[int, int], rounding: Rounding) -> None:
+    """On ties and beside them, of either sign, every rounding equals rational arithmetic."""
+    value, shift = case
+    assert round_quotient(value, 2**shift, rounding) == ROUNDED[rounding](exact(value, shift))
+
+
+@given(st.integers(-200, 200), st.integers(1, 12), roundings)
+def test_round_quotient_divides_by_any_count(n: int, count: int, rounding: Rounding) -> None:
+    """The denominator need not be a power of two."""
+    assert round_quotient(n, count, rounding) == ROUNDED[rounding](Fraction(n, count))
+
+
+@given(casts())
+def test_a_cast_is_exact_rational_arithmetic(case: Cast) -> None:
+    """Every mode, word 1 to 32, signed or not, shifts far over the word either way."""
+    value, frac, target, rounding, overflow = case
+    assert cast_raw(*case) == cast_rational(exact(value, frac), target, rounding, overflow)
+
+
+@pytest.mark.parametrize(
+    ("overflow", "results"),
+    [
+        (Overflow.SATURATE, [-4, -4, -3, 3, 3]),
+        (Overflow.SATURATE_SYMMETRIC, [-3, -3, -3, 3, 3]),
+        (Overflow.SATURATE_ZERO, [0, -4, -3, 3, 0]),
+        (Overflow.WRAP, [3, -4, -3, 3, -4]),
+    ],
+)
+def test_overflow_goes_where_the_contract_says(overflow: Overflow, results: list[int]) -> None:
+    """-5, -4, -3, 3 and 4 in a signed word of 3 bits, which holds -4..3."""
+    target, values = QFormat(3, 0), (-5, -4, -3, 3, 4)
+    casts = [cast_raw(v, 0, target, Rounding.FLOOR, overflow) for v in values]
+    symmetric = overflow is Overflow.SATURATE_SYMMETRIC
+    assert [raw for raw, _ in casts] == results
+    assert [over for _, over in casts] == [True, symmetric, False, False, True]
+
+
+def test_symmetric_saturation_of_an_unsigned_word_is_plain() -> None:
+    """-1 and 8 in an unsigned word of 3 bits become 0 and 7."""
+    modes = (Rounding.FLOOR, Overflow.SATURATE_SYMMETRIC)
+    target = QFormat(3, 0, signed=False)
+    assert [cast_raw(v, 0, target, *modes) for v in (-1, 0, 8)] == [
+        (0, True),
+        (0, False),
+        (7, True),
+    ]
+
+
+def test_overflow_is_judged_after_rounding() -> None:
+    """3.25 fits a word that ends at 3, 3.5 rounds up out of it, -4.5 rounds back into it."""
+    modes = (QFormat(3, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE)
+    assert [cast_raw(v, 2, *modes) for v in (13, 14, -18)] == [(3, False), (3, True), (-4, False)]
+
+
+def test_a_cast_between_equal_formats_changes_nothing() -> None:
+    """The minimum survives saturate-symmetric only where source and target are one format."""
+    source, symmetric = QFormat(8, 4), Overflow.SATURATE_SYMMETRIC
+    same = cast_raw(-128, 4, source, Rounding.FLOOR, symmetric, source)
+    wider = cast_raw(-128, 4, source, Rounding.FLOOR, symmetric, QFormat(9, 4))
+    assert (same, wider) == ((-128, False), (-127, True))
+
+
+@pytest.mark.parametrize(
+    ("rounding", "tiny", "minus_tiny"),
+    [(Rounding.FLOOR, 0, -1), (Rounding.NEAREST_UP, 0, 0), (Rounding.ZERO, 0, 0)],
+)
+def test_a_shift_over_the_word_leaves_the_sign(
+    rounding: Rounding, tiny: int, minus_tiny: int
+) -> None:
+    """1 and -1 at 100 fraction bits are almost 0 for a word without any."""
+    casts = [cast_raw(v, 100, QFormat(16, 0), rounding, Overflow.SATURATE) for v in (1, -1)]
+    assert casts == [(tiny, False), (minus_tiny, False)]
+
+
+@pytest.mark.parametrize(
+    ("overflow", "result"), [(Overflow.SATURATE, 32767), (Overflow.WRAP, 0)], ids=str
+)
+def test_a_left_shift_over_the_word_is_exact_before_it_overflows(
+    overflow: Overflow, result: int
+) -> None:
+    """1 at 100 fraction bits fewer than the target saturates, or wraps to its low bits, 0."""
+    assert cast_raw(1, -100, QFormat(16, 0), Rounding.FLOOR, overflow) == (result, True)
+    assert cast_raw(0, -100, QFormat(16, 0), Rounding.FLOOR, overflow) == (0, False)
+
+
+@given(accumulators, st.integers(-(2**64), 2**64))
+def test_wrap_keeps_the_low_bits(word: Accumulator, value: int) -> None:
+    """The result lies in the range, and differs from the value by a multiple of 2**word."""
+    assert word.min <= wrap(value, word) <= word.max
+    assert (value - wrap(value, word)) & (2**word.word - 1) == 0
+
+
+@given(
+    st.floats(allow_nan=False, allow_infinity=False) | st.floats(-300, 300, width=32),
+    formats(),
+    roundings,
+    overflows,
+)
+def test_a_float_is_cast_by_its_exact_value(
+    value: float, target: QFormat, rounding: Rounding, overflow: Overflow
+) -> None:
+    """From the smallest subnormal to the largest float, no digit is lost before the rounding."""
+    result = cast_input(value, target, rounding, overflow)
+    assert result == cast_rational(Fraction(value), target, rounding, overflow)
+
+
+@pytest.mark.parametrize(
+    ("overflow", "plus", "minus"),
+    [
+        (Overflow.SATURATE, 7, -8),
+        (Overflow.SATURATE_SYMMETRIC, 7, -7),
+        (Overflow.SATURATE_ZERO, 0, 0),
+        (Overflow.WRAP, 7, -8),
+    ],
+)
+def test_infinity_overflows(overflow: Overflow, plus: int, minus: int) -> None:
+    """It goes where ever larger numbers go, and where those wrap, to the limit."""
+    casts = [cast_input(v, QFormat(4, 2), Rounding.FLOOR, overflow) for v in (math.inf, -math.inf)]
+    assert casts == [(plus, True), (minus, True)]
+
+
+def test_nan_is_refused() -> None:
+    """What is not a number has no raw value."""
+    with pytest.raises(DataError, match=r"^an input must be a number, not nan$"):
+        cast_input(math.nan, QFormat(16, 8), Rounding.FLOOR, Overflow.WRAP)
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(-20, 60))
+def test_shifts_divide_by_a_power_of_two(value: int, down: int) -> None:
+    """``floor_shift`` rounds down, ``half_up`` to the nearest, ties upward."""
+    assert floor_shift(value, down) == math.floor(exact(value, down))
+    assert half_up(value, down) == math.floor(exact(value, down) + HALF)
+
+
+@given(st.integers(0, 2**70), st.integers(1, 2**43))
+def test_divide_rounds_to_the_nearest(numerator: int, denominator: int) -> None:
+    """Ties go up; an odd denominator has none, so half of it may be rounded down."""
+    assert divide(numerator, denominator) == math.floor(Fraction(numerator, denominator) + HALF)

@@ -1,0 +1,155 @@
+"""The integer tables, and how true the curves are that the golden model reads from them."""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal, localcontext
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fxpnn.fixedpoint.integers import LOG2E
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.golden import SIXTH, Unit, activate
+from fxpnn.network import layers
+from fxpnn.network.fixed import TABLED, FixedNode
+from fxpnn.network.graph import INPUT
+from fxpnn.network.layers import Layer, layer_types
+from fxpnn.network.tables import sigmoid_table, silu_table, softmax_table, table_for, tanh_table
+
+Curve = Callable[[Decimal], Decimal]
+
+
+def sigmoid(x: Decimal) -> Decimal:
+    """Return ``1 / (1 + exp(-x))``."""
+    return 1 / (1 + (-x).exp())
+
+
+def tanh(x: Decimal) -> Decimal:
+    """Return ``tanh(x)``."""
+    return (x.exp() - (-x).exp()) / (x.exp() + (-x).exp())
+
+
+def missing(x: Decimal) -> Decimal:
+    """Return what SiLU lacks of ReLU, ``x * sigmoid(-x)``."""
+    return x * sigmoid(-x)
+
+
+def halving(x: Decimal) -> Decimal:
+    """Return ``2**-x``."""
+    return (-x * Decimal(2).ln()).exp()
+
+
+TABLES = {
+    "sigmoid": (sigmoid_table, sigmoid, 64, 18),
+    "tanh": (tanh_table, tanh, 128, 18),
+    "silu": (silu_table, missing, 64, 18),
+    "softmax": (softmax_table, halving, 256, 20),
+}
+
+
+@pytest.mark.parametrize(("table", "curve", "steps", "frac"), TABLES.values(), ids=TABLES)
+def test_entries_are_rounded_far_from_ties(
+    table: Callable[[], npt.NDArray[np.int32]], curve: Curve, steps: int, frac: int
+) -> None:
+    """Every entry is the nearest integer, and no value is within 1e-4 of a tie.
+
+    So a float64, good to 1e-10 here, gives the same integers on every machine.
+    """
+    with localcontext(prec=40):
+        for i, entry in enumerate(table().tolist()):
+            value = curve(Decimal(i) / steps) * 2**frac
+            assert abs(value - entry) < Decimal("0.4999")
+
+
+def test_the_constants_are_rounded() -> None:
+    """``log2(e)`` and 1/6 at 18 fraction bits, from 40 digits."""
+    with localcontext(prec=40):
+        assert round(2**18 / Decimal(2).ln()) == LOG2E
+        assert round(Decimal(2**18) / 6) == SIXTH
+
+
+def test_each_table_layer_has_its_table() -> None:
+    """And no other layer has one."""
+    sizes = {kind: table_for(kind) for kind in layer_types().values()}
+    assert {kind: table.size for kind, table in sizes.items() if table is not None} == TABLED
+    assert {table.dtype for table in sizes.values() if table is not None} == {np.dtype(np.int32)}
+
+
+@pytest.mark.parametrize("table", [sigmoid_table, tanh_table], ids=["sigmoid", "tanh"])
+def test_curves_rise(table: Callable[[], npt.NDArray[np.int32]]) -> None:
+    """No entry is smaller than the one before, so that no line between them falls."""
+    assert np.diff(table()).min() >= 0
+
+
+def test_softmax_entries_fall() -> None:
+    """From 2**20 to 2**19, every step."""
+    table = softmax_table()
+    assert (table[0], table[256]) == (2**20, 2**19)
+    assert np.diff(table).max() < 0
+
+
+Floats = npt.NDArray[np.float64]
+
+
+def float_sigmoid(x: Floats) -> Floats:
+    """Return ``1 / (1 + exp(-x))`` without overflow."""
+    return np.asarray(np.exp(-np.logaddexp(0, -x)))
+
+
+CURVES: dict[str, tuple[Layer, Callable[[Floats], Floats], int]] = {
+    "sigmoid": (layers.Sigmoid(), float_sigmoid, 2**15),
+    "tanh": (layers.Tanh(), np.tanh, 0),
+}
+"""A layer, its curve, and what its raw outputs of x and -x add up to in Q0.15."""
+
+LIMIT = 2**15 - 1
+EVERY = range(-LIMIT, LIMIT + 1)
+SOME = range(-LIMIT, LIMIT + 1, 7)
+NEAR_0 = range(-300, 301)
+
+
+def outputs(layer: Layer, frac: int, raw: Iterable[int]) -> npt.NDArray[np.int64]:
+    """Run one layer of the golden model on raw values of ``frac`` fraction bits, to Q0.15."""
+    node = FixedNode("y", layer, (INPUT,), QFormat(16, 15), table=table_for(type(layer)))
+    unit = Unit(node, (QFormat(16, frac),))
+    return np.array([activate(layer, unit, x) for x in raw])
+
+
+def check_curve(name: str, frac: int, raw: range) -> None:
+    """Check the bound, the order and the symmetry of a curve; ``raw`` is symmetric about 0."""
+    layer, curve, total = CURVES[name]
+    whole = [-LIMIT - 1, *raw]
+    y = outputs(layer, frac, whole)
+    assert np.abs(y - curve(np.array(whole) / 2.0**frac) * 2**15).max() <= 1
+    assert np.diff(y).min() >= 0
+    below, above = np.split(y[1:], [len(raw) // 2])
+    assert np.array_equal(above[1:], np.minimum(total - below[::-1], LIMIT))
+
+
+@pytest.mark.parametrize("raw", [SOME, NEAR_0], ids=["some", "near 0"])
+@pytest.mark.parametrize("frac", range(16))
+@pytest.mark.parametrize("name", CURVES)
+def test_curves_are_true_to_one_count(name: str, frac: int, raw: range) -> None:
+    """Of 9,364 inputs, and all about 0: error at most 1 LSB, monotone, symmetric."""
+    check_curve(name, frac, raw)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frac", range(16))
+@pytest.mark.parametrize("name", CURVES)
+def test_curves_are_true_to_one_count_for_every_input(name: str, frac: int) -> None:
+    """Of all 65,536 inputs: error at most 1 LSB, monotone, symmetric."""
+    check_curve(name, frac, EVERY)
+
+
+@pytest.mark.parametrize("frac", range(-4, 16))
+def test_silu_is_true_to_a_count_and_a_sixteenth(frac: int) -> None:
+    """In Q0.15, up to its saturation at 1.
+
+    The output's rounding takes 1/2 LSB, a chord of 2**-6 where the second derivative is 1/2 takes
+    another half, and a table entry 1/16.
+    """
+    raw = [*SOME, *NEAR_0]
+    x = np.array(raw) / 2.0**frac
+    true = np.minimum(x * float_sigmoid(x) * 2**15, LIMIT)
+    assert np.abs(outputs(layers.Silu(), frac, raw) - true).max() <= 1 + 1 / 16

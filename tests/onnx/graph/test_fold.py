@@ -1,0 +1,116 @@
+"""Operators on constants compute what ONNX Runtime computes, within a budget of memory."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from fxpnn.network.layers import Array, Dense
+from fxpnn.onnx import from_model
+from tests.support.onnx_models import assert_floats_agree, floats, model, op, refuse, runtime
+
+INT, FLOAT = np.array([7, -7, 3, 12]), floats(4) ** 2
+CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
+    "divide integers": (op("Div", "a b", "c"), {"a": INT, "b": np.array([2, 2, -2, 4])}),
+    "divide": (op("Div", "a b", "c"), {"a": FLOAT, "b": floats(1)}),
+    "add": (op("Add", "a b", "c"), {"a": FLOAT, "b": floats(4, 1)}),
+    "subtract": (op("Sub", "a b", "c"), {"a": INT, "b": np.array(3)}),
+    "power": (op("Pow", "a b", "c"), {"a": FLOAT, "b": np.array(3)}),
+    "negate": (op("Neg", "a", "c"), {"a": INT}),
+    "reciprocal": (op("Reciprocal", "a", "c"), {"a": FLOAT}),
+    "exponential": (op("Exp", "a", "c"), {"a": FLOAT}),
+    "floor": (op("Floor", "a", "c"), {"a": 3 * FLOAT}),
+    "cast down": (op("Cast", "a", "c", to=onnx.TensorProto.INT32), {"a": -3 * FLOAT}),
+    "expand": (op("Expand", "a b", "c"), {"a": FLOAT, "b": np.array([3, 1])}),
+    "gather": (op("Gather", "a b", "c", axis=1), {"a": floats(2, 3), "b": np.array([[2, -1]])}),
+    "slice backwards": (
+        op("Slice", "a b e d s", "c"),
+        {
+            "a": floats(3, 5),
+            "b": np.array([-1, 0]),
+            "e": np.array([-9, 9]),
+            "d": np.array([1, 0]),
+            "s": np.array([-2, 2]),
+        },
+    ),
+    "fill": (
+        op("ConstantOfShape", "a", "c", value=helper.make_tensor("v", 1, [1], [2.5])),
+        {"a": np.array([2, 3])},
+    ),
+    "fill with zeros": (op("ConstantOfShape", "a", "c"), {"a": np.array([2, 3])}),
+    "transpose": (op("Transpose", "a", "c"), {"a": floats(2, 3, 4)}),
+    "squeeze all": (op("Squeeze", "a", "c"), {"a": floats(1, 3, 1)}),
+    "unsqueeze": (op("Unsqueeze", "a b", "c"), {"a": floats(3), "b": np.array([0, -1])}),
+    "shape": (op("Shape", "a", "c", start=-2), {"a": floats(2, 3, 4)}),
+    "concatenate": (op("Concat", "a b", "c", axis=-1), {"a": floats(2, 1), "b": floats(2, 3)}),
+    "drop out": (op("Dropout", "a", "c"), {"a": FLOAT}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("node", "weights"), CASES.values(), ids=CASES)
+def test_constants_are_folded(node: onnx.NodeProto, weights: dict[str, Array]) -> None:
+    """The bias that a chain of constant operators makes is the one that ONNX Runtime makes."""
+    nodes = (
+        node,
+        op("Cast", "c", "f", to=onnx.TensorProto.FLOAT),
+        op("Reshape", "f all", "bias"),
+        op("Gemm", "x w bias", "y"),
+    )
+    chain = {**weights, "all": np.array([-1])}
+    probe = model(*nodes[:3], weights=chain, outputs="bias")
+    (bias,) = runtime(probe, floats(1, 4))
+    folded = from_model(model(*nodes, weights={**chain, "w": floats(4, bias.size)}))
+    layer = folded["y"].layer
+    assert isinstance(layer, Dense)
+    assert_floats_agree(layer.bias, bias, 1e-6, 0)
+
+
+REFUSED = {
+    "divide by zero": (
+        op("Div", "a b", "c"), {"a": INT, "b": np.array(0)},
+        "Div (node c, opset 17): its divisor must not be 0",
+    ),
+    "shapes that do not fit": (
+        op("Add", "a b", "c"), {"a": INT, "b": np.arange(3)},
+        "Add (node c, opset 17): cannot run on its constants: "
+        "operands could not be broadcast together with shapes (4,) (3,)",
+    ),
+    "an axis that is not there": (
+        op("Gather", "a b", "c", axis=3), {"a": INT, "b": INT},
+        "Gather (node c, opset 17): cannot run on its constants: "
+        "axis 3 is out of bounds for array of dimension 1",
+    ),
+    "an input left out": (
+        op("Concat", "a -", "c", axis=0), {"a": INT},
+        "Concat (node c, opset 17): must have an input 2",
+    ),
+    "a type of text": (
+        op("Cast", "a", "c", to=onnx.TensorProto.STRING),
+        {"a": INT},
+        "Cast (node c, opset 17): type must be 8 to 64-bit numbers, not STRING",
+    ),
+    "a shape of text": (
+        op("ConstantOfShape", "a", "c"), {"a": FLOAT},
+        "ConstantOfShape (node c, opset 17): axes must be at most 32 integers, not 4 float32",
+    ),
+    "a shape of a thousand axes": (
+        op("Expand", "a b", "c"), {"a": FLOAT, "b": np.ones(1000, np.int64)},
+        "Expand (node c, opset 17): axes must be at most 32 integers, not 1000 int64",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("node", "weights", "message"), REFUSED.values(), ids=REFUSED)
+def test_constants_that_cannot_be_are_refused(
+    node: onnx.NodeProto, weights: dict[str, Array], message: str
+) -> None:
+    """What cannot run names its operator, node and opset."""
+    refuse(model(node, op("Add", "x c", "y"), weights=weights), message)
+
+
+def test_constants_of_other_kinds_are_refused() -> None:
+    """A Constant of text is no number."""
+    refuse(
+        model(op("Constant", "", "c", "text", value_string=b"a"), op("Add", "x c", "y")),
+        "Constant (node text, opset 17): its value must be a tensor of numbers",
+    )

@@ -1,0 +1,91 @@
+"""Activations and softmax as the opsets write them."""
+
+import onnx
+import pytest
+
+from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
+
+FORMS = {
+    "silu": form("Silu", op("Sigmoid", "x", "a"), op("Mul", "a x", "y"), shape=MAPS),
+    "silu and its gate": form(
+        "Sigmoid Silu Add",
+        op("Sigmoid", "x", "a"),
+        op("Mul", "x a", "b"),
+        op("Add", "a b", "y"),
+        shape=MAPS,
+    ),
+    "clip of attributes": form("Clip", op("Clip", "x", "y", min=-0.5), opset=7),
+    "clip of inputs": form("Clip", op("Clip", "x - h", "y"), weights={"h": 0.5}),
+    "clip whose limits cross": form(
+        "Clip", op("Clip", "x l h", "y"), weights={"l": 1.0, "h": -1.0}
+    ),
+    "step": form(
+        "Step",
+        op("GreaterOrEqual", "x t", "a"),
+        op("Cast", "a", "y", to=onnx.TensorProto.FLOAT),
+        weights={"t": 0.25},
+    ),
+    "prelu of all maps": form(
+        "PRelu", op("PRelu", "x s", "y"), weights={"s": floats(1)}, shape=MAPS
+    ),
+    "prelu of each map": form(
+        "PRelu", op("PRelu", "x s", "y"), weights={"s": floats(2, 1, 1)}, shape=MAPS
+    ),
+    "prelu of each value": form(
+        "Reshape PRelu Reshape", op("PRelu", "x s", "y"), weights={"s": floats(2, 6, 5)}, shape=MAPS
+    ),
+    "prelu of each column": form(
+        "Reshape PRelu Reshape", op("PRelu", "x s", "y"), weights={"s": floats(5)}, shape=MAPS
+    ),
+    "softmax": form("Softmax", op("Softmax", "x", "y")),
+    "softmax over maps": form("Softmax", op("Softmax", "x", "y", axis=1), shape=MAPS),
+    "softmax before opset 13": form(
+        "Reshape Softmax Reshape", op("Softmax", "x", "y"), shape=MAPS, opset=11
+    ),
+    "softmax of the last axes before opset 13": form(
+        "Reshape Softmax Reshape", op("Softmax", "x", "y", axis=-2), shape=MAPS, opset=11
+    ),
+    "softmax of one-pixel maps before opset 13": form(
+        "Softmax", op("Softmax", "x", "y"), shape=("N", 5, 1, 1), opset=11
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FORMS.values(), ids=FORMS)
+def test_activations(case: Form) -> None:
+    """An activation becomes one layer, and ONNX Runtime computes the same."""
+    check(case)
+
+
+REFUSED = {
+    "softmax over the images": (
+        model(op("Softmax", "x", "y", axis=0)),
+        "Softmax (node y, opset 17): axis must be one of the 2 axes but the images', not 0",
+    ),
+    "softmax over an axis too many": (
+        model(op("Softmax", "x", "y", axis=2), opset=11),
+        "Softmax (node y, opset 11): axis must be one of the 2 axes but the images', not 2",
+    ),
+    "limits that are no numbers": (
+        model(op("Clip", "x l", "y"), weights={"l": floats(4)}),
+        "Clip (node y, opset 17): its min must be one number, not 4",
+    ),
+    "slopes of another size": (
+        model(op("PRelu", "x s", "y"), weights={"s": floats(3)}),
+        "PRelu (node y, opset 17): its constant must fit one image's (4,), not be (3,)",
+    ),
+    "slopes for each of too many values": (
+        model(op("PRelu", "x s", "y"), weights={"s": floats(8193)}, shape=("N", 8193, 8193)),
+        "PRelu (node y, opset 17): must make at most 67108864 constant values in all",
+    ),
+    "swish of another slope": (
+        model(op("Swish", "x", "y", alpha=2.0), opset=24),
+        "Swish (node y, opset 24): alpha must be 1, not 2.0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("refused", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_activation_is_refused(refused: onnx.ModelProto, message: str) -> None:
+    """What cannot be an activation names its operator, node and opset."""
+    refuse(refused, message)

@@ -1,0 +1,94 @@
+"""Models that are files: those that PyTorch and scikit-learn exported, and fxpnn's own."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from fxpnn.datasets import load_data
+from fxpnn.onnx import from_model, load, to_model
+from fxpnn.reference import forward
+from tests.support.onnx_models import assert_floats_agree, floats, runtime
+
+FOLDER = Path(__file__).parents[2] / "vectors" / "onnx"
+BUNDLED = sorted((Path(__file__).parents[3] / "models").glob("*.onnx"))
+RESIDUAL = "Conv2D Relu Conv2D Add Relu"
+SHRINKING = "Conv2D Relu Conv2D Conv2D Add Relu"
+MOBILE = (
+    "Conv2D HardSwish Conv2D Clip Conv2D HardSwish Conv2D Add HardSigmoid Concat "
+    "AvgPool2D Reshape Dense"
+)
+EXCITED = "AvgPool2D Conv2D Silu Conv2D Sigmoid Mul"
+EFFICIENT = f"Conv2D Silu Conv2D Silu Conv2D Silu {EXCITED} Conv2D Add Conv2D HardSwish AvgPool2D"
+LAYERS = {
+    "torch-mlp-opset9": "Reshape Dense Relu Dense Softmax",
+    "torch-mlp-dynamo": "Reshape Dense Relu Dense Softmax",
+    "torch-lenet-opset11": "Conv2D Conv2D Tanh AvgPool2D Pad Conv2D PRelu MaxPool2D Flatten "
+    "Dense Silu Dense",
+    "torch-lenet-dynamo": "Conv2D Conv2D Tanh AvgPool2D Conv2D PRelu MaxPool2D Reshape "
+    "Dense Silu Dense",
+    "torch-resnet-opset13": f"Conv2D Relu MaxPool2D {RESIDUAL} {SHRINKING} AvgPool2D Flatten Dense",
+    "torch-resnet-dynamo": f"Conv2D Relu MaxPool2D {RESIDUAL} {SHRINKING} AvgPool2D Reshape Dense",
+    "torch-mobilenet-opset10": MOBILE,
+    "torch-mobilenet-dynamo": MOBILE,
+    "torch-efficientnet-opset17": f"{EFFICIENT} Reshape Dense Relu Dense HardSigmoid "
+    "Reshape Reshape Mul AvgPool2D Flatten Dense",
+    "torch-efficientnet-dynamo": f"{EFFICIENT} Reshape Dense Relu Dense HardSigmoid "
+    "Reshape Mul AvgPool2D Reshape Dense",
+    "sklearn-classifier": "Dense Relu Dense Softmax",
+    "sklearn-regressor": "Dense Tanh Dense Reshape",
+}
+
+
+def float_outputs(path: Path) -> onnx.ModelProto:
+    """Read a model without the labels that a classifier adds to its probabilities."""
+    model = onnx.load(path)
+    outputs = list(model.graph.output)
+    for node in model.graph.node:
+        if node.op_type == "ZipMap":
+            outputs = [onnx.helper.make_tensor_value_info(node.input[0], 1, None)]
+    model.graph.ClearField("output")
+    model.graph.output.extend(outputs)
+    return model
+
+
+def test_every_file_is_tested() -> None:
+    """No exported model lies unused in the folder."""
+    assert {path.stem for path in FOLDER.glob("*.onnx")} == set(LAYERS)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_exported_model_is_read(name: str) -> None:
+    """A model has the layers it was built of, and ONNX Runtime computes the same of an image."""
+    path = FOLDER / f"{name}.onnx"
+    network, model = load(path), float_outputs(path)
+    assert " ".join(node.op for node in network.nodes) == LAYERS[name]
+    x = floats(3, *network.input_shape)
+    found = forward(network, x)
+    for i in range(3):  # most were exported with a batch of one
+        for output, y in zip(network.outputs, runtime(model, x[i : i + 1]), strict=True):
+            assert_floats_agree(found[output][i], y[0])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_exported_model_can_be_handed_on(name: str) -> None:
+    """What was read is written as a model that computes the same, and reads back the same."""
+    network = load(FOLDER / f"{name}.onnx")
+    written = to_model(network)
+    x = floats(3, *network.input_shape)
+    found = forward(network, x)
+    for output, y in zip(network.outputs, runtime(written, x), strict=True):
+        assert_floats_agree(found[output], y)
+    assert to_model(from_model(written)) == written
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_a_bundled_model_runs_in_onnx_runtime(path: Path) -> None:
+    """A trained network computes of real digits what ONNX Runtime computes, and keeps its bytes."""
+    network = load(path)
+    images = load_data("mnist").x[:200].astype(np.float32) * np.float32(network.scaling.scale)
+    found = forward(network, images.reshape(-1, *network.input_shape))
+    for output, y in zip(network.outputs, runtime(onnx.load(path), images), strict=True):
+        assert_floats_agree(found[output], y)
+    assert to_model(network).SerializeToString(deterministic=True) == path.read_bytes()

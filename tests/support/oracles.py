@@ -1,0 +1,281 @@
+"""Own the oracles: what casts, sums and layers must give, by other arithmetic than the code's.
+
+Values are rationals, and windows are slices of a padded canvas.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.network import layers
+from fxpnn.network.fixed import Counts, FixedNode
+from fxpnn.network.layers import Array, Layer, Window
+
+HALF = Fraction(1, 2)
+ROUNDED: dict[Rounding, Callable[[Fraction], int]] = {
+    Rounding.NEAREST_EVEN: round,
+    Rounding.NEAREST_UP: lambda x: math.floor(x + HALF),
+    Rounding.NEAREST_DOWN: lambda x: math.ceil(x - HALF),
+    Rounding.NEAREST_ZERO: lambda x: sign(x) * math.ceil(abs(x) - HALF),
+    Rounding.NEAREST_AWAY: lambda x: sign(x) * math.floor(abs(x) + HALF),
+    Rounding.FLOOR: math.floor,
+    Rounding.ZERO: math.trunc,
+}
+"""Each rounding of a rational, by other arithmetic than a quotient and its rest."""
+
+
+def sign(x: Fraction) -> int:
+    """Return -1, 0 or 1."""
+    return (x > 0) - (x < 0)
+
+
+def exact(value: int, frac: int) -> Fraction:
+    """Return ``value * 2**-frac``."""
+    return value / Fraction(2) ** frac
+
+
+def cast_rational(
+    x: Fraction, target: QFormat, rounding: Rounding, overflow: Overflow
+) -> tuple[int, bool]:
+    """Cast a rational: the oracle, which masks bits where the subject takes a remainder."""
+    rounded = ROUNDED[rounding](x * Fraction(2) ** target.frac)
+    low = target.min
+    if overflow is Overflow.SATURATE_SYMMETRIC and target.signed:
+        low = 1 - 2 ** (target.word - 1)
+    clamped = sorted((low, rounded, target.max))[1]
+    low_bits = rounded & (2**target.word - 1)
+    wrapped = low_bits - (2**target.word if low_bits > target.max else 0)
+    kept = {Overflow.WRAP: wrapped, Overflow.SATURATE_ZERO: 0}.get(overflow, clamped)
+    return (rounded, False) if clamped == rounded else (kept, True)
+
+
+def saturated_sum(word: Accumulator, terms: Iterable[int]) -> tuple[int, int]:
+    """Return the sum that a saturating word reaches, and how many adds it clamped.
+
+    A row of clamped adds is itself one add and one clamp: the adds' sum, clamped to a floor and a
+    ceiling that every step moves along and clamps to the word.
+    """
+    exact_sum, floor, ceiling, before, overflows = 0, -math.inf, math.inf, 0, 0
+    for term in terms:
+        exact_sum += term
+        floor, ceiling = (sorted((word.min, x + term, word.max))[1] for x in (floor, ceiling))
+        after = int(sorted((floor, exact_sum, ceiling))[1])
+        overflows += after - before != term
+        before = after
+    return before, overflows
+
+
+def wrapped_sum(word: Accumulator, terms: Iterable[int]) -> tuple[int, int]:
+    """Return the low bits of the sum, and 1 where it does not fit the word."""
+    exact_sum = sum(terms)
+    low_bits = exact_sum & (2**word.word - 1)
+    wrapped = low_bits - (2**word.word if low_bits > word.max else 0)
+    return wrapped, int(wrapped != exact_sum)
+
+
+def word_sum(word: Accumulator, terms: Iterable[int]) -> tuple[int, int]:
+    """Add up by the accumulator's mode."""
+    return (wrapped_sum if word.overflow is Overflow.WRAP else saturated_sum)(word, terms)
+
+
+# Layers: one image's raw inputs (arrays of Python integers) -> raw output and counts
+
+Result: TypeAlias = tuple[Array, Counts]
+Oracle: TypeAlias = Callable[[FixedNode, list[QFormat], list[Array]], Result]
+
+
+def _cast(node: FixedNode, values: list[Fraction], shape: tuple[int, ...], adds: int = 0) -> Result:
+    modes = (node.output_format, node.rounding, node.overflow)
+    casts = [cast_rational(value, *modes) for value in values]
+    counts = Counts(adds, 0 if _spells_one(node) else sum(over for _, over in casts))
+    return np.array([raw for raw, _ in casts], object).reshape(shape), counts
+
+
+def _spells_one(node: FixedNode) -> bool:
+    """Say whether 1, which no word holds, is spelled by the last one: that is no saturation."""
+    fmt, bounded = node.output_format, (layers.Sigmoid, layers.Tanh, layers.HardSigmoid)
+    negative = isinstance(node.layer, layers.Tanh) and not fmt.signed  # an overflow of its own
+    clamps = node.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
+    return (
+        isinstance(node.layer, bounded) and fmt.max + 1 == 2**fmt.frac and clamps and not negative
+    )
+
+
+def _curve(value: Callable[[FixedNode, Any, QFormat, Fraction], Fraction]) -> Oracle:
+    """Make the oracle of a layer that casts an exact value of each value."""
+
+    def oracle(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+        (source,), (x,) = sources, inputs
+        exact_x = (exact(v, source.frac) for v in x.flat)
+        return _cast(node, [value(node, node.layer, source, v) for v in exact_x], x.shape)
+
+    return oracle
+
+
+def _clamp(x: Fraction, low: int, high: int) -> Fraction:
+    return Fraction(sorted((Fraction(low), x, Fraction(high)))[1])
+
+
+def _line(node: FixedNode, position: Fraction) -> Fraction:
+    """Follow the line between two entries at F = 18, from a position of 16 fraction bits."""
+    assert node.table is not None
+    if position >= 1024:
+        return Fraction(int(node.table[1024]), 2**18)
+    left = math.floor(position)
+    part = Fraction(math.floor((position - left) * 2**16), 2**16)
+    low, high = (Fraction(entry, 2**18) for entry in node.table[left : left + 2].tolist())
+    return low * (1 - part) + high * part
+
+
+def _hard_sigmoid(node: FixedNode, layer: Any, source: QFormat, x: Fraction) -> Fraction:
+    frac = node.weight_formats[0].frac
+    return _clamp(exact(layer.alpha, frac) * x + exact(layer.beta, source.frac + frac), 0, 1)
+
+
+def _prelu(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+    (source,), (x,), layer = sources, inputs, node.layer
+    assert isinstance(layer, layers.PRelu)
+    formats = node.weight_formats * (len(x) // len(node.weight_formats))
+    slopes = [exact(s, f.frac) for s, f in zip(layer.slope.tolist(), formats, strict=True)]
+    values = [
+        exact(v, source.frac) * (1 if v >= 0 else slopes[at[0]]) for at, v in np.ndenumerate(x)
+    ]
+    return _cast(node, values, x.shape)
+
+
+def _add(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+    sides = [[exact(v, f.frac) for v in x.flat] for x, f in zip(inputs, sources, strict=True)]
+    return _cast(node, [a + b for a, b in zip(*sides, strict=True)], inputs[0].shape)
+
+
+def _mul(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+    (x, y), (fx, fy) = inputs, sources
+    factor = {at: exact(v, fy.frac) for at, v in np.ndenumerate(y)}
+    places = [tuple(np.minimum(at, np.subtract(y.shape, 1))) for at in np.ndindex(x.shape)]
+    sides = zip(x.flat, places, strict=True)
+    return _cast(node, [exact(v, fx.frac) * factor[at] for v, at in sides], x.shape)
+
+
+def _quantize(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+    (source,), (x,) = sources, inputs
+    moved = _cast(node, [exact(v, source.frac) for v in x.flat], x.shape)
+    return (x, Counts()) if source == node.output_format else moved
+
+
+def _concat(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+    parts, counts = [], Counts()
+    for x, source in zip(inputs, sources, strict=True):
+        part, count = _quantize(node, [source], [x])
+        parts.append(part)
+        counts += count
+    assert isinstance(node.layer, layers.Concat)
+    return np.concatenate(parts, node.layer.axis), counts
+
+
+def _relabel(move: Callable[[Any, Array], Array]) -> Oracle:
+    """Make the oracle of a layer that computes nothing, from what numpy does."""
+    return lambda node, sources, inputs: (move(node.layer, inputs[0]), Counts())
+
+
+def _windows(x: Array, window: Window, outside: Any) -> Iterator[list[Any]]:
+    """Give what each position sees of a map: values, ``outside`` in the padding, else ``None``."""
+    (top, left, bottom, right), (height, width) = window.padding, x.shape
+    (sh, sw), (dh, dw), (span_h, span_w) = window.stride, window.dilation, window.span
+    canvas = np.full((height + 99, width + 99), None)
+    canvas[: top + height + bottom, : left + width + right] = outside
+    canvas[top : top + height, left : left + width] = x
+    rows, columns = window.output(height, width)
+    for i, j in product(range(0, rows * sh, sh), range(0, columns * sw, sw)):
+        yield canvas[i : i + span_h : dh, j : j + span_w : dw].ravel().tolist()
+
+
+def _pool(pick: Callable[[Any, QFormat, list[Any]], int]) -> Oracle:
+    """Make the oracle of a pool from what it makes of a window; "pad" marks padding."""
+
+    def oracle(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+        (source,), (x,), layer = sources, inputs, node.layer
+        assert isinstance(layer, layers.MaxPool2D | layers.AvgPool2D | layers.L2Pool2D)
+        seen = [
+            [v for v in w if v is not None] for p in x for w in _windows(p, layer.window, "pad")
+        ]
+        y = [pick(layer, source, values) for values in seen]
+        saturations = sum(v > source.max for v in y)
+        clamped = np.array([min(v, source.max) for v in y], object)
+        return clamped.reshape(layer.shape(x.shape)), Counts(0, saturations)
+
+    return oracle
+
+
+def _average(layer: Any, source: QFormat, seen: list[Any]) -> int:
+    values = [v for v in seen if v != "pad"]
+    count = len(seen) if layer.count_padding else len(values)
+    return round(Fraction(sum(values), count)) if count else 0
+
+
+def _root(layer: Any, source: QFormat, seen: list[Any]) -> int:
+    return round(Decimal(sum(v**2 for v in seen if v != "pad")).sqrt())
+
+
+def _sums(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
+    """Sum a dense layer as a convolution of one position over maps of one pixel."""
+    layer, x = node.layer, inputs[0]
+    assert isinstance(layer, layers.Dense | layers.Conv2D)
+    assert node.accumulator is not None
+    window, groups = Window((1, 1)), 1
+    if isinstance(layer, layers.Conv2D):
+        window, groups = layer.window, layer.groups
+    weight = layer.weight.reshape(len(layer.bias), -1).astype(object)
+    maps = x if x.ndim == 3 else x.reshape(-1, 1, 1)
+    seen = [list(_windows(plane, window, 0)) for plane in maps]
+    values, adds = [], 0
+    for o, row in enumerate(weight):
+        group = np.split(np.arange(len(seen)), groups)[o // (len(weight) // groups)]
+        frac = sources[0].frac + node.weight_formats[o % len(node.weight_formats)].frac
+        for position in range(len(seen[0])):
+            read = [v for c in group for v in seen[c][position]]
+            total, over = word_sum(node.accumulator, [int(layer.bias[o]), *(row * read)])
+            values.append(exact(total, frac))
+            adds += over
+    return _cast(node, values, layer.shape(x.shape), adds)
+
+
+ORACLES: dict[type[Layer], Oracle] = {
+    layers.Dense: _sums,
+    layers.Conv2D: _sums,
+    layers.MaxPool2D: _pool(lambda n, f, seen: max(f.min if v == "pad" else v for v in seen)),
+    layers.AvgPool2D: _pool(_average),
+    layers.L2Pool2D: _pool(_root),
+    layers.Relu: _relabel(lambda layer, x: np.maximum(x, 0)),
+    layers.LeakyRelu: _curve(
+        lambda n, layer, f, x: x * (1 if x >= 0 else exact(layer.slope, n.weight_formats[0].frac))
+    ),
+    layers.PRelu: _prelu,
+    layers.Clip: _relabel(lambda layer, x: np.clip(x, layer.low, layer.high)),
+    layers.Sigmoid: _curve(
+        lambda n, layer, f, x: _line(n, x * 64) if x >= 0 else 1 - _line(n, -x * 64)
+    ),
+    layers.Tanh: _curve(
+        lambda n, layer, f, x: _line(n, x * 128) if x >= 0 else -_line(n, -x * 128)
+    ),
+    layers.Silu: _curve(lambda n, layer, f, x: max(x, Fraction(0)) - _line(n, abs(x) * 64)),
+    layers.HardSigmoid: _curve(_hard_sigmoid),
+    layers.HardSwish: _curve(
+        lambda n, layer, f, x: x * _clamp(x + 3, 0, 6) * Fraction(43691, 2**18)
+    ),
+    layers.Step: _curve(lambda n, layer, f, x: Fraction(x >= exact(layer.threshold, f.frac))),
+    layers.Add: _add,
+    layers.Mul: _mul,
+    layers.Concat: _concat,
+    layers.Quantize: _quantize,
+    layers.Pad: _relabel(lambda layer, x: np.pad(x, layer.pads, constant_values=layer.value)),
+    layers.Flatten: _relabel(lambda layer, x: x.reshape(-1)),
+    layers.Reshape: _relabel(lambda layer, x: x.reshape(layer.target)),
+    layers.Transpose: _relabel(lambda layer, x: np.moveaxis(x, layer.order, range(x.ndim))),
+}
+"""The oracle of every layer but softmax, whose specification is its error bound."""
