@@ -1,4 +1,4 @@
-"""Own the integer program: the layers of a network with raw integers and the formats they mean."""
+"""The fixed network: the layers of a network with raw integers, and the formats they mean."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,72 +11,11 @@ import numpy.typing as npt
 
 from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.graph import INPUT, Node, Scaling, check_outputs, infer_shapes
-from fxpnn.network.layers import (
-    Add,
-    Array,
-    AvgPool2D,
-    Clip,
-    Conv2D,
-    Dense,
-    Flatten,
-    HardSigmoid,
-    HardSwish,
-    L2Pool2D,
-    Layer,
-    LeakyRelu,
-    MaxPool2D,
-    Number,
-    Pad,
-    PRelu,
-    Relu,
-    Reshape,
-    Shape,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Step,
-    Tanh,
-    Transpose,
-)
+from fxpnn.network.layers import Array, Layer, Number, Shape, Softmax, Step
+from fxpnn.network.traits import Output
 
-KEEPS_FORMAT = (
-    Relu,
-    LeakyRelu,
-    PRelu,
-    Clip,
-    MaxPool2D,
-    AvgPool2D,
-    L2Pool2D,
-    Pad,
-    Flatten,
-    Reshape,
-    Transpose,
-)
-"""Layers whose output has the format of their input."""
-
-ACCUMULATES = (Dense, Conv2D)
-"""Layers that sum products in an accumulator."""
-
-WEIGHTED = (*ACCUMULATES, PRelu, LeakyRelu, HardSigmoid)
-"""Layers with a weight (a slope, an alpha) that has a format of its own."""
-
-TABLED: Mapping[type[Layer], int] = {Sigmoid: 1025, Tanh: 1025, Silu: 1025, Softmax: 257}
-"""Layers that look values up, and how many entries their table has."""
-
-INPUT_FRACS: Mapping[type[Layer], tuple[int, int]] = {HardSwish: (-16, 24), Silu: (-12, 56)}
-"""The fraction bits of an input for which the layer's exact values fit 62 bits."""
-
-HARD_SIGMOID_FRACS = 46
-"""The most fraction bits of ``alpha * x``; with fewer than 0 it could not hold 1."""
-
-ADD_APART = 44
-"""The most by which the fraction bits of two summands may differ."""
-
-UP_TO_ONE = (Sigmoid, Tanh, HardSigmoid)
-"""Layers whose outputs lie in -1..1."""
-
-SOFTMAX_FORMAT = QFormat(16, 15)
 SOFTMAX_CLASSES = 4096
 BIAS_BITS = 62
 """A bias is a signed word of this many bits at the accumulator's scale."""
@@ -105,23 +44,41 @@ class FixedNode(Node):
     softmax_shift: int | None = None
 
     @property
+    def requantize(self) -> Shift:
+        """Give the cast from the layer's exact values to its output."""
+        return Shift(self.output_format, self.rounding, self.overflow)
+
+    @property
     def clips_one(self) -> bool:
-        """Say whether all that can overflow is 1 itself (or -1), spelled by the last word then.
+        """Tell whether all that can overflow is 1 itself (or -1), spelled by the last word then.
 
         So it is where sigmoid and tanh have a format without integer bits. That is no loss of
         more than one count, and counts as no saturation.
         """
-        fmt = self.output_format
+        fmt, ends = self.output_format, self.layer.traits.open_range
         return (
-            isinstance(self.layer, UP_TO_ONE)
+            ends is not None
             and fmt.integer == 0
-            and (fmt.signed or not isinstance(self.layer, Tanh))
-            and self.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
+            and (fmt.signed or ends[0] >= 0)
+            and self.requantize.clamps
         )
 
     def fracs(self, channels: int) -> RawArray:
         """Give the weight's fraction bits for each of the output channels, int64."""
         return np.broadcast_to([f.frac for f in self.weight_formats], (channels,)).astype(np.int64)
+
+    def product_fracs(self, source: QFormat) -> RawArray:
+        """Give Fx + Fw, the fraction bits of the products, for each output channel, int64.
+
+        ``source`` is the input's format.
+        """
+        weights = raw_weights(self.layer)
+        assert weights is not None
+        return source.frac + self.fracs(len(weights))
+
+    def shift(self, source: QFormat) -> RawArray:
+        """Give how many bits the cast of a sum drops, for each output channel, int64."""
+        return self.requantize.dropped(self.product_fracs(source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +153,14 @@ class FixedNetwork:
                 return node
         raise KeyError(name)
 
+    def product_fracs(self, node: FixedNode) -> RawArray:
+        """Give Fx + Fw, the fraction bits of a node's products, for each output channel."""
+        return node.product_fracs(self.formats[node.inputs[0]])
+
+    def shift(self, node: FixedNode) -> RawArray:
+        """Give how many bits the cast of a node's sums drops, for each output channel."""
+        return node.shift(self.formats[node.inputs[0]])
+
     def save(self, path: Path | str) -> None:
         """Write a .fxp file, whole or not at all; ``fxpnn.load`` reads it.
 
@@ -210,9 +175,9 @@ class FixedNetwork:
 def _check(node: FixedNode, formats: list[QFormat], shapes: Mapping[str, Shape]) -> None:
     node.output_format.for_tensor()
     layer = node.layer
-    if isinstance(layer, KEEPS_FORMAT) and node.output_format != formats[0]:
+    if layer.traits.output is Output.KEPT and node.output_format != formats[0]:
         raise ModelError(f"output must keep the input's {formats[0]}, not be {node.output_format}")
-    if isinstance(layer, ACCUMULATES) != (node.accumulator is not None):
+    if layer.traits.sums != (node.accumulator is not None):
         raise ModelError("an accumulator must stand where products are summed, and only there")
     for name in (f.name for f in fields(layer) if f.type is Number):
         if not isinstance(getattr(layer, name), int):
@@ -225,14 +190,12 @@ def _check(node: FixedNode, formats: list[QFormat], shapes: Mapping[str, Shape])
 
 
 def _check_softmax(node: FixedNode, source: QFormat, shape: Shape) -> None:
-    layer, shift = node.layer, node.softmax_shift
-    if not isinstance(layer, Softmax):
-        if shift is not None:
-            raise ModelError("softmax shift must be none where there is no softmax")
-        return
-    if node.output_format != SOFTMAX_FORMAT:
-        raise ModelError(f"output must be {SOFTMAX_FORMAT}, not {node.output_format}")
-    if shape[layer.axis] > SOFTMAX_CLASSES:
+    layer, shift, only = node.layer, node.softmax_shift, node.layer.traits.format
+    if shift is not None and not layer.traits.subtracts:
+        raise ModelError("softmax shift must be none where there is no softmax")
+    if only not in (None, node.output_format):
+        raise ModelError(f"output must be {only}, not {node.output_format}")
+    if isinstance(layer, Softmax) and shape[layer.axis] > SOFTMAX_CLASSES:
         raise ModelError(f"classes must be at most {SOFTMAX_CLASSES}, not {shape[layer.axis]}")
     if shift is not None and not source.min <= shift <= source.max:
         raise ModelError(f"softmax shift must be a raw value of the input's {source}, not {shift}")
@@ -240,45 +203,45 @@ def _check_softmax(node: FixedNode, source: QFormat, shape: Shape) -> None:
 
 def _check_scales(node: FixedNode, formats: list[QFormat]) -> None:
     """Check that the layer's exact values fit 62 bits."""
-    layer, fmt = node.layer, formats[0]
-    low, high = INPUT_FRACS.get(type(layer), (fmt.frac, fmt.frac))
+    traits, fmt = node.layer.traits, formats[0]
+    low, high = traits.input_fracs or (fmt.frac, fmt.frac)
     if not low <= fmt.frac <= high:
         raise ModelError(
             f"input must have {low} to {high} fraction bits, not {fmt.frac}; "
             f"change the format of {node.inputs[0]}, {fmt}"
         )
-    if isinstance(layer, HardSigmoid):
-        total = fmt.frac + node.weight_formats[0].frac
-        if not 0 <= total <= HARD_SIGMOID_FRACS:
+    if traits.product_fracs is not None:
+        (low, high), total = traits.product_fracs, int(node.product_fracs(fmt)[0])
+        if not low <= total <= high:
             raise ModelError(
-                f"fraction bits of input and alpha must add up to 0 to {HARD_SIGMOID_FRACS}, not "
+                f"fraction bits of input and {traits.weight} must add up to {low} to {high}, not "
                 f"{total}; change the weight format, {node.weight_formats[0]}"
             )
-    if isinstance(layer, Add) and (apart := abs(fmt.frac - formats[1].frac)) > ADD_APART:
+    if traits.apart is not None and (apart := abs(fmt.frac - formats[1].frac)) > traits.apart:
         raise ModelError(
-            f"fraction bits of the branches must differ by at most {ADD_APART}, not {apart}; "
+            f"fraction bits of the branches must differ by at most {traits.apart}, not {apart}; "
             f"change the format of {node.inputs[0]}, {fmt}, or {node.inputs[1]}, {formats[1]}"
         )
 
 
 def _check_limits(layer: Layer, source: QFormat) -> None:
     """Check the raw scalars at the input's format; a step at one beyond the largest never rises."""
-    names = {Clip: ("low", "high"), Pad: ("value",), Step: ("threshold",)}.get(type(layer), ())
-    for name in names:
+    for name in layer.traits.limits:
         raw = getattr(layer, name)
         if not source.min <= raw <= source.max + isinstance(layer, Step):
             raise ModelError(f"{name} must be a raw value of the input's {source}, not {raw}")
 
 
 def _check_table(node: FixedNode) -> None:
-    entries = TABLED.get(type(node.layer))
-    if entries is None and node.table is None:
+    wanted = node.layer.traits.table
+    if wanted is None and node.table is None:
         return
-    if node.table is None or node.table.shape != (entries,) or node.table.dtype != np.int32:
-        raise ModelError(f"table must be {entries or 'no'} int32 entries")
-    most = 18 if isinstance(node.layer, UP_TO_ONE) else 20  # sigmoid and tanh do not pass 1
-    if np.abs(node.table.astype(np.int64)).max() > 1 << most:
-        raise ModelError(f"table entries must be at most 2**{most}")
+    shape = None if wanted is None else (wanted.entries,)
+    if node.table is None or node.table.shape != shape or node.table.dtype != np.int32:
+        raise ModelError(f"table must be {wanted.entries if wanted else 'no'} int32 entries")
+    assert wanted is not None
+    if np.abs(node.table.astype(np.int64)).max() > 1 << wanted.bits:
+        raise ModelError(f"table entries must be at most 2**{wanted.bits}")
     if isinstance(node.layer, Softmax):  # then the maximum's power is 2**30: no sum is 0
         falls = node.table[0] == 1 << 20 and node.table[-1] == 1 << 19
         if not falls or np.diff(node.table).max() > 0:
@@ -300,7 +263,7 @@ def _check_weights(node: FixedNode) -> None:
     _check_raw("weight", weights, node.weight_formats[0])
     if len({(f.word, f.signed) for f in node.weight_formats}) > 1:
         raise ModelError("weight formats must differ in their fraction only")
-    bias = np.asarray(getattr(node.layer, "bias", getattr(node.layer, "beta", 0)))
+    bias = raw_bias(node.layer)
     limit = 1 << (BIAS_BITS - 1)
     if bias.dtype != np.int64 or bias.max() >= limit or bias.min() <= -limit:
         raise ModelError(f"bias must be int64 of at most {BIAS_BITS} bits")
@@ -315,12 +278,11 @@ def _check_raw(name: str, raw: Array, fmt: QFormat) -> None:
 
 def raw_weights(layer: Layer) -> Array | None:
     """Return the words that have a weight format, channels first, or ``None``."""
-    if isinstance(layer, ACCUMULATES):
-        return layer.weight
-    if isinstance(layer, PRelu):
-        return layer.slope
-    if isinstance(layer, LeakyRelu):
-        return np.array([layer.slope])
-    if isinstance(layer, HardSigmoid):
-        return np.array([layer.alpha])
-    return None
+    name = layer.traits.weight
+    return None if name is None else np.atleast_1d(getattr(layer, name))
+
+
+def raw_bias(layer: Layer) -> Array:
+    """Return the words at the scale of the products; one 0 where the layer has none."""
+    name = layer.traits.bias
+    return np.atleast_1d(0 if name is None else getattr(layer, name))

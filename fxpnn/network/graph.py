@@ -1,4 +1,4 @@
-"""Own the float network: a validated directed graph of layers, and how pixels become its input."""
+"""The float network: a validated directed graph of layers, and how pixels become its input."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import Clip, Layer, Shape
+from fxpnn.network.layers import Layer, Shape
 
 INPUT = "input"
 """The name by which nodes refer to the network's input."""
@@ -162,6 +162,7 @@ def _check_finite(node: Node) -> None:
         if isinstance(value, np.ndarray) and not np.isfinite(value).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
             raise ModelError(f"{where}{list(index)} must be finite, not {value[index]}")
-        endless = not isinstance(node.layer, Clip)  # a clip may be open on one side
-        if isinstance(value, float) and (math.isnan(value) or (endless and math.isinf(value))):
+        if isinstance(value, float) and (
+            math.isnan(value) or (math.isinf(value) and not node.layer.traits.endless)
+        ):
             raise ModelError(f"{where} must be finite, not {value}")

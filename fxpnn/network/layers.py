@@ -1,55 +1,33 @@
-"""Own what a layer is: frozen values with their parameters and the shape they make of a shape.
+"""The layers: frozen values with their parameters and traits.
 
-Shapes leave the batch axis out: an image is ``(channels, height, width)``, a vector is
-``(features,)``. One vocabulary serves both sides: a float network holds layers with float
-parameters, a fixed network the same layers with raw integers.
+One vocabulary serves both sides: a float network holds layers with float parameters, a fixed
+network the same layers with raw integers.
 """
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeAlias
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from fxpnn.errors import ModelError
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.network import tables
+from fxpnn.network.layer import Array as Array
+from fxpnn.network.layer import Layer as Layer
+from fxpnn.network.layer import Number as Number
+from fxpnn.network.layer import Range as Range
+from fxpnn.network.layer import Shape as Shape
+from fxpnn.network.layer import layer_types as layer_types
+from fxpnn.network.layer import products as products
+from fxpnn.network.shapes import check_axis, check_parameters, slide, text
+from fxpnn.network.traits import Output, Traits
 from fxpnn.network.window import Window as Window
 
-Shape: TypeAlias = tuple[int, ...]
-Array: TypeAlias = npt.NDArray[Any]
-Number: TypeAlias = int | float
-"""A scalar parameter: a float in a float network, a raw integer in a fixed one."""
+SELECTS = Traits(output=Output.KEPT, exact=True, monotone=True)
+"""The traits of a layer whose outputs are inputs, chosen by their order or place."""
 
-MAX_PADDED = 1 << 27
-"""The most values that padded maps of one image may hold."""
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """Base of all layers; arrays given to one become read-only."""
-
-    inputs: ClassVar[int | None] = 1
-    """How many tensors the layer reads; ``None`` is two or more."""
-
-    def __post_init__(self) -> None:
-        for name in self.arrays():
-            array = np.ascontiguousarray(getattr(self, name))
-            if array.flags.writeable:
-                array = array.copy()
-                array.setflags(write=False)
-            object.__setattr__(self, name, array)
-
-    def arrays(self) -> tuple[str, ...]:
-        """Name the fields that hold arrays, in the order of their declaration."""
-        return tuple(f.name for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray))
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Return the output's shape for the inputs' shapes.
-
-        Raises:
-            ModelError: the layer cannot take inputs of these shapes.
-        """
-        return shapes[0]
+SUMS = Traits(sums=True, weight="weight", bias="bias")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +37,19 @@ class Dense(Layer):
     ``weight`` is ``(out, in)``, ``bias`` ``(out,)``.
     """
 
+    traits: ClassVar[Traits] = SUMS
+
     weight: Array
     bias: Array
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_parameters(self.weight, self.bias, "(out, in)")
+        check_parameters(self.weight, self.bias, "(out, in)")
 
     def shape(self, *shapes: Shape) -> Shape:
         """Take ``(in,)``, give ``(out,)``."""
         if shapes[0] != (self.weight.shape[1],):
-            raise ModelError(f"input must be ({self.weight.shape[1]}), not {_text(shapes[0])}")
+            raise ModelError(f"input must be ({self.weight.shape[1]}), not {text(shapes[0])}")
         return (self.weight.shape[0],)
 
 
@@ -81,6 +61,8 @@ class Conv2D(Layer):
     is zero.
     """
 
+    traits: ClassVar[Traits] = SUMS
+
     weight: Array
     bias: Array
     window: Window
@@ -88,7 +70,7 @@ class Conv2D(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_parameters(self.weight, self.bias, "(out, in / groups, height, width)")
+        check_parameters(self.weight, self.bias, "(out, in / groups, height, width)")
         if self.weight.shape[2:] != self.window.kernel:
             raise ModelError(
                 f"kernel must be as the weight's {self.weight.shape[2:]}, not {self.window.kernel}"
@@ -102,7 +84,7 @@ class Conv2D(Layer):
 
     def shape(self, *shapes: Shape) -> Shape:
         """Take ``(in, height, width)``, give ``(out, height', width')``."""
-        channels, *places = _slide(self.window, shapes[0])
+        channels, *places = slide(self.window, shapes[0])
         if channels != self.weight.shape[1] * self.groups:
             raise ModelError(
                 f"input must have {self.weight.shape[1] * self.groups} maps "
@@ -117,7 +99,7 @@ class _Pool2D(Layer):
 
     def shape(self, *shapes: Shape) -> Shape:
         """Take ``(channels, height, width)``, give ``(channels, height', width')``."""
-        shape = _slide(self.window, shapes[0])
+        shape = slide(self.window, shapes[0])
         (top, left, bottom, right), (kh, kw) = self.window.padding, self.window.span
         if max(top, bottom) >= kh or max(left, right) >= kw:
             raise ModelError(
@@ -130,10 +112,14 @@ class _Pool2D(Layer):
 class MaxPool2D(_Pool2D):
     """Keep the largest value of each window; padding never wins."""
 
+    traits: ClassVar[Traits] = SELECTS
+
 
 @dataclass(frozen=True, eq=False)
 class AvgPool2D(_Pool2D):
     """Average each window; ``count_padding`` divides by the padded positions too."""
+
+    traits: ClassVar[Traits] = Traits(output=Output.KEPT, modes=False, monotone=True)
 
     count_padding: bool = False
 
@@ -142,35 +128,59 @@ class AvgPool2D(_Pool2D):
 class L2Pool2D(_Pool2D):
     """Take the root of the sum of squares of each window."""
 
+    traits: ClassVar[Traits] = Traits(output=Output.KEPT, modes=False)
+
+    def growth(self) -> float:
+        """Return the root of the window's size: that of the sum of so many equal squares."""
+        return math.sqrt(math.prod(self.window.kernel))
+
 
 @dataclass(frozen=True, eq=False)
 class Relu(Layer):
     """``max(0, x)``."""
+
+    traits: ClassVar[Traits] = SELECTS
 
 
 @dataclass(frozen=True, eq=False)
 class LeakyRelu(Layer):
     """``x`` where it is not negative, else ``slope * x``."""
 
+    traits: ClassVar[Traits] = Traits(output=Output.KEPT, weight="slope")
+
     slope: Number = 0.01
+
+    def growth(self) -> float:
+        """Return the slope where it is steeper than 1."""
+        return max(1.0, abs(self.slope))
 
 
 @dataclass(frozen=True, eq=False)
 class PRelu(Layer):
     """``x`` where it is not negative, else ``slope * x``; ``slope`` is ``(channels,)``."""
 
+    traits: ClassVar[Traits] = Traits(output=Output.KEPT, weight="slope")
+
     slope: Array
 
     def shape(self, *shapes: Shape) -> Shape:
         """Keep the shape; its first axis is the channels."""
         if self.slope.shape != shapes[0][:1]:
-            raise ModelError(f"slope must be ({shapes[0][0]}), not {_text(self.slope.shape)}")
+            raise ModelError(f"slope must be ({shapes[0][0]}), not {text(self.slope.shape)}")
         return shapes[0]
+
+    def growth(self) -> float:
+        """Return the steepest slope where it is steeper than 1."""
+        return max(1.0, float(np.abs(self.slope).max()))
 
 
 @dataclass(frozen=True, eq=False)
 class Clip(Layer):
     """Clamp to ``low..high``; ReLU6 is ``Clip(0, 6)``."""
+
+    traits: ClassVar[Traits] = Traits(
+        output=Output.KEPT, exact=True, monotone=True, limits=("low", "high"), endless=True
+    )
 
     low: Number
     high: Number
@@ -185,20 +195,42 @@ class Clip(Layer):
 class Sigmoid(Layer):
     """``1 / (1 + exp(-x))``."""
 
+    traits: ClassVar[Traits] = Traits(
+        integer=0, open_range=(0, 1), monotone=True, table=tables.SIGMOID, approximate=True
+    )
+
 
 @dataclass(frozen=True, eq=False)
 class Tanh(Layer):
     """``tanh(x)``."""
+
+    traits: ClassVar[Traits] = Traits(
+        integer=0, open_range=(-1, 1), monotone=True, table=tables.TANH, approximate=True
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Silu(Layer):
     """``x * sigmoid(x)``, also called swish."""
 
+    traits: ClassVar[Traits] = Traits(table=tables.SILU, approximate=True, input_fracs=(-12, 56))
+
+    def range(self, *ranges: Range) -> Range:
+        """Return 0 to the largest input, and what lies below 0: at least -0.2785."""
+        return -0.375, max(ranges[0][1], 0.0)
+
 
 @dataclass(frozen=True, eq=False)
 class HardSigmoid(Layer):
     """``clip(alpha * x + beta, 0, 1)``."""
+
+    traits: ClassVar[Traits] = Traits(
+        integer=0,
+        open_range=(0, 1),
+        weight="alpha",
+        bias="beta",
+        product_fracs=(0, 46),  # with fewer the products could not hold 1
+    )
 
     alpha: Number = 0.2
     beta: Number = 0.5
@@ -208,10 +240,18 @@ class HardSigmoid(Layer):
 class HardSwish(Layer):
     """``x * clip(x + 3, 0, 6) / 6``."""
 
+    traits: ClassVar[Traits] = Traits(approximate=True, input_fracs=(-16, 24))
+
+    def range(self, *ranges: Range) -> Range:
+        """Return 0 to the largest input, and what lies below 0: at least -0.375."""
+        return -0.375, max(ranges[0][1], 0.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Step(Layer):
     """1 where ``x >= threshold``, else 0."""
+
+    traits: ClassVar[Traits] = Traits(integer=1, monotone=True, limits=("threshold",))
 
     threshold: Number = 0.0
 
@@ -220,11 +260,15 @@ class Step(Layer):
 class Softmax(Layer):
     """``exp(x) / sum(exp(x))`` along ``axis`` of the shape without the batch."""
 
+    traits: ClassVar[Traits] = Traits(
+        format=QFormat(16, 15), modes=False, table=tables.SOFTMAX, approximate=True, subtracts=True
+    )
+
     axis: int = -1
 
     def shape(self, *shapes: Shape) -> Shape:
         """Keep the shape."""
-        _check_axis(self.axis, shapes[0])
+        check_axis(self.axis, shapes[0])
         return shapes[0]
 
 
@@ -232,15 +276,21 @@ class Softmax(Layer):
 class Add(Layer):
     """Add two tensors of the same shape."""
 
+    traits: ClassVar[Traits] = Traits(monotone=True, apart=44)
+
     inputs: ClassVar[int | None] = 2
 
     def shape(self, *shapes: Shape) -> Shape:
         """Keep the shape that both sides have."""
         if shapes[0] != shapes[1]:
             raise ModelError(
-                f"branches must have one shape, not {_text(shapes[0])} and {_text(shapes[1])}"
+                f"branches must have one shape, not {text(shapes[0])} and {text(shapes[1])}"
             )
         return shapes[0]
+
+    def range(self, *ranges: Range) -> Range:
+        """Add up the ends."""
+        return sum(low for low, _ in ranges), sum(high for _, high in ranges)
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +303,7 @@ class Mul(Layer):
         """Keep the first shape; the second is the same, or 1 along some axes."""
         x, y = shapes
         if len(x) != len(y) or any(n not in (1, m) for m, n in zip(x, y, strict=True)):
-            raise ModelError(f"second branch must be {_text(x)}, or 1 along axes, not {_text(y)}")
+            raise ModelError(f"second branch must be {text(x)}, or 1 along axes, not {text(y)}")
         return x
 
 
@@ -261,15 +311,17 @@ class Mul(Layer):
 class Concat(Layer):
     """Join tensors along ``axis`` of the shape without the batch."""
 
+    traits: ClassVar[Traits] = Traits(exact=True, monotone=True)
+
     inputs: ClassVar[int | None] = None
     axis: int = 0
 
     def shape(self, *shapes: Shape) -> Shape:
         """Add up the sizes along the axis; all others must agree."""
-        axis = _check_axis(self.axis, shapes[0])
+        axis = check_axis(self.axis, shapes[0])
         rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
         if len(rest) > 1 or len({len(shape) for shape in shapes}) > 1:
-            texts = ", ".join(map(_text, shapes))
+            texts = ", ".join(map(text, shapes))
             raise ModelError(f"branches must agree but for axis {self.axis}, not {texts}")
         joined = list(shapes[0])
         joined[axis] = sum(shape[axis] for shape in shapes)
@@ -280,10 +332,16 @@ class Concat(Layer):
 class Quantize(Layer):
     """Change nothing but the number format: a fixed network casts here."""
 
+    traits: ClassVar[Traits] = Traits(exact=True, monotone=True)
+
 
 @dataclass(frozen=True, eq=False)
 class Pad(Layer):
     """Surround each axis with a constant: ``pads`` holds (before, after) per axis but the batch."""
+
+    traits: ClassVar[Traits] = Traits(
+        output=Output.KEPT, exact=True, monotone=True, limits=("value",)
+    )
 
     pads: tuple[tuple[int, int], ...]
     value: Number = 0.0
@@ -301,6 +359,8 @@ class Pad(Layer):
 class Flatten(Layer):
     """Relabel a tensor as a vector, last axis fastest."""
 
+    traits: ClassVar[Traits] = SELECTS
+
     def shape(self, *shapes: Shape) -> Shape:
         """Multiply the sizes."""
         return (math.prod(shapes[0]),)
@@ -309,6 +369,8 @@ class Flatten(Layer):
 @dataclass(frozen=True, eq=False)
 class Reshape(Layer):
     """Relabel a tensor as ``target``, last axis fastest."""
+
+    traits: ClassVar[Traits] = SELECTS
 
     target: tuple[int, ...]
 
@@ -323,6 +385,8 @@ class Reshape(Layer):
 class Transpose(Layer):
     """Reorder axes: output axis ``i`` is input axis ``order[i]``, the batch not counted."""
 
+    traits: ClassVar[Traits] = SELECTS
+
     order: tuple[int, ...]
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -330,50 +394,3 @@ class Transpose(Layer):
         if sorted(self.order) != list(range(len(shapes[0]))):
             raise ModelError(f"order must permute {len(shapes[0])} axes, not be {self.order}")
         return tuple(shapes[0][axis] for axis in self.order)
-
-
-def layer_types() -> dict[str, type[Layer]]:
-    """Give every layer class by its name, as files spell it."""
-    pending, found = list(Layer.__subclasses__()), {}
-    while pending:
-        pending += (kind := pending.pop()).__subclasses__()
-        if not kind.__name__.startswith("_"):
-            found[kind.__name__] = kind
-    return found
-
-
-def products(layer: Layer, shape: Shape) -> int:
-    """Count the products that one image needs for an output of ``shape``."""
-    if isinstance(layer, Dense | Conv2D):
-        return math.prod(shape) * math.prod(layer.weight.shape[1:])
-    return 0
-
-
-def _slide(window: Window, shape: Shape) -> Shape:
-    """Return the channels of maps and the window's positions on them."""
-    if len(shape) != 3:
-        raise ModelError(f"input must be (channels, height, width), not {_text(shape)}")
-    channels, height, width = shape
-    positions = window.output(height, width)
-    top, left, bottom, right = window.reach(height, width)
-    padded = (channels, top + height + bottom, left + width + right)
-    if math.prod(padded) > MAX_PADDED:
-        raise ModelError(f"padded input must hold at most 2**27 values, not be {_text(padded)}")
-    return (channels, *positions)
-
-
-def _check_parameters(weight: Array, bias: Array, axes: str) -> None:
-    if weight.ndim != 1 + axes.count(",") or 0 in weight.shape:
-        raise ModelError(f"weight must be {axes}, not {_text(weight.shape)}")
-    if bias.shape != weight.shape[:1]:
-        raise ModelError(f"bias must be {_text(weight.shape[:1])}, not {_text(bias.shape)}")
-
-
-def _check_axis(axis: int, shape: Shape) -> int:
-    if not -len(shape) <= axis < len(shape):
-        raise ModelError(f"axis must be inside the {len(shape)} axes of {_text(shape)}, not {axis}")
-    return axis % len(shape)
-
-
-def _text(shape: Shape) -> str:
-    return "(" + ", ".join(map(str, shape)) + ")"

@@ -1,37 +1,25 @@
-"""Own what a layer of single values answers to each of the 65,536 words it can be given.
+"""What a layer of single values answers to each of the 65,536 words it can be given.
 
 The integer formulas of activations, run once per word when a network is loaded: at inference an
 activation is one look-up, whatever its formula, and its bounds are exact.
 """
 
+from functools import singledispatch
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.fixedpoint.casting import Flags, Raw, requantize
+from fxpnn.fixedpoint.casting import Flags, Raw
 from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNode
-from fxpnn.network.layers import (
-    Clip,
-    Concat,
-    HardSigmoid,
-    HardSwish,
-    LeakyRelu,
-    Quantize,
-    Relu,
-    Sigmoid,
-    Silu,
-    Step,
-    Tanh,
-)
+from fxpnn.network.layers import Layer
 
 TABLE_FRAC = 34
 """Fraction bits of an interpolated value: the table's 18 and the position's 16."""
 SIXTH, SIXTH_FRAC = 43691, 18
 """HardSwish's 1/6 as round(2**18 / 6)."""
-SEGMENT_BITS = {Sigmoid: 6, Tanh: 7, Silu: 6}
-"""A table's segments are 2**-bits wide; 1024 of them reach to 16, 8 and 16."""
 
 
 class Response(NamedTuple):
@@ -46,6 +34,17 @@ def words() -> Raw:
     return np.arange(1 << 16).astype(np.uint16).view(np.int16).astype(np.int64)
 
 
+class Exact(NamedTuple):
+    """A layer's values before the cast, int64 counts of ``2**-frac``, below ``2**62``.
+
+    Where ``uncast`` is given and true, values are words of the output already.
+    """
+
+    values: Raw
+    frac: int
+    uncast: Flags | None = None
+
+
 def response(node: FixedNode, source: QFormat) -> Response | None:
     """Return what the layer answers to each word, or ``None`` if it does not map single values.
 
@@ -53,74 +52,100 @@ def response(node: FixedNode, source: QFormat) -> Response | None:
     and count as no overflow.
     """
     x = words()
-    exact = _exact(node, x, source)
-    if exact is None:
+    found = exact(node.layer, node, x, source)
+    if found is None:
         return None
-    values, frac = exact
-    if _passes(node, source):
-        raw, over = values, np.zeros(x.shape, bool)
-    else:
-        raw, over = requantize(values, frac, node.output_format, node.rounding, node.overflow)
+    raw, over = found.values, np.zeros(x.shape, bool)
+    if not (node.layer.traits.exact and node.output_format == source):
+        raw, over = node.requantize.array(found.values, found.frac)
         over &= not node.clips_one
-    if isinstance(node.layer, LeakyRelu):
-        raw, over = np.where(x >= 0, x, raw), over & (x < 0)
+    if found.uncast is not None:
+        raw, over = np.where(found.uncast, found.values, raw), over & ~found.uncast
     return Response(raw.astype(np.int16), over & (x >= source.min) & (x <= source.max))
 
 
-def _passes(node: FixedNode, source: QFormat) -> bool:
-    """Say whether the layer's values need no cast."""
-    layer = node.layer
-    return isinstance(layer, Relu | Clip | Concat | Quantize) and node.output_format == source
+@singledispatch
+def exact(layer: Layer, node: FixedNode, x: Raw, source: QFormat) -> Exact | None:
+    """Return the exact values of a node's layer for words ``x`` of ``source``.
 
-
-def _exact(node: FixedNode, x: Raw, source: QFormat) -> tuple[Raw, int] | None:
-    """Return the exact values before the cast, and their fraction bits."""
-    layer, frac = node.layer, source.frac
-    match layer:
-        case Relu():
-            return np.maximum(x, 0), frac
-        case Clip():
-            return np.clip(x, int(layer.low), int(layer.high)), frac
-        case Concat() | Quantize():
-            return x, frac
-        case LeakyRelu():
-            return x * int(layer.slope), frac + node.weight_formats[0].frac
-        case Step():
-            return (x >= int(layer.threshold)).astype(np.int64), 0
-        case HardSigmoid():
-            total = frac + node.weight_formats[0].frac
-            value = x * int(layer.alpha) + int(layer.beta)
-            return np.clip(value, 0, 1 << total), total
-        case HardSwish():
-            common = max(frac, 0)
-            value = x << (common - frac)
-            gate = np.clip(value + (3 << common), 0, 6 << common)
-            return value * gate * SIXTH, 2 * common + SIXTH_FRAC
-        case Sigmoid() | Tanh() | Silu():
-            return _tabled(node, x, frac)
+    ``None``: the layer does not map single values.
+    """
     return None
 
 
-def _tabled(node: FixedNode, x: Raw, frac: int) -> tuple[Raw, int]:
-    assert node.table is not None
-    value = _interpolate(node.table, np.abs(x), 16 + SEGMENT_BITS[type(node.layer)] - frac)
-    match node.layer:
-        case Tanh():
-            return np.where(x < 0, -value, value), TABLE_FRAC
-        case Sigmoid():
-            return np.where(x < 0, (1 << TABLE_FRAC) - value, value), TABLE_FRAC
-    common = max(frac, TABLE_FRAC)
-    return (np.maximum(x, 0) << (common - frac)) - (value << (common - TABLE_FRAC)), common
+@exact.register
+def _relu(layer: layers.Relu, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    return Exact(np.maximum(x, 0), source.frac)
 
 
-def _interpolate(table: npt.NDArray[np.int32], magnitude: Raw, shift: int) -> Raw:
-    """Return the table's function at 34 fraction bits; ``shift`` leads to segments of 16 bits.
+@exact.register
+def _clip(layer: layers.Clip, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    return Exact(np.clip(x, int(layer.low), int(layer.high)), source.frac)
+
+
+@exact.register
+def _same(
+    layer: layers.Concat | layers.Quantize, node: FixedNode, x: Raw, source: QFormat
+) -> Exact:
+    return Exact(x, source.frac)
+
+
+@exact.register
+def _leaky_relu(layer: layers.LeakyRelu, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    values = np.where(x >= 0, x, x * int(layer.slope))
+    return Exact(values, int(node.product_fracs(source)[0]), x >= 0)
+
+
+@exact.register
+def _step(layer: layers.Step, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    return Exact((x >= int(layer.threshold)).astype(np.int64), 0)
+
+
+@exact.register
+def _hard_sigmoid(layer: layers.HardSigmoid, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    frac = int(node.product_fracs(source)[0])
+    return Exact(np.clip(x * int(layer.alpha) + int(layer.beta), 0, 1 << frac), frac)
+
+
+@exact.register
+def _hard_swish(layer: layers.HardSwish, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    frac = max(source.frac, 0)
+    value = x << (frac - source.frac)
+    gate = np.clip(value + (3 << frac), 0, 6 << frac)
+    return Exact(value * gate * SIXTH, 2 * frac + SIXTH_FRAC)
+
+
+@exact.register
+def _sigmoid(layer: layers.Sigmoid, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    value = interpolate(node, np.abs(x), source)
+    return Exact(np.where(x < 0, (1 << TABLE_FRAC) - value, value), TABLE_FRAC)
+
+
+@exact.register
+def _tanh(layer: layers.Tanh, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    value = interpolate(node, np.abs(x), source)
+    return Exact(np.where(x < 0, -value, value), TABLE_FRAC)
+
+
+@exact.register
+def _silu(layer: layers.Silu, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    frac = max(source.frac, TABLE_FRAC)
+    below = interpolate(node, np.abs(x), source) << (frac - TABLE_FRAC)
+    return Exact((np.maximum(x, 0) << (frac - source.frac)) - below, frac)
+
+
+def interpolate(node: FixedNode, magnitude: Raw, source: QFormat) -> Raw:
+    """Return the function of a node's table at words of 0 or more, with 34 fraction bits.
 
     Magnitudes are at most ``2**15``; a left shift past 26 bits puts every one but 0 beyond the
-    table, so 27 stands for all of them.
+    table, so 27 stands for all of them. A position has 16 bits behind its segment's number.
     """
+    made = node.layer.traits.table
+    assert made is not None
+    assert node.table is not None
+    shift = 16 + made.steps - source.frac
     position = magnitude << min(shift, 27) if shift >= 0 else magnitude >> min(-shift, 63)
-    index = np.minimum(position >> 16, 1024)
-    entries = np.append(table, table[-1]).astype(np.int64)
+    index = np.minimum(position >> 16, made.segments)
+    entries = np.append(node.table, node.table[-1]).astype(np.int64)
     fraction = position & 0xFFFF
     return np.asarray((entries[index] << 16) + (entries[index + 1] - entries[index]) * fraction)

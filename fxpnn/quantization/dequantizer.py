@@ -1,4 +1,4 @@
-"""Own the way back: the float network whose parameters are exactly what integers mean."""
+"""The way back: the float network whose parameters are exactly what integers mean."""
 
 from dataclasses import replace
 
@@ -6,20 +6,9 @@ import numpy as np
 
 from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.qformat import QFormat
-from fxpnn.network.fixed import FixedNetwork, FixedNode
+from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_bias
 from fxpnn.network.graph import Network, Node
-from fxpnn.network.layers import (
-    Array,
-    Clip,
-    Conv2D,
-    Dense,
-    HardSigmoid,
-    Layer,
-    LeakyRelu,
-    Pad,
-    PRelu,
-    Step,
-)
+from fxpnn.network.layers import Array, Layer
 
 FLOAT_LIMIT = 1 << 53
 """Integers up to this are float64 too."""
@@ -46,39 +35,25 @@ def float_layer(node: FixedNode, source: QFormat) -> Layer:
     Raises:
         ModelError: a bias has more bits than a float64.
     """
-    layer = node.layer
-    for name in ("bias", "beta"):
-        if np.abs(np.asarray(getattr(layer, name, 0))).max() > FLOAT_LIMIT:
-            raise ModelError(
-                f"layer {node.name} ({node.op}): {name} must be at most 2**53 counts to be a float"
-            )
-    match layer:
-        case Dense() | Conv2D():
-            fracs = node.fracs(len(layer.weight))
-            weight = _values(layer.weight, fracs)
-            return replace(layer, weight=weight, bias=_values(layer.bias, source.frac + fracs))
-        case PRelu():
-            return replace(layer, slope=_values(layer.slope, node.fracs(len(layer.slope))))
-        case LeakyRelu():
-            return replace(layer, slope=_value(layer.slope, node.weight_formats[0].frac))
-        case HardSigmoid():
-            frac = node.weight_formats[0].frac
-            beta = _value(layer.beta, source.frac + frac)
-            return replace(layer, alpha=_value(layer.alpha, frac), beta=beta)
-        case Clip():
-            low, high = (_value(raw, source.frac) for raw in (layer.low, layer.high))
-            return replace(layer, low=low, high=high)
-        case Step():
-            return replace(layer, threshold=_value(layer.threshold, source.frac))
-        case Pad():
-            return replace(layer, value=_value(layer.value, source.frac))
-    return layer
+    layer, traits = node.layer, node.layer.traits
+    if np.abs(raw_bias(layer)).max() > FLOAT_LIMIT:
+        raise ModelError(
+            f"layer {node.name} ({node.op}): {traits.bias} must be at most 2**53 counts to be a "
+            "float"
+        )
+    fracs: dict[str, int | Array] = dict.fromkeys(traits.limits, source.frac)
+    if traits.weight is not None:
+        products = node.product_fracs(source)
+        fracs[traits.weight] = products - source.frac
+        if traits.bias is not None:
+            fracs[traits.bias] = products
+    numbers = {name: _numbers(getattr(layer, name), frac) for name, frac in fracs.items()}
+    return replace(layer, **numbers)
 
 
-def _values(raw: Array, fracs: Array) -> Array:
-    """Return the numbers of raw parameters, one count of fraction bits per row, float64."""
-    return np.ldexp(raw.astype(np.float64), -fracs.reshape(-1, *(1,) * (raw.ndim - 1)))
-
-
-def _value(raw: float, frac: int) -> float:
-    return float(np.ldexp(float(raw), -frac))
+def _numbers(raw: Array | float, fracs: int | Array) -> Array | float:
+    """Return the float64 that raw parameters mean, one count of fraction bits per row or in all."""
+    if isinstance(raw, np.ndarray):
+        rows = np.reshape(fracs, (-1, *(1,) * (raw.ndim - 1)))
+        return np.asarray(np.ldexp(raw.astype(np.float64), -rows))
+    return float(np.ldexp(float(raw), -np.reshape(fracs, -1)[0]))

@@ -1,9 +1,8 @@
-"""Own the quantizer: a float network and the choices for its layers become integers."""
+"""The quantizer: a float network and the choices for its layers become integers."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 import numpy as np
 
@@ -12,42 +11,16 @@ from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixedpoint.casting import from_float, to_float
 from fxpnn.fixedpoint.interval import Interval
 from fxpnn.fixedpoint.qformat import QFormat
-from fxpnn.network.fixed import (
-    BIAS_BITS,
-    KEEPS_FORMAT,
-    SOFTMAX_FORMAT,
-    UP_TO_ONE,
-    FixedNetwork,
-    FixedNode,
-    Provenance,
-)
+from fxpnn.network import layers
+from fxpnn.network.fixed import BIAS_BITS, FixedNetwork, FixedNode, Provenance
 from fxpnn.network.graph import INPUT, Network, Node, Scaling
-from fxpnn.network.layers import (
-    Add,
-    Array,
-    Clip,
-    Concat,
-    Conv2D,
-    Dense,
-    HardSigmoid,
-    HardSwish,
-    L2Pool2D,
-    Layer,
-    LeakyRelu,
-    Mul,
-    Pad,
-    PRelu,
-    Quantize,
-    Silu,
-    Softmax,
-    Step,
-)
+from fxpnn.network.layers import Array, Layer, Range
 from fxpnn.network.tables import table_for
+from fxpnn.network.traits import Output
 from fxpnn.proofs.bounds import full, product_interval, prove_node, sum_interval
 from fxpnn.quantization.calibration import HEADROOM, ROOMY_WORD, choose, fitting, observe
 from fxpnn.quantization.settings import Method, Plan, Settings
 
-Range: TypeAlias = tuple[float, float]
 SLOPE_WORD = 16
 
 
@@ -91,8 +64,7 @@ def quantize(
 
 def calibrated(network: Network, plan: Plan) -> tuple[str, ...]:
     """Name the tensors whose formats are chosen on calibration data."""
-    apart = (*KEEPS_FORMAT, *UP_TO_ONE, Softmax, Step)
-    bound = {node.name for node in network.nodes if isinstance(node.layer, apart)}
+    bound = {node.name for node in network.nodes if not node.layer.traits.chosen}
     if _pixel_format(plan[INPUT], network.scaling) is not None:
         bound.add(INPUT)
     return tuple(
@@ -140,7 +112,7 @@ class _Build:
             node.inputs,
             self._output_format(node, layer, weight_formats),
             weight_formats,
-            settings.accumulator if isinstance(layer, Dense | Conv2D) else None,
+            settings.accumulator if layer.traits.sums else None,
             settings.rounding,
             settings.overflow,
             table_for(type(layer)),
@@ -172,7 +144,8 @@ class _Build:
         self, node: Node, layer: Layer, weight_formats: tuple[QFormat, ...]
     ) -> QFormat:
         settings = self.plan[node.name]
-        if isinstance(layer, KEEPS_FORMAT):
+        traits = layer.traits
+        if traits.output is Output.KEPT:
             kept = self.formats[node.inputs[0]]
             if settings.output not in (None, kept):
                 raise FormatError(
@@ -180,14 +153,12 @@ class _Build:
                     f"not have {settings.output}; set the output of {node.inputs[0]}"
                 )
             return kept
-        if isinstance(layer, Softmax):
-            return SOFTMAX_FORMAT
+        if traits.format is not None:
+            return traits.format
         if settings.output is not None:
             return settings.output
-        if isinstance(layer, UP_TO_ONE):
-            return QFormat(settings.word, settings.word - 1)  # below 1, and 1 itself to one LSB
-        if isinstance(layer, Step):
-            return QFormat(settings.word, settings.word - 2)
+        if traits.integer is not None:
+            return QFormat(settings.word, settings.word - 1 - traits.integer)
         if settings.method is Method.PROVED:
             low, high = self._provable(node, layer, weight_formats)
             growth = self._growth(node.name)
@@ -204,27 +175,31 @@ class _Build:
         return np.concatenate([self.observed[n] for n in (name, *self._exceeding(name))])
 
     def _exceeding(self, name: str) -> list[str]:
-        kept = [
-            n for n in self.network.nodes if name in n.inputs and isinstance(n.layer, KEEPS_FORMAT)
-        ]
-        found = [n.name for n in kept if _growth_of(n.layer) > 1 and n.name in self.observed]
+        kept = self._kept(name)
+        found = [n.name for n in kept if n.layer.growth() > 1 and n.name in self.observed]
         return found + [deeper for n in kept for deeper in self._exceeding(n.name)]
 
     def _growth(self, name: str) -> float:
-        kept = (
-            n for n in self.network.nodes if name in n.inputs and isinstance(n.layer, KEEPS_FORMAT)
-        )
-        return max((_growth_of(n.layer) * self._growth(n.name) for n in kept), default=1.0)
+        grown = (n.layer.growth() * self._growth(n.name) for n in self._kept(name))
+        return max(grown, default=1.0)
+
+    def _kept(self, name: str) -> list[Node]:
+        """Return the nodes that read a tensor and have its format."""
+        return [
+            n
+            for n in self.network.nodes
+            if name in n.inputs and n.layer.traits.output is Output.KEPT
+        ]
 
     def _provable(self, node: Node, layer: Layer, weight_formats: tuple[QFormat, ...]) -> Range:
         """Return the range that the exact output cannot leave, from the inputs' intervals."""
         inputs = [(self.intervals[name], self.formats[name]) for name in node.inputs]
-        if isinstance(layer, Dense | Conv2D):
+        if isinstance(layer, layers.Dense | layers.Conv2D):
             total, lsb = sum_interval(layer, inputs[0][0]), inputs[0][1].lsb
             scales = np.array([lsb * fmt.lsb for fmt in weight_formats])
             scales = scales.reshape(-1, *[1] * (total.low.ndim - 1))
             return float((total.low * scales).min()), float((total.high * scales).max())
-        if isinstance(layer, Mul):
+        if isinstance(layer, layers.Mul):
             (x, x_format), (y, y_format) = inputs
             ends, scale = product_interval(x, y), x_format.lsb * y_format.lsb
             return float(ends.low.min() * scale), float(ends.high.max() * scale)
@@ -232,15 +207,7 @@ class _Build:
             (float(to_float(ends.low, fmt).min()), float(to_float(ends.high, fmt).max()))
             for ends, fmt in inputs
         ]
-        lows, highs = zip(*ranges, strict=True)
-        match layer:
-            case Add():
-                return sum(lows), sum(highs)
-            case Concat() | Quantize():
-                return min(lows), max(highs)
-            case Silu() | HardSwish():
-                return -0.375, max(highs[0], 0.0)  # hard swish's least value; silu's is -0.2785
-        raise AssertionError(f"no range for {node.op}")
+        return layer.range(*ranges)
 
 
 def _pixel_format(settings: Settings, scaling: Scaling) -> QFormat | None:
@@ -257,65 +224,48 @@ def _room(settings: Settings) -> float:
     return HEADROOM if settings.word >= ROOMY_WORD else 1.0
 
 
-def _growth_of(layer: Layer) -> float:
-    """Return by how much a layer that keeps its format may exceed its input."""
-    match layer:
-        case L2Pool2D():
-            return math.sqrt(math.prod(layer.window.kernel))
-        case LeakyRelu():
-            return max(1.0, abs(layer.slope))
-        case PRelu():
-            return max(1.0, float(np.abs(layer.slope).max()))
-    return 1.0
-
-
 def _raw_layer(
     node: Node, source: QFormat, settings: Settings
 ) -> tuple[Layer, tuple[QFormat, ...]]:
     """Return the layer with raw parameters, and the formats of its weight."""
-    layer = node.layer
-    match layer:
-        case Dense() | Conv2D():
-            formats = _weight_formats(layer.weight, settings)
-            weight = _words(node, layer.weight, formats)
-            fracs = source.frac + np.array([fmt.frac for fmt in formats])
-            return replace(
-                layer, weight=weight, bias=_scaled(node, "bias", layer.bias, fracs)
-            ), formats
-        case PRelu():
-            formats = settings.weights or (choose(layer.slope, SLOPE_WORD, Method.MINMAX),)
-            return replace(layer, slope=_words(node, layer.slope, formats)), formats
-        case LeakyRelu():
-            fmt = _scalar_format(layer.slope, settings)
-            return replace(layer, slope=int(from_float(layer.slope, fmt))), (fmt,)
-        case HardSigmoid():
-            fmt = _scalar_format(layer.alpha, settings)
-            fmt = replace(fmt, frac=min(max(fmt.frac, -source.frac), 46 - source.frac))
-            beta = _scaled(node, "beta", np.array(layer.beta), source.frac + fmt.frac)
-            alpha = int(from_float(layer.alpha, fmt))
-            return replace(layer, alpha=alpha, beta=int(beta)), (fmt,)
-        case Clip():
-            low, high = from_float([layer.low, layer.high], source)
-            return replace(layer, low=int(low), high=int(high)), ()
-        case Step():
-            # The smallest word at or above the threshold decides as the threshold does.
-            exact = math.ceil(math.ldexp(layer.threshold, source.frac))
-            return replace(layer, threshold=max(min(exact, source.max + 1), source.min)), ()
-        case Pad():
-            return replace(layer, value=int(from_float(layer.value, source))), ()
-    return layer, ()
+    layer, traits = node.layer, node.layer.traits
+    if isinstance(layer, layers.Step):
+        # The smallest word at or above the threshold decides as the threshold does.
+        exact = math.ceil(math.ldexp(layer.threshold, source.frac))
+        return replace(layer, threshold=max(min(exact, source.max + 1), source.min)), ()
+    raw: dict[str, Array | int] = {
+        name: int(from_float(getattr(layer, name), source)) for name in traits.limits
+    }
+    if traits.weight is None:
+        return replace(layer, **raw), ()
+    weight = np.asarray(getattr(layer, traits.weight))
+    formats = _weight_formats(layer, np.atleast_1d(weight), source, settings)
+    words = _words(node, np.atleast_1d(weight), formats)
+    raw[traits.weight] = words if weight.ndim else int(words[0])
+    if traits.bias is not None:
+        bias = np.asarray(getattr(layer, traits.bias))
+        fracs = source.frac + np.array([fmt.frac for fmt in formats])
+        scaled = _scaled(node, traits.bias, np.atleast_1d(bias), fracs)
+        raw[traits.bias] = scaled if bias.ndim else int(scaled[0])
+    return replace(layer, **raw), formats
 
 
-def _weight_formats(weight: Array, settings: Settings) -> tuple[QFormat, ...]:
+def _weight_formats(
+    layer: Layer, weight: Array, source: QFormat, settings: Settings
+) -> tuple[QFormat, ...]:
+    """Return the format of a weight, or one for each output channel."""
     if settings.weights:
-        return settings.weights
-    method = Method.MSE if settings.method is Method.PERCENTILE else settings.method
-    groups = weight if settings.per_channel else weight[None]
-    return tuple(choose(group, settings.word, method) for group in groups)
-
-
-def _scalar_format(value: float, settings: Settings) -> QFormat:
-    return (settings.weights or (choose(np.array([value]), SLOPE_WORD, Method.MINMAX),))[0]
+        formats = settings.weights
+    elif layer.traits.sums:
+        method = Method.MSE if settings.method is Method.PERCENTILE else settings.method
+        groups = weight if settings.per_channel else weight[None]
+        formats = tuple(choose(group, settings.word, method) for group in groups)
+    else:
+        formats = (choose(weight, SLOPE_WORD, Method.MINMAX),)
+    if layer.traits.product_fracs is None:
+        return formats
+    low, high = (frac - source.frac for frac in layer.traits.product_fracs)
+    return tuple(replace(fmt, frac=min(max(fmt.frac, low), high)) for fmt in formats)
 
 
 def _words(node: Node, weight: Array, formats: tuple[QFormat, ...]) -> Array:
@@ -342,6 +292,6 @@ def _scaled(node: Node, name: str, values: Array, frac: Array | int) -> Array:
 
 
 def _softmax_shift(layer: Layer, settings: Settings, source: QFormat) -> int | None:
-    if not isinstance(layer, Softmax) or settings.softmax is None:
+    if not layer.traits.subtracts or settings.softmax is None:
         return None
     return int(from_float(settings.softmax, source))

@@ -1,11 +1,10 @@
-"""Own the export: a fixed network in a file for other tools, and what such a file cannot carry."""
+"""The export: a fixed network in a file for other tools, and what such a file cannot carry."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fxpnn import files
-from fxpnn.network.fixed import TABLED, FixedNetwork
-from fxpnn.network.layers import HardSwish
+from fxpnn.network.fixed import FixedNetwork
 from fxpnn.onnx.write.quantized import Target, to_quantized_model
 from fxpnn.proofs.bounds import Proof, prove
 
@@ -32,7 +31,7 @@ def export(fixed: FixedNetwork, path: Path | str, target: Target) -> tuple[str, 
 def _lost(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> Iterable[str]:
     unproved = [node.name for node in fixed.nodes if not proofs[node.name].proved]
     shifted = [node.name for node in fixed.nodes if node.softmax_shift is not None]
-    curved = [node.name for node in fixed.nodes if isinstance(node.layer, (*TABLED, HardSwish))]
+    curved = [node.name for node in fixed.nodes if node.layer.traits.approximate]
     if unproved:
         yield f"the accumulators of {', '.join(unproved)}, which may overflow"
     if shifted:

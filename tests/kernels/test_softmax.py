@@ -11,12 +11,12 @@ from fxpnn import golden
 from fxpnn.fixedpoint import integers
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network import layers
-from fxpnn.network.fixed import SOFTMAX_FORMAT, FixedNetwork, FixedNode
+from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
-from fxpnn.network.tables import softmax_table
+from fxpnn.network.tables import SOFTMAX
 from tests.support.strategies import raw_arrays
 
-TABLE = softmax_table().tolist()
+TABLE = SOFTMAX.build().tolist()
 FRACS = (-3, 0, 4, 8, 11, 15, 20)
 ANY = QFormat(16, 0)
 
@@ -27,8 +27,8 @@ def softmax(x: list[int], frac: int, shift: int | None = None) -> tuple[list[int
         "p",
         layers.Softmax(),
         (INPUT,),
-        SOFTMAX_FORMAT,
-        table=softmax_table(),
+        QFormat(16, 15),
+        table=SOFTMAX.build(),
         softmax_shift=shift,
     )
     run = golden.run(FixedNetwork("p", (len(x),), QFormat(16, frac), (node,)), np.array([x]))

@@ -10,11 +10,6 @@ from fxpnn import golden
 from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
 from fxpnn.network.fixed import (
-    ACCUMULATES,
-    KEEPS_FORMAT,
-    SOFTMAX_FORMAT,
-    TABLED,
-    WEIGHTED,
     Counts,
     FixedNetwork,
     FixedNode,
@@ -51,6 +46,7 @@ from fxpnn.network.layers import (
 )
 from fxpnn.network.lookup import response
 from fxpnn.network.tables import table_for
+from fxpnn.network.traits import Output
 
 Q3_12, Q7_8, UQ0_8 = QFormat(16, 12), QFormat(16, 8), QFormat(8, 8, signed=False)
 BIAS = (1 << 61) - 1
@@ -62,9 +58,9 @@ def one(layer: Layer, shape: Shape = (2,), source: QFormat = Q3_12, **fields: An
     """Build a network of one layer; what it needs and is not given is given as it should be."""
     kind = type(layer)
     needed: dict[str, Any] = {
-        "output_format": SOFTMAX_FORMAT if kind is Softmax else source,
-        "weight_formats": (Q3_12,) if kind in WEIGHTED else (),
-        "accumulator": Accumulator() if kind in ACCUMULATES else None,
+        "output_format": kind.traits.format or source,
+        "weight_formats": (Q3_12,) if kind.traits.weight else (),
+        "accumulator": Accumulator() if kind.traits.sums else None,
         "table": table_for(kind),
     }
     inputs = (INPUT,) * (layer.inputs or 2)
@@ -109,7 +105,7 @@ def test_every_layer_can_be_fixed(layer: Layer, shape: Shape) -> None:
 def test_layers_that_keep_the_format_cannot_change_it(layer: Layer, shape: Shape) -> None:
     """They are the ones listed; any other layer but softmax may have any format."""
     message = "layer y ({}): output must {} Q3.12, not {}Q7.8"
-    if isinstance(layer, KEEPS_FORMAT):
+    if layer.traits.output is Output.KEPT:
         message = message.format(type(layer).__name__, "keep the input's", "be ")
     elif isinstance(layer, Softmax):
         message = "layer y (Softmax): output must be Q0.15, not Q7.8"
@@ -123,7 +119,7 @@ def test_layers_that_keep_the_format_cannot_change_it(layer: Layer, shape: Shape
 @pytest.mark.parametrize(("layer", "shape"), VALID)
 def test_only_sums_have_an_accumulator(layer: Layer, shape: Shape) -> None:
     """They must have one, and no other layer may."""
-    wrong = None if isinstance(layer, ACCUMULATES) else Accumulator()
+    wrong = None if layer.traits.sums else Accumulator()
     message = rf"^layer y \({type(layer).__name__}\): an accumulator must stand where .*$"
     with pytest.raises(ModelError, match=message):
         one(layer, shape, accumulator=wrong)
@@ -145,7 +141,7 @@ def test_only_weights_have_formats(layer: Layer, shape: Shape) -> None:
 @pytest.mark.parametrize(("layer", "shape"), VALID)
 def test_only_functions_have_a_table(layer: Layer, shape: Shape) -> None:
     """It has the entries that the layer's segments need, as int32."""
-    entries = TABLED.get(type(layer))
+    entries = layer.traits.table and layer.traits.table.entries
     message = f"layer y ({type(layer).__name__}): table must be {entries or 'no'} int32 entries"
     wrongs: list[Array | None] = [np.zeros(7, np.int32)]
     if entries:

@@ -1,4 +1,4 @@
-"""Own the absorbing of casts by the layers before them, so that each value is rounded once.
+"""Casts are absorbed by the layers before them, so that each value is rounded once.
 
 Behind a layer that computes (a dense layer, a convolution, an addition, an activation) a cast is
 that layer's own. Layers that keep the order of values, such as ReLU and max pooling, may stand
@@ -14,31 +14,15 @@ from typing import NamedTuple
 
 from fxpnn.fixedpoint.casting import from_float, to_float
 from fxpnn.fixedpoint.qformat import TENSOR_BITS, Cast, Overflow, QFormat
-from fxpnn.network.fixed import KEEPS_FORMAT, SOFTMAX_FORMAT
+from fxpnn.network import layers
 from fxpnn.network.graph import INPUT, Node
-from fxpnn.network.layers import (
-    Clip,
-    Flatten,
-    Layer,
-    LeakyRelu,
-    MaxPool2D,
-    PRelu,
-    Quantize,
-    Relu,
-    Reshape,
-    Softmax,
-    Transpose,
-)
+from fxpnn.network.layers import Layer
+from fxpnn.network.traits import Output
 
 REACH = 16
 """So many layers may stand between a cast and the one that takes it; no network has more."""
 
-ORDERLY = (Relu, MaxPool2D, Flatten, Reshape, Transpose)
-"""Layers of which it is the same whether their input or their output is cast."""
-
 SYMMETRIC = Overflow.SATURATE_SYMMETRIC
-SOFTMAX = Cast(SOFTMAX_FORMAT, overflow=SYMMETRIC)
-"""What a softmax gives; it is never negative."""
 
 
 class Absorbed(NamedTuple):
@@ -53,7 +37,7 @@ def absorb(nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Ca
     """Let layers take the casts behind them; ``casts`` holds what each Quantize casts to."""
     graph = _Graph(nodes, outputs, casts)
     for node in nodes:
-        if isinstance(node.layer, Quantize):
+        if isinstance(node.layer, layers.Quantize):
             graph.settle(node)
     return graph.absorbed()
 
@@ -101,7 +85,7 @@ class _Graph:
             self._taken[name] = before = cast
         if cast.overflow is SYMMETRIC and before.overflow is not SYMMETRIC:
             limit = float(to_float(cast.format.max, cast.format))
-            self._nodes[node.name] = replace(node, layer=Clip(-limit, limit))
+            self._nodes[node.name] = replace(node, layer=layers.Clip(-limit, limit))
         elif not self._drop(node, name):
             self._taken[node.name] = cast
 
@@ -109,7 +93,7 @@ class _Graph:
         """Tell whether a slope is yet to be rounded, by the modes of the cast behind it."""
         if name == INPUT or name in self._taken:
             return False
-        return isinstance(self._nodes[name].layer, LeakyRelu | PRelu) and self._agree(name)
+        return _rounds_to_its_input(self._nodes[name].layer) and self._agree(name)
 
     def _sources(self, node: Node) -> tuple[str, ...]:
         return tuple(self._became.get(name, name) for name in node.inputs)
@@ -135,8 +119,9 @@ class _Graph:
             if name == INPUT:
                 return INPUT
             node = self._nodes[name]
-            if not isinstance(node.layer, KEEPS_FORMAT):
-                return None if isinstance(node.layer, Softmax | Quantize) else name
+            if node.layer.traits.output is not Output.KEPT:
+                settled = isinstance(node.layer, layers.Quantize) or node.layer.traits.format
+                return None if settled else name
             (name,) = self._sources(node)
             alone = len(self._readers[name]) == 1 and name not in self._outputs
             if not alone or not _orderly(node.layer, cast):
@@ -158,8 +143,9 @@ class _Graph:
             if name in self._taken or name == INPUT:
                 return self._taken.get(name)
             node = self._nodes[name]
-            if not isinstance(node.layer, KEEPS_FORMAT):
-                return SOFTMAX if isinstance(node.layer, Softmax) else None
+            traits = node.layer.traits
+            if traits.output is not Output.KEPT:  # what has one format is a softmax: never negative
+                return Cast(traits.format, overflow=SYMMETRIC) if traits.format else None
             (name,) = self._sources(node)
         return None
 
@@ -170,10 +156,18 @@ def _finest(fmt: QFormat) -> QFormat:
     return QFormat(fmt.word + more, fmt.frac + more, fmt.signed)
 
 
+def _rounds_to_its_input(layer: Layer) -> bool:
+    """Tell whether a layer rounds, by its node's modes, to the format of its input."""
+    return layer.traits.casts and layer.traits.output is Output.KEPT
+
+
 def _orderly(layer: Layer, cast: Cast) -> bool:
-    """Tell whether a layer of cast values gives its cast values."""
-    if isinstance(layer, Clip):
-        limits = [value for value in (layer.low, layer.high) if math.isfinite(value)]
-        plainly = from_float(limits, cast.format)  # as the quantizer casts them
-        return bool((from_float(limits, *cast) == plainly).all())
-    return isinstance(layer, ORDERLY)
+    """Tell whether a layer of cast values gives its cast values.
+
+    It chooses among its inputs by order or place, and its limits are cast as the quantizer does.
+    """
+    if not (layer.traits.exact and layer.traits.monotone):
+        return False
+    limits = [getattr(layer, name) for name in layer.traits.limits]
+    finite = [value for value in limits if math.isfinite(value)]
+    return bool((from_float(finite, *cast) == from_float(finite, cast.format)).all())

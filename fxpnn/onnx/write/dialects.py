@@ -107,7 +107,7 @@ class Dialect(Writer, ABC):
         fixed = self._fixed[node.name]
         fracs, fmt = fixed.fracs(len(array)), fixed.weight_formats[0]
         if name == "bias":
-            fracs = fracs + self._formats[fixed.inputs[0]].frac
+            fracs = fixed.product_fracs(self._formats[fixed.inputs[0]])
         fracs = fracs.reshape(-1, *(1,) * (array.ndim - 1))
         raw = np.ldexp(array, fracs).astype(np.int64)
         if name == "bias":

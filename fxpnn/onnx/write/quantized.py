@@ -1,4 +1,4 @@
-"""Own the writing of fixed networks for other tools, as floats that quantizing operators round."""
+"""Fixed networks written for other tools, as floats that quantizing operators round."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -9,36 +9,15 @@ import onnx
 
 from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.qformat import Cast, Overflow, QFormat
-from fxpnn.network.fixed import FixedNetwork, FixedNode
+from fxpnn.network import layers
+from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_bias
 from fxpnn.network.graph import INPUT, Node
-from fxpnn.network.layers import (
-    Array,
-    AvgPool2D,
-    Clip,
-    Concat,
-    Conv2D,
-    Dense,
-    Flatten,
-    L2Pool2D,
-    MaxPool2D,
-    Pad,
-    Quantize,
-    Relu,
-    Reshape,
-    Shape,
-    Softmax,
-    Transpose,
-)
+from fxpnn.network.layers import Array, Shape
+from fxpnn.network.traits import Output
 from fxpnn.onnx.write.dialects import Qdq, Qonnx
 from fxpnn.onnx.write.model import finish
 from fxpnn.onnx.write.operators import Operator, operators
 from fxpnn.quantization.dequantizer import dequantize
-
-EXACT = (Relu, Clip, MaxPool2D, Pad, Flatten, Reshape, Transpose)
-"""Layers that give words of their input's format without rounding."""
-
-OWN_MODES = (Softmax, AvgPool2D, L2Pool2D)
-"""Layers that round to nearest and saturate, whatever the modes of their node."""
 
 
 class Target(Enum):
@@ -68,7 +47,7 @@ def to_quantized_model(
     if reasons:
         raise ModelError("; ".join(reasons))
     entry = dialect.names.unique(f"{INPUT}.cast")
-    dialect.write(Node(entry, Quantize(), (INPUT,)), dialect.cast(casts[INPUT], ""))
+    dialect.write(Node(entry, layers.Quantize(), (INPUT,)), dialect.cast(casts[INPUT], ""))
     for node in network.nodes:
         chain = _exact_operators(node, fixed, network.shapes[node.inputs[0]], dialect.fused_bias)
         if node.name in casts:
@@ -82,19 +61,20 @@ def _casts(fixed: FixedNetwork, inert: Collection[str]) -> dict[str, Cast]:
     """Return the cast of the input, and that of each layer that rounds."""
     casts = {INPUT: Cast(fixed.input_format)}
     for node in fixed.nodes:
-        if not isinstance(node.layer, EXACT):
+        traits = node.layer.traits
+        if not (traits.exact and traits.output is Output.KEPT):
             idle = node.name in inert or not _rounds(node, {fixed.formats[n] for n in node.inputs})
             casts[node.name] = _cast(node, idle)
     return casts
 
 
 def _rounds(node: FixedNode, sources: set[QFormat]) -> bool:
-    return not isinstance(node.layer, Quantize | Concat) or sources != {node.output_format}
+    return not node.layer.traits.exact or sources != {node.output_format}
 
 
 def _cast(node: FixedNode, inert: bool) -> Cast:
     """Return the cast of a layer's exact output; where none can overflow, any mode will do."""
-    if isinstance(node.layer, OWN_MODES):
+    if not node.layer.traits.modes:
         return Cast(node.output_format)
     symmetric = node.overflow is Overflow.SATURATE_SYMMETRIC and not node.output_format.signed
     overflow = Overflow.SATURATE if inert or symmetric else node.overflow
@@ -109,14 +89,12 @@ def _exact_operators(
     A bias of more than ``fused`` bits is added behind the layer.
     """
     layer = node.layer
-    if isinstance(layer, Quantize):
+    if isinstance(layer, layers.Quantize):
         return ()
-    if not isinstance(layer, Dense | Conv2D):
+    if not isinstance(layer, layers.Dense | layers.Conv2D):
         return operators(layer, shape)
     words = fixed[node.name]
-    assert isinstance(words.layer, Dense | Conv2D)
-    fracs = fixed.formats[node.inputs[0]].frac + words.fracs(len(layer.bias))
-    raw = words.layer.bias
+    raw, fracs = raw_bias(words.layer), fixed.product_fracs(words)
     wide = int(np.abs(raw).max()).bit_length() >= fused
     first, *rest = ([np.zeros(len(raw))] if wide else []) + _pieces(raw, fracs)
     axes = (-1, *(1,) * (len(shape) - 1))

@@ -12,19 +12,13 @@ from hypothesis import strategies as st
 from fxpnn.fixedpoint.qformat import Accumulator, QFormat
 from fxpnn.network import layers
 from fxpnn.network.fixed import (
-    ACCUMULATES,
-    ADD_APART,
-    HARD_SIGMOID_FRACS,
-    INPUT_FRACS,
-    KEEPS_FORMAT,
-    SOFTMAX_FORMAT,
-    TABLED,
     FixedNetwork,
     FixedNode,
 )
 from fxpnn.network.graph import INPUT
-from fxpnn.network.layers import Layer, Shape, Window
+from fxpnn.network.layers import Layer, Shape, Window, layer_types
 from fxpnn.network.tables import table_for
+from fxpnn.network.traits import Output
 from tests.support.strategies.numbers import (
     BIAS_LIMIT,
     Draw,
@@ -45,8 +39,7 @@ MAP_KINDS = (layers.Conv2D, layers.MaxPool2D, layers.AvgPool2D, layers.L2Pool2D)
 AXES = MappingProxyType({layers.Dense: 1, **dict.fromkeys(MAP_KINDS, 3)})
 """The axes that a layer's input must have, where not any number."""
 
-UP_TO_ONE = (layers.Sigmoid, layers.Tanh, layers.HardSigmoid, layers.Step)
-TABLES = MappingProxyType({kind: table_for(kind) for kind in TABLED})
+TABLES = MappingProxyType({kind: table_for(kind) for kind in layer_types().values()})
 
 
 class NetworkCase(NamedTuple):
@@ -166,14 +159,15 @@ def _node(draw: Draw, name: str, built: Built, read: Tensor) -> FixedNode:
 
 
 def _output_formats(built: Built, source: QFormat) -> st.SearchStrategy[QFormat]:
-    if isinstance(built.layer, layers.Softmax):
-        return st.just(SOFTMAX_FORMAT)
-    if isinstance(built.layer, KEEPS_FORMAT):
+    traits = built.layer.traits
+    if traits.format is not None:
+        return st.just(traits.format)
+    if traits.output is Output.KEPT:
         return st.just(source)
-    if isinstance(built.layer, ACCUMULATES):
+    if traits.sums:
         weights = built.fields["weight_formats"][0]
         return tensor_formats(QFormat(source.word + weights.word, source.frac + weights.frac))
-    return tensor_formats(SOFTMAX_FORMAT if isinstance(built.layer, UP_TO_ONE) else source)
+    return tensor_formats(source if traits.integer is None else QFormat(16, 15))
 
 
 def _kind(draw: Draw, kinds: tuple[type[Layer], ...], read: Tensor) -> type[Layer]:
@@ -183,7 +177,7 @@ def _kind(draw: Draw, kinds: tuple[type[Layer], ...], read: Tensor) -> type[Laye
 
 
 def _able(kind: type[Layer], read: Tensor) -> bool:
-    low, high = INPUT_FRACS.get(kind, (-1000, 1000))
+    low, high = kind.traits.input_fracs or (-1000, 1000)
     return len(read.shape) == AXES.get(kind, len(read.shape)) and low <= read.format.frac <= high
 
 
@@ -283,7 +277,7 @@ def _clip(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
 
 
 def _hard_sigmoid(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
-    frac = draw(st.integers(0, HARD_SIGMOID_FRACS))
+    frac = draw(st.integers(*layers.HardSigmoid.traits.product_fracs or ()))
     word, signed = draw(words)
     weights = QFormat(word, frac - read.format.frac, signed)
     alpha = draw(raw_values(weights))
@@ -304,7 +298,11 @@ def _softmax(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
 
 def _add(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     frac, shape = read.format.frac, read.shape
-    able = [t for t in tensors if t.shape == shape and abs(t.format.frac - frac) <= ADD_APART]
+    able = [
+        t
+        for t in tensors
+        if t.shape == shape and abs(t.format.frac - frac) <= (layers.Add.traits.apart or 0)
+    ]
     return Built(layers.Add(), others=(draw(st.sampled_from(able)),))
 
 
