@@ -1,8 +1,23 @@
 """Know what a neural network computes in 16-bit fixed point, to the bit, before hardware exists.
 
+A float network is quantized into integers, run exactly as hardware would run them, and compared
+with the floats, layer by layer::
+
+    network = fxpnn.load_onnx("mlp.onnx")
+    images, labels = fxpnn.load_data("mnist")
+    fixed = fxpnn.quantize(network, fxpnn.load_data("mnist:calibration").x)
+    run = fxpnn.infer(fixed, images)
+    report = fxpnn.compare(network, fixed, images, labels)
+    fixed.save("mlp.fxp")
+
+Formats are written in Q notation or as ``ap_fixed``:
+
 >>> import fxpnn
 >>> str(fxpnn.QFormat.parse("ap_fixed<16,4>"))
 'Q3.12'
+
+Errors that a user can cause are ``FxpnnError`` and its children ``FormatError``, ``ModelError`` and
+``DataError``; each message is one line.
 """
 
 from importlib import import_module

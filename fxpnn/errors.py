@@ -1,4 +1,4 @@
-"""Own the errors that a user can cause: each is one line that says what, where and what to do."""
+"""The errors that a user can cause: each is one line that says what, where and what to do."""
 
 
 class FxpnnError(Exception):

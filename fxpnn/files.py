@@ -1,4 +1,4 @@
-"""Own how files are read and written: bounded reads, and writes that leave no half file."""
+"""Bounded reads, and writes that never leave half a file."""
 
 import contextlib
 import gzip

@@ -1,1 +1,5 @@
-"""What was lost, where and why, as values."""
+"""What was lost, where and why, as values that the command line draws.
+
+``comparison.compare`` (also ``fxpnn.compare``) runs a fixed network beside its float reference and
+returns a ``Report``: accuracy, and for each layer overflows, saturations and SQNR.
+"""

@@ -1,4 +1,7 @@
-"""Own data sets: what every source of images and labels becomes before a network sees it."""
+"""Data sets: images and labels from every kind of source, in one form.
+
+``load_data`` takes a name (``mnist``), an IDX file or folder, an ``.npz``, or PNG images.
+"""
 
 import hashlib
 import math

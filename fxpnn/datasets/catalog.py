@@ -1,4 +1,4 @@
-"""Own the catalogue of data sets that have a name: what there is, and if it is as published."""
+"""The catalogue of named data sets: what exists, and whether it is as published."""
 
 import hashlib
 from pathlib import Path

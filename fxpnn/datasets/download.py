@@ -1,4 +1,4 @@
-"""Own the download of MNIST: from any mirror, because only the published checksums are trusted."""
+"""Downloading MNIST from any mirror: only the published checksums are trusted."""
 
 import http.client
 import urllib.request

@@ -1,4 +1,4 @@
-"""Own the IDX format of MNIST: a magic number, big-endian sizes, then the bytes.
+"""The IDX format of MNIST: a magic number, big-endian sizes, then the bytes.
 
 Source: "File formats for the MNIST database", http://yann.lecun.com/exdb/mnist. Of its types only
 the unsigned byte (08) is read: it is what images and labels are stored in.

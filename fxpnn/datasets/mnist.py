@@ -1,4 +1,4 @@
-"""Own the sets of MNIST that have a name: their files, their checksums and where they lie."""
+"""The named parts of MNIST: their files, checksums and folders."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Own the reading of ``.npz``: a zip of arrays, read without pickle and without trust.
+"""Reading ``.npz``, a zip of arrays, without pickle and without trust in its headers.
 
 NumPy's own header reader evaluates the header as a Python literal; here it must match a pattern,
 so that a hostile one can neither exhaust the parser nor name a type that holds objects.

@@ -1,4 +1,4 @@
-"""Own the reading of PNG images: their headers are judged here, their pixels unpacked by Pillow."""
+"""PNG images: headers are checked here, pixels are decoded by Pillow."""
 
 import math
 import struct

@@ -1,4 +1,8 @@
-"""Own the passage between ONNX files and networks; nothing else in fxpnn imports ``onnx``."""
+"""Reading and writing ONNX: ``load``, ``load_quantized`` and ``save``.
+
+Nothing else in fxpnn imports ``onnx``. ``graph`` checks and simplifies a file's operators, ``read``
+turns them into layers, ``write`` turns layers into operators.
+"""
 
 from fxpnn.onnx.read.model import from_model, load, load_quantized
 from fxpnn.onnx.write.model import save, to_model

@@ -1,1 +1,7 @@
-"""From floats to integers: settings, calibration, the quantizer, and the way back."""
+"""From floats to integers: settings, calibration, the quantizer, and the way back.
+
+``quantizer.quantize`` (also ``fxpnn.quantize``) chooses a format for every tensor and rounds the
+parameters. ``settings`` holds what a user may choose, for all layers or for each; ``calibration``
+turns observed ranges into formats; ``dequantizer`` returns the float network whose parameters are
+exactly what the integers mean.
+"""

@@ -1,6 +1,7 @@
-"""Own the float forward pass: what accuracy is measured against, and what training descends.
+"""The float forward pass: accuracy is measured against it, and training descends it.
 
-Every array has the batch as its first axis: ``(N, *shape)`` with the shapes of ``layers``.
+``forward`` runs one batch of scaled floats, ``predict`` scales images and runs them in blocks, and
+``classify`` returns classes. The batch is the first axis of every array: ``(N, *shape)``.
 """
 
 from fxpnn.reference.formulas import compute, sigmoid

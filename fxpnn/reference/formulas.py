@@ -1,4 +1,4 @@
-"""Own what each layer computes from a batch of floats, in the dtype of its inputs."""
+"""What each layer computes from a batch of floats, in the dtype of its inputs."""
 
 import math
 from functools import reduce, singledispatch

@@ -1,4 +1,4 @@
-"""Own the pass of a batch through a float network: scaling, freeing, blocks, classes."""
+"""Run batches through a float network: scaling, memory, blocks, classes."""
 
 from collections.abc import Iterable
 

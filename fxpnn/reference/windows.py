@@ -1,4 +1,4 @@
-"""Own how a window slides over maps: the views, patches and counts that it gives.
+"""Sliding windows on maps: views, patches, and counts of covered values.
 
 Maps are ``(N, C, H, W)``; the window takes H' x W' positions on them.
 """

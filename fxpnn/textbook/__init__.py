@@ -1,7 +1,7 @@
-"""Own the textbook: the networks and algorithms of the lectures, in floats and in 16 bits.
+"""The networks and algorithms of the standard lectures, in floats and in 16 bits.
 
 Each module is a lesson: recipes that build its networks, and ``rows`` that compare what they
-compute with what the lectures publish.
+compute with what the lectures publish. ``LESSONS`` lists the lessons, ``MODELS`` the networks.
 """
 
 from fxpnn.textbook.lesson import Check, Row, Sides, both

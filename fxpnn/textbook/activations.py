@@ -1,4 +1,4 @@
-"""Own the activations: what each is and its slope, in floats and for every 16-bit word."""
+"""Activation functions and their slopes, in floats and for every 16-bit word."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Own universal approximation: K shifted ReLUs that join the points of any function by lines."""
+"""Universal approximation: K shifted ReLUs join the points of any function by lines."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Own the losses at work: what each costs, and the delta that it starts backpropagation with."""
+"""Losses at work: what each costs, and the delta from which backpropagation starts."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Own how learning moves: by all examples, some or one at a time, and with too large a rate."""
+"""Gradient descent: all examples, some or one at a time, and steps that are too large."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Own the functions that a user writes down: an expression in x, or a table of points."""
+"""Functions that a user writes down: an expression in x, or a table of points."""
 
 import ast
 import math

@@ -1,4 +1,4 @@
-"""Own convolution and pooling by hand: small maps of integers whose results fit on paper."""
+"""Convolution and pooling by hand: small maps of integers whose results fit on paper."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Own what a lesson shows: published numbers beside computed ones, floats beside 16 bits."""
+"""What a lesson shows: published numbers beside computed ones, floats beside 16 bits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Own logistic regression: 100 points, labels of 1 and -1, plain gradient descent."""
+"""Logistic regression: 100 points, labels of 1 and -1, plain gradient descent."""
 
 import math
 from collections.abc import Iterable, Iterator

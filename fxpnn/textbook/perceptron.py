@@ -1,4 +1,4 @@
-"""Own the perceptron: its learning rule in exact rationals, and the logic gates that it learns."""
+"""The perceptron: its learning rule in exact rationals, and the logic gates that it learns."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

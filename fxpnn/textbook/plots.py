@@ -1,4 +1,4 @@
-"""Own the plots of the textbook: PNG files, drawn by matplotlib, which is the extra ``plot``."""
+"""Plots of the textbook as PNG files, drawn by matplotlib, which is the extra ``plot``."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Own the table of contents: every lesson, and every network that becomes a model file."""
+"""The list of all lessons, and of all networks that become model files."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""Own the shallow classifier: four sigmoid neurons that enclose what no line separates."""
+"""A shallow classifier: four sigmoid neurons enclose what no line separates."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

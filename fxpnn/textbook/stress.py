@@ -1,4 +1,4 @@
-"""Own softmax under stress: naive, constant-shift and maximum-shift, as logits grow."""
+"""Softmax as logits grow: computed naively, with a constant shift, and with the maximum."""
 
 import math
 from collections.abc import Iterator, Mapping

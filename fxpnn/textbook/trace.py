@@ -1,4 +1,4 @@
-"""Own one step of training spelled out: every z, a, delta, gradient and new weight of an example.
+"""One training step in full: every z, a, delta, gradient and new weight of an example.
 
 Nodes are named as the lectures name their values: ``z1`` is the first layer's weighted sum, ``a1``
 what its activation makes of it.

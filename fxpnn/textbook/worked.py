@@ -1,4 +1,4 @@
-"""Own the passes that are worked through by hand: two sigmoid networks, a softmax, a graph."""
+"""Forward passes worked by hand: two sigmoid networks, a softmax, a graph."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType

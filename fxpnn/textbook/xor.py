@@ -1,4 +1,4 @@
-"""Own XOR in three ways: by given ReLU weights, by learned ones, and by a feature made by hand."""
+"""XOR in three ways: by given ReLU weights, by learned ones, and by a product feature."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,8 @@
-"""Own backpropagation and mini-batch gradient descent for float networks."""
+"""Training of float networks: backpropagation and mini-batch gradient descent.
+
+``train`` minimises a ``Loss`` by a ``Recipe``; ``backpropagate`` gives the gradients of one batch,
+``descend`` takes the steps one by one.
+"""
 
 from fxpnn.training.gradients import Gradients, backpropagate
 from fxpnn.training.losses import CROSS_ENTROPY, LOSSES, Loss, cost

@@ -1,4 +1,4 @@
-"""Own backpropagation: the derivative of a cost by every parameter and every value of a network.
+"""Backpropagation: the derivative of a cost by every parameter and value of a network.
 
 A *delta* is the derivative of the cost by a node's output, in the output's shape ``(N, ...)``. For
 a dense or convolution node that is the textbook's delta, the derivative by the weighted sum z.

@@ -1,4 +1,4 @@
-"""Own what training makes small: the cost of outputs ``a`` against targets ``y``, and its slope."""
+"""Losses: the cost of outputs ``a`` against targets ``y``, and its slope."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

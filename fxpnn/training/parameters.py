@@ -1,4 +1,4 @@
-"""Own the trained values of a network by name: ``hidden.weight``, ``hidden.bias``."""
+"""The trainable parameters of a network by name: ``hidden.weight``, ``hidden.bias``."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Own mini-batch stochastic gradient descent: batches, momentum, learning rate, stop."""
+"""Mini-batch stochastic gradient descent: batches, momentum, learning rate, stop."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Own the known architectures: the networks before training, what stays fixed, and the recipes."""
+"""Known architectures: untrained networks, connections that stay fixed, and recipes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Own the conversion of state dicts: whose parameter is whose in a known architecture."""
+"""Conversion of state dicts: match saved parameters with those of a known architecture."""
 
 import re
 from collections.abc import Iterable, Mapping

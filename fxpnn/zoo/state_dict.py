@@ -1,4 +1,4 @@
-"""Own state dicts: the named parameters that frameworks save, from safetensors or ``.npz``.
+"""State dicts: the named parameters that frameworks save, from safetensors or ``.npz``.
 
 Nothing in such a file is executed: a pickle, PyTorch's own format, is refused.
 """

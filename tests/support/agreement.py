@@ -1,4 +1,4 @@
-"""Own how the engine is held against the golden model: in every value and every count."""
+"""Compare the engine with the golden model, in every value and every count."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Own how tests run the command line, and the tiny models that they run it on."""
+"""Run the command line in tests, on tiny models."""
 
 import hashlib
 import os

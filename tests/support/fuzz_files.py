@@ -1,4 +1,4 @@
-"""Own the files that the fuzz test damages: small valid ones of every kind, and the damage."""
+"""Small valid files of every kind, and the ways in which the fuzz test damages them."""
 
 import contextlib
 import gzip

@@ -1,4 +1,4 @@
-"""Own the process that reads hostile files: what it may not do ends it, or is told.
+"""The process that reads hostile files; a forbidden act ends it, or is reported.
 
 Run as ``python -m tests.support.fuzz_worker FOLDER``: for each line ``KIND PATH`` it answers with
 one, ``loaded``, ``refused MESSAGE`` or ``broken WHAT``. It may take 1 GiB more than it has when it

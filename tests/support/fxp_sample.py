@@ -1,4 +1,4 @@
-"""Own a .fxp file to damage and to forge: its network, its bytes, how another program signs it."""
+"""A small .fxp file to damage and to forge: its network, its bytes, its checksums."""
 
 import hashlib
 import json

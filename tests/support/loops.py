@@ -1,4 +1,4 @@
-"""Own how tests run loops in plain Python; ``fxpnn.kernels.build.pipeline.alone`` compiles them."""
+"""Run loops in plain Python; ``fxpnn.kernels.build.pipeline.alone`` compiles them."""
 
 from collections.abc import Callable
 from types import FunctionType

@@ -1,4 +1,4 @@
-"""Own the oracles: what casts, sums and layers must give, by other arithmetic than the code's.
+"""Oracles for casts, sums and layers, in other arithmetic than the code's.
 
 Values are rationals, and windows are slices of a padded canvas.
 """

@@ -1,4 +1,4 @@
-"""Own layers of sums as tests draw them: what integers give, and what the fast kernels give."""
+"""Random layers of sums: what integers give, and what the fast kernels give."""
 
 from dataclasses import dataclass
 from fractions import Fraction

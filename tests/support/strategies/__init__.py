@@ -1,4 +1,4 @@
-"""Own the strategies that the tests share: numbers on ties and limits, and small networks."""
+"""Hypothesis strategies: numbers on ties and limits, and small networks."""
 
 from tests.support.strategies.networks import (
     NetworkCase,

@@ -1,4 +1,4 @@
-"""Own the strategies for networks: small, valid, of every layer, in formats that overflow."""
+"""Strategies for networks: small, valid, of every layer, in formats that overflow."""
 
 import math
 from collections.abc import Callable, Mapping

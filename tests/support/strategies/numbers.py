@@ -1,4 +1,4 @@
-"""Own the strategies for numbers: formats, modes, and values on ties and limits.
+"""Strategies for numbers: formats, modes, and values on ties and limits.
 
 Whole arrays are drawn as one string of bytes, so that drawing is fast and shrinks to zeros.
 """

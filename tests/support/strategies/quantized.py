@@ -1,4 +1,4 @@
-"""Own random float networks as users train them, of convolutions, pools and dense layers."""
+"""Random float networks of convolutions, pools and dense layers, as users train them."""
 
 import numpy as np
 
