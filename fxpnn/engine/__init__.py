@@ -2,8 +2,8 @@
 
 ``inference.Engine(fixed)`` prepares a network once: the proofs of ``fxpnn.proofs`` choose the loops
 for each layer, ``assembler`` writes them as a program, and ``workspace_plan`` places its tensors.
-Calling the engine with images returns a ``Run``: raw words, probabilities, predictions, and the
-count of overflows and saturations in each layer. ``fxpnn.infer`` is the short form.
+Calling the engine with images returns raw words; ``Engine.run`` returns a ``Run``, with the
+counts of overflows and saturations in each layer. ``fxpnn.infer`` is the short form.
 
 The results equal those of ``fxpnn.golden`` in every value and count, for any batch and any number
 of threads.
