@@ -1,13 +1,11 @@
-"""Own the one-step cast of one integer, in the form that the loops inline."""
+"""The one-step cast of one integer, in the form that the loops inline."""
 
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from fxpnn.kernels.build.pipeline import Parts
+from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.layout.instructions import (
     FLOOR,
     NEAREST_DOWN,
@@ -24,21 +22,6 @@ I16: TypeAlias = npt.NDArray[np.int16]
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
-
-_Loop = TypeVar("_Loop", bound=Callable[..., Any])
-
-
-def loop(function: _Loop) -> _Loop:
-    """Compile a loop for others to call; it counts no references (``memory`` tells why)."""
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    compiled: _Loop = njit(nogil=True, _nrt=False, pipeline_class=Parts, **options)(function)
-    return compiled
-
-
-def part(function: _Loop) -> _Loop:
-    """Compile a loop into the one loop that calls it: on its own it would be compiled twice."""
-    compiled: _Loop = njit(nogil=True, _nrt=False, inline="always")(function)
-    return compiled
 
 
 @loop

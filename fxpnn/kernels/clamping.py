@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I64, loop
+from fxpnn.kernels.arithmetic import I16, I64
+from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.build.memory import empty, free, zeros
 from fxpnn.kernels.layout.packing import HALF, LANES
 from fxpnn.kernels.row_blocks import (

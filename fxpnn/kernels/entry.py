@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels.arithmetic import I16, I64, Bools, loop
+from fxpnn.kernels.arithmetic import I16, I64, Bools
+from fxpnn.kernels.build.decorators import loop
 
 
 @loop

@@ -1,13 +1,13 @@
-"""Own the loop that measures how far raw words are from the floats that they stand for."""
+"""The loop that measures how far raw words are from the floats that they stand for."""
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from fxpnn.kernels.arithmetic import I16
+from fxpnn.kernels.build.decorators import sums_in_any_order
 
 
-@njit(nogil=True, _nrt=False, no_cfunc_wrapper=True, fastmath={"reassoc"})
+@sums_in_any_order
 def measure(
     reference: npt.NDArray[np.float32], raw: I16, lsb: float
 ) -> tuple[float, float, float, float, float]:

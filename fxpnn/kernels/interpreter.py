@@ -10,7 +10,8 @@ from typing import TypeAlias
 import numpy as np
 
 from fxpnn.kernels import clamping, lookup, plain, pool, products, row_blocks, softmax
-from fxpnn.kernels.arithmetic import I16, I32, I64, Bools, loop, part
+from fxpnn.kernels.arithmetic import I16, I32, I64, Bools
+from fxpnn.kernels.build.decorators import loop, part
 from fxpnn.kernels.build.memory import matrix
 from fxpnn.kernels.layout.instructions import (
     ADD,

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I64, Bools, cast, loop
+from fxpnn.kernels.arithmetic import I16, I64, Bools, cast
+from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.layout.instructions import Target
 
 

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I64, cast, loop
+from fxpnn.kernels.arithmetic import I16, I64, cast
+from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.build.memory import free, zeros
 from fxpnn.kernels.layout.instructions import CLAMPED, EXACT, Target
 from fxpnn.kernels.row_blocks import Frame, Modes, enter

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I64, loop, part
+from fxpnn.kernels.arithmetic import I16, I64
+from fxpnn.kernels.build.decorators import loop, part
 from fxpnn.kernels.build.memory import empty, free
 from fxpnn.kernels.layout.instructions import AVERAGE, L2, MAX
 from fxpnn.kernels.layout.packing import LANES

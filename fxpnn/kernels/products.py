@@ -5,7 +5,8 @@
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I64, cast, loop, part
+from fxpnn.kernels.arithmetic import I16, I64, cast
+from fxpnn.kernels.build.decorators import loop, part
 from fxpnn.kernels.build.memory import free
 from fxpnn.kernels.layout.instructions import DIRECT, OCTETS, POOLED, STRIPS, Target
 from fxpnn.kernels.layout.octets import OCTET, OCTET_ROWS

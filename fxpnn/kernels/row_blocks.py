@@ -27,7 +27,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels.arithmetic import I16, I32, I64, cast, loop, part
+from fxpnn.kernels.arithmetic import I16, I32, I64, cast
+from fxpnn.kernels.build.decorators import loop, part
 from fxpnn.kernels.build.memory import empty, zeros
 from fxpnn.kernels.layout.instructions import Target
 from fxpnn.kernels.layout.packing import LANES

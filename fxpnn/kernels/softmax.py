@@ -5,7 +5,8 @@ The widths of every intermediate stand beside it; ``numerics`` calls for at most
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I32, loop
+from fxpnn.kernels.arithmetic import I16, I32
+from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.build.memory import empty, free
 
 LOG2_E = 378194

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 from llvmlite import ir
-from numba import types
+from numba import types as types  # for signatures of vector code
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic

@@ -6,8 +6,6 @@ Nothing is checked here, as in ``vector``, which explains lanes, rows and how ar
 from functools import reduce
 from typing import Any
 
-from numba import types
-
 from fxpnn.kernels.build.llvm import (
     Builder,
     Number,
@@ -15,6 +13,7 @@ from fxpnn.kernels.build.llvm import (
     Written,
     integer,
     loop,
+    types,
     writer,
     written,
 )

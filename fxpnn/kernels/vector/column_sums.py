@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from numba import types
-
 from fxpnn.kernels.build.llvm import (
     Builder,
     Memory,
@@ -20,6 +18,7 @@ from fxpnn.kernels.build.llvm import (
     integer,
     loop,
     tries,
+    types,
     writer,
     written,
 )

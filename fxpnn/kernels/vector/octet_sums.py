@@ -8,8 +8,6 @@ would cost more than either. ``octets`` explains the layout. Nothing is checked 
 from functools import reduce
 from typing import Any
 
-from numba import types
-
 from fxpnn.kernels.build.llvm import (
     Builder,
     Number,
@@ -19,6 +17,7 @@ from fxpnn.kernels.build.llvm import (
     integer,
     loop,
     tries,
+    types,
     writer,
     written,
 )

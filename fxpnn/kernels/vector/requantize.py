@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
-from numba import types
-
 from fxpnn.kernels.build.llvm import (
     Builder,
     Number,
@@ -17,6 +15,7 @@ from fxpnn.kernels.build.llvm import (
     branch,
     integer,
     loop,
+    types,
     writer,
     written,
 )

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, TypeAlias
 
-from numba import types
-
 from fxpnn.kernels.build.llvm import (
     Builder,
     Memory,
@@ -22,6 +20,7 @@ from fxpnn.kernels.build.llvm import (
     integer,
     loop,
     machine,
+    types,
     writer,
     written,
 )
