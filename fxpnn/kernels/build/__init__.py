@@ -1,0 +1,1 @@
+"""The only door to the inside of Numba and LLVM."""
