@@ -52,7 +52,6 @@ from fxpnn.network.layers import (
 from fxpnn.network.lookup import response
 
 NO_FLOOR = -(1 << 15)
-NO_WINDOWS = np.zeros((0, 1), np.int64)
 GROUP_ROWS = 1920
 """Images whose rows are not more together are summed like one: each has its price."""
 TILES = (40, 8, 1)
@@ -94,11 +93,11 @@ def _is_mean(window: Window) -> bool:
     return spare and 2 <= count < 1 << 15 and count & (count - 1) == 0
 
 
-def _taps(window: Window, made: Shape, pooled: Shape, share: int, pitch: int) -> Places:
-    """Return where each window finds its pixels, rows of ``share`` pixels ``pitch`` apart."""
+def _taps(window: Window, made: Shape, share: int) -> Places | None:
+    """Return where each window finds its pixels, or None where one has none on its map."""
     shape = (window.kernel, window.stride, window.padding[:2], window.dilation)
-    taps = packing.pool_windows(shape, (made[1], made[2]), (pooled[1], pooled[2]), share, made[0])
-    return taps // packing.LANES * pitch + taps % packing.LANES
+    pooled = window.output(made[1], made[2])
+    return packing.pool_windows(shape, (made[1], made[2]), pooled, share, made[0])
 
 
 @dataclass
@@ -205,27 +204,31 @@ class _Assembler:
             x = self._standard(node, x)
             rows = conv_rows(layer, x, known.inputs)
         plainly = self.plainly or too_many_parts(node, rows, known)
-        last, least, window = self._followers(node, not covers(layer, x) and not plainly)
-        shape, taps = self.fixed.shapes[last.name], NO_WINDOWS
-        if window is not None:
-            taps = _taps(window, self.fixed.shapes[node.name], shape, rows.share, packing.LANES)
+        pools = not covers(layer, x) and not plainly
+        last, least, taps = self._followers(node, rows.share if pools else None)
         fields, self.methods[node.name] = arithmetic(
-            node, rows, known, fmt.frac, taps, self.constants, plainly
+            node, rows, known, fmt.frac, self.constants, plainly
         )
-        if window is not None:
+        if taps is not None:
             fields |= self._windows(taps, len(layer.weight))
         fields["starts"] = len(self.starts)
-        self.starts.append((rows.starts, window is not None or "total" in fields))
-        y = self._fresh(standard_places(shape))
+        self.starts.append((rows.starts, taps is not None or "total" in fields))
+        y = self._fresh(standard_places(self.fixed.shapes[last.name]))
         self._emit(fields.pop("op"), node, x, y, **fields, least=least)
         while last is not node:
             self.tensors[last.name] = y
             last = self.fixed[last.inputs[0]]
         return y
 
-    def _followers(self, node: FixedNode, pools: bool) -> tuple[FixedNode, int, Window | None]:
-        """Return the last node that becomes part of a sum, the floor, and the pool on the way."""
-        last, least, window = node, NO_FLOOR, None
+    def _followers(
+        self, node: FixedNode, share: int | None
+    ) -> tuple[FixedNode, int, Places | None]:
+        """Return the last node that becomes part of a sum, the floor, and a pool's windows.
+
+        A pool becomes part only of rows that make ``share`` pixels, not None, and only if each of
+        its windows has a pixel on the map: the loops know no least word to give instead.
+        """
+        last, least, taps = node, NO_FLOOR, None
         while last.name not in self.keep:
             readers = [n for n in self.fixed.nodes for name in n.inputs if name == last.name]
             if len(readers) != 1:
@@ -233,12 +236,14 @@ class _Assembler:
             layer = readers[0].layer
             if isinstance(layer, Relu):
                 least = 0
-            elif isinstance(layer, MaxPool2D) and pools and window is None:
-                window = layer.window
+            elif isinstance(layer, MaxPool2D) and share is not None and taps is None:
+                taps = _taps(layer.window, self.fixed.shapes[last.name], share)
+                if taps is None:
+                    break
             else:
                 break
             last = readers[0]
-        return last, least, window
+        return last, least, taps
 
     def _windows(self, taps: Places, outputs: int) -> Fields:
         """Put where each window finds its pixels."""
@@ -292,7 +297,9 @@ class _Assembler:
         x, window = self._standard(node, x), layer.window
         y = self._fresh(standard_places(shape))
         if isinstance(layer, AvgPool2D) and not self.plainly and _is_mean(window):
-            fields = self._windows(_taps(window, x.places.shape, shape, 1, shape[0]), shape[0])
+            taps = _taps(window, x.places.shape, 1)
+            assert taps is not None, "a window that needs no padding lies on its map"
+            fields = self._windows(taps // packing.LANES * shape[0], shape[0])
             self._emit(
                 instructions.POOL, node, x, y, **fields, kind=instructions.MEAN, channels=shape[0]
             )

@@ -233,7 +233,7 @@ def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
         proof, source = proofs[node.name], intervals[node.inputs[0]]
         if proof.total is not None:
             total = int(proof.total.low.min()), int(proof.total.high.max())
-            found[node.name] = Known(proof.proved, proof.terms, total, source, proof.saturates)
+            found[node.name] = Known(proof.proved, proof.terms, total, source)
     return found
 
 

@@ -13,15 +13,9 @@ import numpy as np
 from fxpnn.engine.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
 from fxpnn.fixedpoint.interval import Interval
 from fxpnn.fixedpoint.qformat import Overflow
-from fxpnn.kernels.layout import instructions, octets, packing, rounding
+from fxpnn.kernels.layout import instructions, packing, rounding
 from fxpnn.network.fixed import FixedNode
 from fxpnn.network.layers import Array, Conv2D, Dense
-
-POOLED_ROWS = 512
-"""So many rows' sums are pooled before their cast."""
-
-MOSTLY_QUIET = 0.5
-"""Few rows have a word beyond this share of what words may be."""
 
 
 class Known(NamedTuple):
@@ -29,14 +23,12 @@ class Known(NamedTuple):
 
     ``proved`` says that no step overflows the accumulator. ``terms`` is the range of the products'
     sum, ``total`` of it with the bias, at every step. ``inputs`` bounds each input value.
-    ``saturates`` says that the cast of a sum may be out of range.
     """
 
     proved: bool
     terms: tuple[int, int]
     total: tuple[int, int]
     inputs: Interval
-    saturates: bool = True
 
 
 class Rows(NamedTuple):
@@ -45,8 +37,7 @@ class Rows(NamedTuple):
     ``weight`` is int16 ``(share * outputs, k)``, k in the order of summing; ``offsets`` ``(k,)``
     are the words of a row behind its start, which ``starts`` has for one image. A row makes
     ``share`` positions of an image's ``positions``. Words of one feature, ``offsets % features``,
-    are bounded together, by ``low`` and ``high`` of ``(features,)``, 0 always between them. Rows
-    are ``solid`` if they and the images lie one behind the other, with no word between them.
+    are bounded together, by ``low`` and ``high`` of ``(features,)``, 0 always between them.
     """
 
     weight: Array
@@ -58,7 +49,6 @@ class Rows(NamedTuple):
     low: Places
     high: Places
     frame: Fields
-    solid: bool
 
 
 def dense_rows(layer: Dense | Conv2D, x: Tensor, bounds: Interval) -> Rows:
@@ -70,8 +60,7 @@ def dense_rows(layer: Dense | Conv2D, x: Tensor, bounds: Interval) -> Rows:
     low[x.places], high[x.places] = np.minimum(bounds.low, 0), np.maximum(bounds.high, 0)
     weight = np.asarray(layer.weight, np.int16).reshape(len(layer.weight), -1)
     starts = np.zeros(1, np.int64)
-    solid = weight.shape[1] == x.words
-    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, low, high, {}, solid)
+    return Rows(weight, x.places.reshape(-1), starts, 1, 1, x.words, low, high, {})
 
 
 def covers(layer: Dense | Conv2D, x: Tensor) -> bool:
@@ -104,9 +93,8 @@ def conv_rows(layer: Conv2D, x: Tensor, bounds: Interval) -> Rows:
     low = np.minimum(bounds.low.reshape(channels, -1).min(axis=1), 0)
     high = np.maximum(bounds.high.reshape(channels, -1).max(axis=1), 0)
     count = positions[0] * positions[1]
-    solid = layer.weight.shape[2:] == (1, 1) and count == height * width and not frame
     return Rows(
-        rows.weight, rows.offsets, rows.starts, rows.share, count, channels, low, high, frame, solid
+        rows.weight, rows.offsets, rows.starts, rows.share, count, channels, low, high, frame
     )
 
 
@@ -125,14 +113,12 @@ def arithmetic(
     rows: Rows,
     known: Known,
     frac: int,
-    windows: Places,
     constants: Constants,
     plainly: bool,
 ) -> tuple[Fields, str]:
     """Choose how sums are computed and put the constants; also say it in words.
 
-    ``frac`` is the input's. ``windows`` are those of the pool that follows, ``(pooled, taps)``.
-    ``plainly`` asks for the plain loops.
+    ``frac`` is the input's. ``plainly`` asks for the plain loops.
     """
     layer, word = node.layer, node.accumulator
     assert isinstance(layer, Dense | Conv2D)
@@ -164,27 +150,16 @@ def arithmetic(
         text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" if extra else "plain 32-bit"
         text += ", wrapped" * (method == instructions.WRAPPED)
         cast = instructions.target(node.output_format, node.rounding, node.overflow)
-        widest = 62 if extra else 30
-        pools = _pools_sums(rows, known, windows) and 0 <= shifts.min() <= shifts.max() <= widest
         rule = rounding.rule(shifts, cast, known.total, extra)
-        if pools or method == instructions.WRAPPED or rule is None:
+        if method == instructions.WRAPPED or rule is None:
             rule = np.zeros(4 * shifts.size, np.int64)
-            fields["leave"] = instructions.POOLED if pools else instructions.STRIPS
+            fields["leave"] = instructions.STRIPS
         else:
             fields["leave"] = instructions.DIRECT
             fields["near"] = rounding.near(shifts, packing.fill_lanes(bias), cast)
-            if rows.solid and rows.weight.shape == (octets.OCTET,) * 2 and not windows.size:
-                fields |= _octets(cast, rows, bias, shifts, extra > 0, constants)
-                text += ", by eights" * (fields["leave"] == instructions.OCTETS)
         fields["rule"] = constants.put(INT32, rule)
     fields["shifts"] = constants.put(INT64, shifts)
     return fields, text
-
-
-def _pools_sums(rows: Rows, known: Known, windows: Places) -> bool:
-    """Say whether windows of four see all sums that may saturate, in the first-level cache."""
-    sees_all = not known.saturates or np.unique(windows).size == rows.positions
-    return sees_all and windows.shape[1] == 4 and rows.starts.size <= POOLED_ROWS
 
 
 def _method(known: Known, overflow: Overflow) -> int:
@@ -247,30 +222,6 @@ def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields
         "edges": constants.put(INT64, steps.edges),
         "kinds": constants.put(INT64, steps.kinds),
         "features": steps.features,
-    }
-
-
-def _octets(
-    to: instructions.Target,
-    rows: Rows,
-    bias: Array,
-    shifts: Places,
-    wide: bool,
-    constants: Constants,
-) -> Fields:
-    """Put what rows of eight words that make eight have of their own, if most will be quiet."""
-    rule = rounding.rule(shifts, to, (0, 0))
-    if rule is None:
-        return {}
-    weight = rows.weight[:, np.argsort(rows.offsets)]
-    packed = octets.pack(weight, bias, rule, (to.low, to.high))
-    loudest = max(-rows.low.min(), rows.high.max())
-    if packed is None or packed.quiet < loudest * (MOSTLY_QUIET if wide else 1):
-        return {}
-    return {
-        "leave": instructions.OCTETS,
-        "octets": constants.put(INT16, packed.words),
-        "octet_numbers": constants.put(INT32, packed.numbers),
     }
 
 

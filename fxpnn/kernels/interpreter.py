@@ -31,7 +31,6 @@ from fxpnn.kernels.layout.instructions import (
     Code,
     Target,
 )
-from fxpnn.kernels.layout.octets import OCTET_NUMBERS, OCTET_WORDS
 
 Pools: TypeAlias = tuple[I16, I32, I64, Bools]
 """The constants that instructions point into, by their width, and flags of words."""
@@ -157,13 +156,8 @@ def _tables(
     shifts = quads[do.shifts : do.shifts + do.lanes]
     windows = matrix(quads[do.windows :], do.pooled, do.taps)
     bias, rule = slice(do.bias, do.bias + do.lanes), slice(do.rule, do.rule + 4 * do.lanes)
-    octets = (
-        words[do.octets : do.octets + OCTET_WORDS],
-        doubles[do.octet_numbers : do.octet_numbers + OCTET_NUMBERS],
-    )
     common = weights, offsets, cuts, starts, shifts, windows
-    last = doubles[rule], *octets
-    return (*common, doubles[bias], *last), (*common, quads[bias], *last)
+    return (*common, doubles[bias], doubles[rule]), (*common, quads[bias], doubles[rule])
 
 
 @loop

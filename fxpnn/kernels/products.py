@@ -5,11 +5,10 @@
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I64, cast
+from fxpnn.kernels.arithmetic import I16, I64
 from fxpnn.kernels.build.decorators import loop, part
 from fxpnn.kernels.build.memory import free
-from fxpnn.kernels.layout.instructions import DIRECT, OCTETS, POOLED, STRIPS, Target
-from fxpnn.kernels.layout.octets import OCTET, OCTET_ROWS
+from fxpnn.kernels.layout.instructions import DIRECT, STRIPS
 from fxpnn.kernels.layout.packing import HALF, LANES
 from fxpnn.kernels.row_blocks import (
     STRIP,
@@ -28,8 +27,6 @@ from fxpnn.kernels.row_blocks import (
     writes_all,
 )
 from fxpnn.kernels.vector.column_sums import dot_column
-from fxpnn.kernels.vector.octet_sums import dot_octets
-from fxpnn.kernels.vector.requantize import largest_sums
 from fxpnn.kernels.vector.sums import ROWS
 
 
@@ -47,8 +44,8 @@ def exact(
     """
     cuts, starts, windows = tables[2], tables[3], tables[5]
     leave = frame[3]
-    strip = STRIP if leave == STRIPS else OCTET_ROWS if leave == OCTETS else max(1, starts.size)
-    framed, made, loose = scratch(tables, frame, ROWS if leave >= DIRECT else strip)
+    strip = STRIP if leave == STRIPS else max(1, starts.size)
+    framed, made, loose = scratch(tables, frame, ROWS if leave == DIRECT else strip)
     acc = aligned(loose)
     overflows, saturations = 0, 0
     size = out.size // frame[0]
@@ -57,24 +54,16 @@ def exact(
         here = starts[: (frame[0] - image) * frame[11]]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
-            pooled, row = False, 0
-            while row < here.size:
-                if leave == OCTETS:
-                    end, blocks = target[row * OCTET :], (here.size - row) // OCTET_ROWS
-                    arrays = source[row * OCTET :], tables[8], tables[9], tables[6], end
-                    row += OCTET_ROWS * dot_octets(blocks, arrays, to[2:])
+            for row in range(0, here.size, strip):
                 rows = here[row : row + strip]
                 end, pitch = column_end(column, row, frame, made, target)
                 saturations += _sum(source, rows, tables, column, frame, to, acc, end, pitch)
                 if wraps:
                     overflows += _wrap(acc, rows.size, word)
-                if leave == POOLED:
-                    pooled = _pool_sums(acc, tables, column, frame, to, target)
-                if leave < DIRECT and not pooled:
+                if leave == STRIPS:
                     lane = column * LANES
                     saturations += cast_rows(acc, rows.size, tables[4], lane, to, end, pitch)
-                row += strip
-            if windows.size > 0 and not pooled:
+            if windows.size > 0:
                 pool_rows(made, windows, target[column * LANES :], frame[2])
     free((framed, made, loose))
     return overflows, saturations
@@ -96,9 +85,9 @@ def _sum(
 
     Sums that leave directly are cast tile by tile; it returns how many were out of range.
     """
-    weights, offsets, cuts, _, shifts, _, bias, rule = tables[:8]
+    weights, offsets, cuts, _, shifts, _, bias, rule = tables
     arrays = x, starts, weights, offsets, cuts, bias, rule, acc, end
-    direct, segments, lane = frame[3] >= DIRECT, cuts.shape[1] - 1, column * LANES
+    direct, segments, lane = frame[3] == DIRECT, cuts.shape[1] - 1, column * LANES
     half = frame[9] - lane <= HALF
     rows, cut = starts.size, column * (segments + 1)
     whole = writes_all(rows, end, pitch, HALF if half else LANES) if direct else 0
@@ -137,28 +126,3 @@ def _wrap(acc: Sums, rows: int, word: Word) -> int:
         overflows += (total < low) | (total > high)
         acc[i] = ((total - low) & span) + low
     return overflows
-
-
-@part
-def _pool_sums(
-    acc: Sums, tables: Tables, column: int, frame: Frame, to: Modes, target: I16
-) -> bool:
-    """Pool an image's sums and cast the largest; say whether all were in range.
-
-    If not, each is to be cast and counted before the pool.
-    """
-    out, shifts, windows = target[column * LANES :], tables[4], tables[5]
-    whole = writes_all(len(windows), out, frame[2], LANES)
-    at = column * LANES, frame[2], min(LANES, frame[2] - column * LANES)
-    beyond = largest_sums(whole, (acc, windows, shifts, out), at, to)
-    cast_to = Target(to[0], to[1], to[2], to[3])
-    for pixel in range(whole, len(windows)):
-        for lane in range(min(LANES, out.size - pixel * frame[2])):
-            best = np.int64(acc[windows[pixel, 0] + lane])
-            for tap in range(4):
-                total = np.int64(acc[windows[pixel, tap] + lane])
-                beyond += cast(total, shifts[column * LANES + lane], cast_to)[1]
-                best = max(best, total)
-            raw, _ = cast(best, shifts[column * LANES + lane], cast_to)
-            out[pixel * frame[2] + lane] = max(raw, to[4])
-    return beyond == 0

@@ -2,19 +2,19 @@
 
 A call takes a layer as plain tuples, which Numba takes for a quarter of the price of named ones:
 
-- ``tables``: ``(weights, offsets, cuts, starts, shifts, windows, bias, rule, words, numbers)``. The
-  first three are a ``Packed``, the last two an ``Octets`` if rows leave so. ``starts`` is int64
-  ``(group * rows,)``: images' rows. ``shifts`` (int64, ``Fx + Fw - Fy``) and ``bias`` have a value
-  per lane; sums have the type of the bias, int32 or int64. ``windows`` is int64 ``(pooled, taps)``,
-  from ``packing.pool_windows``, or empty. ``rule`` is a ``rounding.rule``, or zeros.
+- ``tables``: ``(weights, offsets, cuts, starts, shifts, windows, bias, rule)``. The first three are
+  a ``Packed``. ``starts`` is int64 ``(group * rows,)``: images' rows. ``shifts`` (int64,
+  ``Fx + Fw - Fy``) and ``bias`` have a value per lane; sums have the type of the bias, int32 or
+  int64. ``windows`` is int64 ``(pooled, taps)``, from ``packing.pool_windows``, or empty. ``rule``
+  is a ``rounding.rule``, or zeros.
 - ``frame``: ``(images, words, outputs, leave, lines, length, pitch, origin, total, used, group,
   rows, extra, near)``. Each image has ``words`` in ``x`` and makes ``outputs`` words in each of its
-  ``rows`` or pooled pixels; ``leave`` says how: ``STRIPS``, ``DIRECT``, ``OCTETS`` or, for windows
-  of four, ``POOLED``. Where ``total`` is not 0, its ``lines`` of ``length`` words are first copied
-  into a frame of ``total`` zeros, the first to ``origin``, the next ``pitch`` behind. ``used`` is
-  how many lanes, of all columns, are an output's. A ``group`` of images is summed as one: more than
-  one image only without a frame or windows. 64-bit sums have at most ``32 + extra`` bits; ``near``
-  says whether they are ``rounding.near``.
+  ``rows`` or pooled pixels; ``leave`` says how: ``STRIPS`` or ``DIRECT``. Where ``total`` is not 0,
+  its ``lines`` of ``length`` words are first copied into a frame of ``total`` zeros, the first to
+  ``origin``, the next ``pitch`` behind. ``used`` is how many lanes, of all columns, are an
+  output's. A ``group`` of images is summed as one: more than one image only without a frame or
+  windows. 64-bit sums have at most ``32 + extra`` bits; ``near`` says whether they are
+  ``rounding.near``.
 - ``word``: ``(low, high)``: the limits of the accumulator.
 - ``to``: ``(rounding, overflow, low, high, least)``: the cast, and its floor; 0 is a ReLU.
 
@@ -38,7 +38,7 @@ STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
 
 Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
-Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, I64, Sums, I32, I16, I32]
+Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, I64, Sums, I32]
 Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int]
 Word: TypeAlias = tuple[int, int]
 Modes: TypeAlias = tuple[int, int, int, int, int]

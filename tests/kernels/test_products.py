@@ -104,18 +104,17 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
         final = maps.pool.output(*maps.positions)
         pool = maps.pool
         geometry = pool.kernel, pool.stride, pool.padding[:2], pool.dilation
-        windows = packing.pool_windows(geometry, maps.positions, final, rows.share, outputs)
+        found = packing.pool_windows(geometry, maps.positions, final, rows.share, outputs)
+        assert found is not None
+        windows = found
     total = (height + top + bottom) * pitch + 1 if any(window.padding) else 0
     made = outputs if maps.pool else outputs * rows.share
     length, origin = width * channels, top * pitch + left * channels
-    covered = np.unique(windows).size == np.prod(maps.positions)
-    pools = covered and windows.shape[1] == 4 and case.shift >= 0
-    leave = instructions.POOLED if pools else instructions.STRIPS
     frame = (
         n,
         length * height,
         made,
-        leave,
+        instructions.STRIPS,
         height,
         length,
         pitch,
@@ -151,8 +150,8 @@ def run_maps(maps: Maps, case: Case, sums: type = np.int64) -> Any:
         to = instructions.Target(*modes[:4])
         rule = rounding.rule(layer[4], to, (-(10**9), 10**9), extra)
         assert (rule is None) == (case.shift < extra)
-        if not pools and rule is not None:
-            layer = (*layer[:7], rule.astype(np.int32), *layer[8:])
+        if rule is not None:
+            layer = (*layer[:7], rule.astype(np.int32))
             for near in {rounding.near(layer[4], layer[6], to), False}:
                 direct, frame = (
                     guarded(out.size),

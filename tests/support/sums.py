@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.kernels import clamping, products
 from fxpnn.kernels.build.pipeline import alone
-from fxpnn.kernels.layout import instructions, octets, packing, rounding
+from fxpnn.kernels.layout import instructions, packing, rounding
 from tests.support.oracles import cast_rational, saturated_sum, wrapped_sum
 
 Ints = npt.NDArray[np.int64]
@@ -61,18 +61,6 @@ class Case:
         assert extra is not None
         return extra
 
-    def eights(self, sums: type) -> octets.Octets | None:
-        """Pack rows of eight words that make eight, if these are and may be summed so."""
-        if self.weight.shape != (octets.OCTET, octets.OCTET):
-            return None
-        to = self.target()
-        rule = rounding.rule(self.shifts(), to, (0, 0))
-        if rule is None:
-            return None
-        packed = octets.pack(self.weight.astype(np.int16), self.bias, rule, (to.low, to.high))
-        quiet = packed is not None and np.abs(self.x).max() <= packed.quiet
-        return packed if quiet or sums is np.int64 else None
-
     def sums(self) -> npt.NDArray[np.object_]:
         """Return the sums as integers of any size."""
         sums: npt.NDArray[np.object_]
@@ -105,16 +93,12 @@ def tables(
     shift: int,
     windows: Ints,
     rule: Ints | None = None,
-    eights: octets.Octets | None = None,
 ) -> Any:
     """Put a layer's arrays together."""
     lanes = packing.fill_lanes(bias)
     shifts = np.full(lanes.size, shift)
     rule = np.zeros(4 * lanes.size, np.int64) if rule is None else rule
-    words = np.zeros(0, np.int16) if eights is None else eights.words.ravel()
-    numbers = np.zeros(0, np.int32) if eights is None else eights.numbers.ravel()
-    last = rule.astype(np.int32), words, numbers
-    return (*packed, starts, shifts, windows, lanes, *last)
+    return (*packed, starts, shifts, windows, lanes, rule.astype(np.int32))
 
 
 def guarded(size: int) -> npt.NDArray[np.int16]:
@@ -134,9 +118,8 @@ NO_WINDOWS = np.zeros((0, 1), np.int64)
 def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None = None) -> Any:
     """Run a dense layer with exact sums of 32 or 64 bits, in strips and, where it can be, direct.
 
-    Direct casts are made in groups of all rows and of three, rows of eight words also in groups
-    that end within a block, and sums that are near also as if they might not be; all ways must
-    agree.
+    Direct casts are made in groups of all rows and of three, and sums that are near also as if they
+    might not be; all ways must agree.
     """
     (n, k), outputs = case.x.shape, len(case.weight)
     weight, offsets = case.weight.astype(np.int16), np.arange(k)
@@ -147,13 +130,11 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
     extra = case.extra(packed) if sums is np.int64 else 0
     rule = None if wraps else case.rule(extra)
 
-    eights = case.eights(sums)
-
     modes = case.modes()
     near = rule is not None and case.near()
 
     def run(leave: int, group: int, rule: Ints | None, near: bool = False) -> Any:
-        layer = tables(packed, np.arange(group) * k, bias, case.shift, NO_WINDOWS, rule, eights)
+        layer = tables(packed, np.arange(group) * k, bias, case.shift, NO_WINDOWS, rule)
         out = guarded(n * outputs)
         frame = (n, k, outputs, leave, 0, 0, 0, 0, 0, outputs, group, 1, extra, int(near))
         counts = exact(block(case.x), out, layer, frame, word, wraps, modes)
@@ -163,8 +144,6 @@ def run_exact(case: Case, sums: type = np.int32, packed: packing.Packed | None =
     found = run(instructions.STRIPS, n, None)
     if rule is not None:
         ways = [(instructions.DIRECT, n), (instructions.DIRECT, min(n, 3))]
-        if eights is not None:
-            ways += [(instructions.OCTETS, n), (instructions.OCTETS, min(n, 40))]
         for leave, group, close in [(*way, close) for way in ways for close in {near, False}]:
             direct = run(leave, group, rule, close)
             np.testing.assert_array_equal(direct[0], found[0])

@@ -16,9 +16,8 @@ CLAMP_32, CLAMP_64, PLAIN = range(11, 14)
 """Sums that are clamped step by step, or plain: likewise."""
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
-STRIPS, POOLED, DIRECT, OCTETS = range(4)
-"""Sums are cast strip by strip, or the largest of windows, or in registers unless out of range; the
-last where rows of eight words make eight."""
+STRIPS, DIRECT = range(2)
+"""Sums are cast strip by strip, or in registers unless they are out of range."""
 MAX, AVERAGE, L2, MEAN = range(4)
 """Pools; a mean is an average of windows that all lie inside their map."""
 
@@ -32,7 +31,7 @@ FIELDS = (
     *("method", "word_low", "word_high"),
     # where constants begin in their pool, and how many there are
     *("weights", "weights_size", "offsets", "offsets_size", "cuts", "columns", "segments"),
-    *("rule", "octets", "octet_numbers"),
+    "rule",
     *(
         "starts",
         "bias",

@@ -25,8 +25,6 @@ ROW_PAIRS = 5
 """What a row costs beside its pairs, its cast first of all, in pairs."""
 SEGMENT = 24
 """Products, at least, between two looks at a sum that may have to be clamped."""
-DEALT = 128
-"""So many pairs of a column, at most, are dealt to chunks out of turn: it takes 10 us a pair."""
 
 I16: TypeAlias = npt.NDArray[np.int16]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -191,7 +189,7 @@ def pool_windows(
     pooled: tuple[int, int],
     share: int,
     outputs: int,
-) -> I64:
+) -> I64 | None:
     """Return where each window of a max pool finds its pixels among a convolution's rows.
 
     Args:
@@ -202,7 +200,9 @@ def pool_windows(
         outputs: the convolution's.
 
     Returns:
-        int64 ``(pooled, taps)``; a tap outside the map repeats one inside.
+        int64 ``(pooled, taps)``; a tap outside the map repeats one inside. None where a window has
+        none inside, as may be with padding and dilation: two taps 4 apart, one above and one below
+        a map of 3 lines. There is no pixel that could stand for the least word, its result.
     """
     kernel, stride, origin, dilation = window
     taps = []
@@ -210,6 +210,8 @@ def pool_windows(
         first = np.arange(pooled[axis])[:, None] * stride[axis] - origin[axis]
         reach = first + np.arange(kernel[axis]) * dilation[axis]
         inside = (reach >= 0) & (reach < positions[axis])
+        if not inside.any(axis=1).all():
+            return None
         some = np.take_along_axis(reach, inside.argmax(axis=1)[:, None], axis=1)
         taps.append(np.where(inside, reach, some))
     pixel = taps[0][:, None, :, None] * positions[1] + taps[1][None, :, None, :]
@@ -268,12 +270,7 @@ def _pair(offsets: I64, ks: I64) -> Pairs:
 
 
 def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
-    """Deal a column's pairs to as few chunks as may be, none of which takes a lane beyond 32 bits.
-
-    Chunks that each take the next pairs, as long as they fit, leave room in most lanes when one is
-    full. So where there are not too many pairs, fewer chunks are tried, and each pair, the heaviest
-    first, is put where the fullest lane stays lowest.
-    """
+    """Cut a column's pairs into chunks, each as long as no lane can leave 32 bits in it."""
     none = len(offsets)
     products = column.astype(np.int64) * np.stack([low, high])[:, None]
     # How far each product may rise, and how far it may fall, one below the other.
@@ -283,43 +280,31 @@ def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
     heavy = (reach[:, pairs].sum(axis=2) > LIMIT).any(axis=0)  # 2**31: -32768 by -32768, twice
     halves = pairs[heavy].ravel()
     pairs = np.concatenate([pairs[~heavy], _alone(halves[halves < none], none)])
-    weights = reach[:, pairs].sum(axis=2).T
-    chunk = _in_turn(weights)
-    fullest = weights.sum(axis=0).max()
-    least, most = max(1, -(-fullest // LIMIT)), int(chunk.max(initial=-1)) + 1
-    while least < most and len(pairs) <= DEALT:
-        count = (least + most) // 2
-        dealt = _deal(weights, count)
-        if dealt is None:
-            least = count + 1
-        else:
-            chunk, most = dealt, count
-    order = np.argsort(chunk, kind="stable")
-    return Column(pairs[order], np.bincount(chunk, minlength=1).cumsum())
+    return Column(pairs, _ends(reach[:, pairs].sum(axis=2)))
 
 
-def _in_turn(weights: I64) -> I64:
-    """Return the chunk of each pair, each chunk filled before the next."""
-    total = weights.cumsum(axis=0)
-    chunk, before = np.zeros(len(weights), np.int64), np.zeros_like(weights[:1])
-    while not (fits := (total <= before + LIMIT).all(axis=1)).all():
-        first = fits.argmin()
-        chunk[first:] += 1
-        before = total[first - 1]
-    return chunk
+def _ends(reach: I64) -> I64:
+    """Return where each chunk of pairs ends, if each is filled before the next begins.
+
+    A chunk takes the next pairs as long as no lane's reach in it is beyond ``LIMIT``. Only so many
+    pairs are added up at a time as may be needed: their number doubles until they fill a chunk.
+
+    Args:
+        reach: int64 ``(2 * lanes, pairs)``: how far each pair raises and lowers a lane's sum.
+    """
+    pairs, ends, first = reach.shape[1], [], 0
+    while first < pairs:
+        ahead = 32
+        while (fit := _fitting(reach[:, first : first + ahead])) == ahead:
+            ahead *= 2
+        first += fit
+        ends.append(first)
+    return np.array(ends or [0])
 
 
-def _deal(weights: I64, count: int) -> I64 | None:
-    """Return the chunk of each pair, each put where the fullest lane stays lowest, if all fit."""
-    loads = np.zeros((count, weights.shape[1]), np.int64)
-    chunk = np.zeros(len(weights), np.int64)
-    for pair in np.argsort(-weights.max(axis=1), kind="stable"):
-        fullest = (loads + weights[pair]).max(axis=1)
-        chunk[pair] = best = fullest.argmin()
-        if fullest[best] > LIMIT:
-            return None
-        loads[best] += weights[pair]
-    return chunk
+def _fitting(reach: I64) -> int:
+    """Return how many pairs, from the first on, one chunk may hold."""
+    return int((reach.cumsum(axis=1) <= LIMIT).all(axis=0).cumprod().sum())
 
 
 def _join(weight: I16, offsets: I64, columns: Sequence[Column]) -> Packed:

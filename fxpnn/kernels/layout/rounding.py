@@ -68,10 +68,22 @@ def rule(shifts: I64, to: instructions.Target, sums: tuple[int, int], extra: int
 def near(shifts: I64, bias: I64, to: instructions.Target) -> bool:
     """Say whether sums that begin with the bias do so in range, and those in range fit 31 bits.
 
+    Such a sum is *levelled*: it begins at ``bias + more - (base << shift)``, with ``base`` the
+    format's least word (one below ``to.low`` where the range is symmetric). In range it is then
+    from 0 to ``((high + 1 - base) << shift) - 1``, which must be below ``2**31``. A segment adds at
+    most ``2**31 - 1`` either way; so from there it leads to ``-(2**31 - 1) .. 2**32 - 2``. As a
+    number of 32 bits that has the sign bit, or is from 0 to ``2**31 - 1`` and exact. By induction,
+    a sum that has no sign bit behind any segment has never come round.
+
+    From ``to.low`` in place of ``base``, a word of 2 bits and a symmetric range, -1 to 1, with a
+    shift of 30 would seem to fit: ``(1 + 1) << 30 == 2**31``. But in range its levelled sums reach
+    ``(4 << 30) - 1``: from ``2**32 - 2**15`` a small segment comes round to 0 unseen.
+
     Args:
         shifts: as ``rule`` has them, which has some for these.
         bias: int64 ``(lanes,)``.
         to: the cast.
     """
     begins = (to.low << shifts <= bias) & (bias < to.high << shifts)
-    return (to.high - to.low) << int(shifts.max()) <= 2**31 and bool(begins.all())
+    width = to.high + 1 - (to.low & -2)
+    return width << int(shifts.max()) <= 2**31 and bool(begins.all())

@@ -73,44 +73,6 @@ def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
 
 
 @written
-def largest_sums(_: Any, pixels: Any, arrays: Any, at: Any, to: Any) -> Written:
-    """Cast the largest of each window's four sums, as ``narrow`` does, if all sums are in range.
-
-    Then no cast turns their order round, and three in four need none.
-
-    Args:
-        pixels: how many windows.
-        arrays: ``(acc, windows, shifts, out)``: sums, shifts and words as ``narrow`` has them;
-            int64, the windows' taps, where each finds 16 sums in ``acc``, one behind the other.
-        at: ``(lane, pitch, lanes)``, the first two as ``narrow`` has them: pixel ``p`` writes at
-            ``out[p * pitch]``; and how many lanes count, others may hold anything.
-        to: as ``narrow`` has it.
-
-    Returns:
-        In how many lanes a sum is out of range; unless in none, the words mean nothing.
-    """
-
-    def write(b: Builder, pixels: Number, arrays: Arrays, at: Numbers, to: Numbers) -> Number:
-        acc, windows, shifts, out = arrays
-        lane, pitch, lanes = at
-        low, high, least = (limit.sized(32).splat(LANES) for limit in to[2:])
-        shift = shifts.load(lane, LANES).sized(acc.bits)
-        rule = _rounding_rule(to[0], shift)
-        lowest = Variable(shift.constant(2 ** (acc.bits - 1) - 1))
-        highest = Variable(low)
-        with loop(integer(b, 0), pixels) as pixel:
-            taps = [acc.load(windows.load(pixel * 4 + tap), LANES) for tap in range(4)]
-            lowest.set(reduce(Number.min, taps, lowest.get()))
-            rounded = _round(reduce(Number.max, taps), shift, rule).clamped(32)
-            highest.set(highest.get().max(rounded))
-            out.store(rounded.max(least).sized(16), pixel * pitch)
-        under = _round(lowest.get(), shift, rule).clamped(32) < low
-        return (under | (highest.get() > high)).count(lanes)
-
-    return types.int64(pixels, arrays, at, to), writer(write)
-
-
-@written
 def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
     """Keep the largest words of each window, lane by lane.
 

@@ -88,20 +88,13 @@ def chunked(k: int) -> tuple[Packed, Ints, Ints]:
 
 def test_chunks_fit_32_bits_and_no_two_would() -> None:
     """A chunk rises and falls by at most 2**31 - 1 in any lane; one pair more would go beyond."""
-    packed, rise, fall = chunked(2 * packing.DEALT + 200)
+    packed, rise, fall = chunked(456)
     for cuts in packed.cuts:
-        assert cuts[-1] - cuts[0] > packing.DEALT
+        assert cuts[-1] - cuts[0] > 128
         for first, last in pairwise(cuts):
             if last < cuts[-1]:
                 more = slice(first, last + 1)
                 assert (rise[more].sum(0) > LIMIT).any() or (fall[more].sum(0) < -LIMIT).any()
-
-
-def test_pairs_out_of_turn_make_fewer_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few pairs are dealt to chunks so that more fit into each."""
-    dealt = chunked(90)[0].cuts.shape[1]
-    monkeypatch.setattr(packing, "DEALT", 0)
-    assert dealt < chunked(90)[0].cuts.shape[1]
 
 
 def test_words_that_are_always_zero_take_one_chunk() -> None:
@@ -157,4 +150,17 @@ def test_pool_windows_repeat_a_pixel_where_they_leave_the_map() -> None:
     """Padding never wins: taps outside the map find a pixel inside, in a row that two share."""
     geometry = (2, 2), (2, 2), (1, 1), (1, 1)
     windows = packing.pool_windows(geometry, (2, 4), (1, 3), 2, 6)
+    assert windows is not None
     assert windows.tolist() == [[0, 0, 0, 0], [6, 16, 6, 16], [22, 22, 22, 22]]
+
+
+@pytest.mark.parametrize(
+    ("height", "dilation", "stands"), [(1, 1, True), (1, 2, False), (3, 4, False), (4, 4, True)]
+)
+def test_a_window_without_a_pixel_has_no_places(height: int, dilation: int, stands: bool) -> None:
+    """Of two taps, the first a line above the map, the second may be below; so it is sideways."""
+    upright = (2, 1), (1, 1), (1, 0), (dilation, 1)
+    sideways = (1, 2), (1, 1), (0, 1), (1, dilation)
+    for geometry, positions in ((upright, (height, 1)), (sideways, (1, height))):
+        windows = packing.pool_windows(geometry, positions, (1, 1), 1, 3)
+        assert (windows is not None) == stands
