@@ -160,6 +160,20 @@ MUTATIONS = (
         "tests/kernels/vector/test_vector_kernels.py",
     ),
     Mutation(
+        "that a symmetric range has a least word below it",
+        "fxpnn/kernels/layout/rounding.py",
+        "width = to.high + 1 - (to.low & -2)",
+        "width = to.high - to.low",
+        "tests/kernels/vector/test_levels.py",
+    ),
+    Mutation(
+        "that a pool without a tap on its map is no part of a sum",
+        "fxpnn/kernels/layout/packing.py",
+        "if not inside.any(axis=1).all():",
+        "if not inside.any():",
+        "tests/engine/test_windows.py",
+    ),
+    Mutation(
         "that a near sum begins in range",
         "fxpnn/kernels/layout/rounding.py",
         "and bool(begins.all())",

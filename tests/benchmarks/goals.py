@@ -56,7 +56,7 @@ STEPPED_BY_SCALARS = Goal(8)
 """The rate of the stepwise kernel in counts of a scalar loop's."""
 
 NO_CLIFF = Goal(0.5)
-"""The least share of the best rate."""
+"""The least share of the best rate that any number of images may have."""
 
 SECOND_RUN = {MLP: Goal(0.7, 0.3, at_most=True)}
 COMPILING = Goal(10, at_most=True)

@@ -15,7 +15,6 @@ from fxpnn.network.graph import chain
 from fxpnn.network.layers import Array, Conv2D, Dense, Shape, Window
 from tests.benchmarks.clock import clock_for, turn_about
 from tests.benchmarks.figures import Figure, figure
-from tests.benchmarks.goals import NO_CLIFF
 from tests.benchmarks.job import Job
 from tests.benchmarks.plan import Plan, shorter
 
@@ -81,10 +80,10 @@ def _kind(kind: str, rates: list[Rate]) -> list[Figure]:
 
 
 def _least(kind: str, what: str, rates: list[Rate]) -> Figure:
-    """Name the slowest case; judge its share of the fastest one's rate."""
+    """Name the slowest case, and its share of the fastest one's rate."""
     by_speed = sorted(rates, key=lambda rate: rate.speed)
     share, named = by_speed[0].speed / by_speed[-1].speed, f"{what}, {by_speed[0].case.name}"
-    return figure("layers", kind, named, share, "", goal=NO_CLIFF)
+    return figure("layers", kind, named, share, "")
 
 
 def _dense() -> Iterator[Case]:

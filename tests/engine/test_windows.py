@@ -12,7 +12,7 @@ from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
-from fxpnn.network.layers import AvgPool2D, Conv2D, L2Pool2D, MaxPool2D, Relu, Shape, Window
+from fxpnn.network.layers import AvgPool2D, Conv2D, L2Pool2D, MaxPool2D, Relu, Window
 from tests.support.agreement import agree_in_dirty_memory
 from tests.support.strategies import NetworkCase
 
@@ -44,7 +44,7 @@ def networks(draw: st.DrawFn) -> NetworkCase:
     channels, height, width = (draw(st.integers(1, most)) for most in (3, 5, 5))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     nodes, last = [], INPUT
-    shape: Shape = channels, height, width
+    shape: Any = (channels, height, width)
     if draw(st.integers(0, 3)):
         window = draw(windows(height, width, pool=False))
         outputs = draw(st.sampled_from([1, 3, 6, 8, 17]))
@@ -60,7 +60,7 @@ def networks(draw: st.DrawFn) -> NetworkCase:
             last = "r"
     kind: Any = draw(st.sampled_from([MaxPool2D, MaxPool2D, AvgPool2D, L2Pool2D]))
     more = (draw(st.booleans()),) if kind is AvgPool2D else ()
-    pool = kind(draw(windows(*shape[1:], pool=True)), *more)
+    pool = kind(draw(windows(shape[1], shape[2], pool=True)), *more)
     nodes.append(FixedNode("p", pool, (last,), WORD))
     fixed = FixedNetwork("n", (channels, height, width), WORD, tuple(nodes))
     raw = rng.integers(-32768, 32768, (3, channels, height, width)).astype(np.int16)
