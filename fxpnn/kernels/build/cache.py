@@ -28,9 +28,8 @@ from llvmlite import binding
 
 import fxpnn
 from fxpnn import files
-from fxpnn.fixedpoint import casting
-from fxpnn.fixedpoint import qformat
 from fxpnn.errors import DataError
+from fxpnn.fixedpoint import casting, qformat
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +147,10 @@ def _sources() -> str:
     """Digest what kernels are compiled from, and what their codes are made of."""
     digest = hashlib.sha256()
     modules = (casting, qformat)
-    for path in (*sorted(Path(__file__).parents[1].rglob("*.py")), *(Path(m.__file__) for m in modules)):
+    for path in (
+        *sorted(Path(__file__).parents[1].rglob("*.py")),
+        *(Path(m.__file__) for m in modules),
+    ):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

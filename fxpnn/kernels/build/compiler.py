@@ -12,8 +12,8 @@ from numba import from_dtype, types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
-from fxpnn.kernels.build.object_code import ENTRY, Array, Binary, Kind, target_machine
 from fxpnn.kernels.build.memory import array_at
+from fxpnn.kernels.build.object_code import ENTRY, Array, Binary, Kind, target_machine
 from fxpnn.kernels.build.pipeline import alone
 
 _code: Any = cgutils

@@ -10,7 +10,7 @@ from fxpnn.errors import ModelError
 from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.normal import Attribute, Op
 from fxpnn.onnx.graph.proto import MAX_RANK, number_type, one_line, to_array
-from fxpnn.onnx.read.quant import DELINEAR, LINEAR, QUANT, fold_quantized
+from fxpnn.onnx.graph.quant import DELINEAR, LINEAR, QUANT, fold_quantized
 
 Inputs: TypeAlias = tuple[Array | None, ...]
 """An operator's inputs; ``None`` is an optional one that is left out."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from fxpnn.network.layers import Array, Conv2D, Dense, Layer, Shape, Window
 from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.graph.proto import narrow
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +92,3 @@ def per_channel(array: Array, shape: Shape) -> Array | None:
     if (rows != rows[:, :1]).any():
         return None
     return np.broadcast_to(rows[:, 0], shape[:1])
-
-
-def narrow(array: Array) -> Array:
-    """Return the array as float32 where that loses nothing, else as float64."""
-    small = array.astype(np.float32)
-    return small if np.array_equal(small, array) else array.astype(np.float64)

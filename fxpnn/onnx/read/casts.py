@@ -12,7 +12,7 @@ from fxpnn.network.fixed import raw_weights
 from fxpnn.network.layers import Array, Quantize
 from fxpnn.onnx.graph.fold import fold
 from fxpnn.onnx.graph.normal import Graph, Op
-from fxpnn.onnx.read.quant import DELINEAR, LINEAR, PAIRED, QUANT, Quantizer, quantizer
+from fxpnn.onnx.graph.quant import DELINEAR, LINEAR, PAIRED, QUANT, Quantizer, quantizer
 from fxpnn.onnx.read.trace import Handler, RefusalError, Trace, Value
 
 REACH = 16

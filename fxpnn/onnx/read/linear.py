@@ -18,7 +18,8 @@ from fxpnn.network.layers import (
     Silu,
 )
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.read.affine import fold_ahead, narrow
+from fxpnn.onnx.graph.proto import narrow
+from fxpnn.onnx.read.affine import fold_ahead
 from fxpnn.onnx.read.trace import Handler, Result, Trace, Value, image_array
 from fxpnn.onnx.read.window import window
 

@@ -16,7 +16,7 @@ from fxpnn.fixedpoint.qformat import MAX_WORD, Cast, Overflow, Rounding
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network, Node
 from fxpnn.network.layers import Array
-from fxpnn.onnx.read.quant import ROUNDINGS
+from fxpnn.onnx.graph.quant import ROUNDINGS
 from fxpnn.onnx.write.model import IR_VERSION, OPSET, Writer
 from fxpnn.onnx.write.operators import Operator
 

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fxpnn.kernels import entry
+from fxpnn.kernels import compiled, entry, error_statistics
 from fxpnn.kernels.build import object_code
-from fxpnn.kernels import error_statistics
-from fxpnn.kernels import compiled
 from fxpnn.kernels.build.compiler import compile_loop
 from tests.support.loops import in_python
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 import fxpnn
-from fxpnn.kernels.build import object_code
-from fxpnn.kernels.build import cache
 from fxpnn.kernels import compiled
+from fxpnn.kernels.build import cache, object_code
 from fxpnn.kernels.build.cache import Cache
 
 MEASURE = (

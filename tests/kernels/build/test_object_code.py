@@ -29,7 +29,9 @@ define i32 @inner(i64* %block, i64 %first) {
 def compiled(source: str) -> bytes:
     """Make an object file of LLVM's language."""
     machine = object_code.target_machine()
-    made: bytes = machine.emit_object(binding.parse_assembly(source.replace("ENTRY", object_code.ENTRY)))
+    made: bytes = machine.emit_object(
+        binding.parse_assembly(source.replace("ENTRY", object_code.ENTRY))
+    )
     return made
 
 

@@ -17,7 +17,7 @@ from fxpnn.network.fixed import raw_weights
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array
 from fxpnn.onnx import load_quantized
-from fxpnn.onnx.read.quant import ROUNDINGS
+from fxpnn.onnx.graph.quant import ROUNDINGS
 from fxpnn.quantization.quantizer import calibrated, quantize
 from fxpnn.quantization.settings import Given, Plan, Settings
 from tests.support.onnx_models import MAPS, floats, model, op, refuse

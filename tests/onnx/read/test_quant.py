@@ -15,7 +15,7 @@ from fxpnn.network.layers import Array, Dense
 from fxpnn.onnx import from_model
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import parse
-from fxpnn.onnx.read.quant import ROUNDINGS, fold_quantized
+from fxpnn.onnx.graph.quant import ROUNDINGS, fold_quantized
 from tests.support.onnx_models import check, floats, form, model, op, refuse, runtime
 from tests.support.oracles import ROUNDED
 from tests.support.qonnx_models import (

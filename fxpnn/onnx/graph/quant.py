@@ -1,4 +1,4 @@
-"""Own the operators that quantize: the words they round to, read from scale, zero point and bits.
+"""Operators that quantize: the words they round to, from scale, zero point and bit width.
 
 QONNX's ``Quant`` divides by the scale, clips to its word and rounds by a mode of its own; ONNX's
 ``QuantizeLinear`` rounds to nearest even. A scale must be a power of two, which is a format.
@@ -15,8 +15,7 @@ from fxpnn.fixedpoint.casting import from_float
 from fxpnn.fixedpoint.qformat import MAX_WORD, Cast, Overflow, QFormat, Rounding
 from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.graph.proto import QUANTIZING, number_type
-from fxpnn.onnx.read.affine import narrow
+from fxpnn.onnx.graph.proto import QUANTIZING, narrow, number_type
 
 QUANT = tuple(f"{domain}.{kind}" for domain, kind in product(QUANTIZING, ("Quant", "IntQuant")))
 LINEAR, DELINEAR = (
