@@ -12,7 +12,20 @@ from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.build.memory import empty, free, zeros
 from fxpnn.kernels.layout.packing import HALF, LANES
 from fxpnn.kernels.row_blocks import (
+    BIAS,
+    CUTS,
+    GROUP,
+    IMAGES,
+    OFFSETS,
+    OUTPUTS,
+    ROWS_OF_IMAGE,
+    SHIFTS,
+    STARTS,
     STRIP,
+    USED,
+    WEIGHTS,
+    WINDOWS,
+    WORDS,
     Counts,
     Frame,
     Modes,
@@ -54,25 +67,26 @@ def clamped(
     Returns:
         How many adds were clamped, and how many outputs were out of range.
     """
-    cuts, starts, windows = tables[2], tables[3], tables[5]
+    cuts, starts, windows = tables[CUTS], tables[STARTS], tables[WINDOWS]
     framed, made, loose = scratch(tables, frame, STRIP)
     acc = aligned(loose)
-    rooms = _rooms(x[: frame[0] * frame[1]], steps, word, acc)
+    rooms = _rooms(x[: frame[IMAGES] * frame[WORDS]], steps, word, acc)
     overflows, saturations = 0, 0
-    size = out.size // frame[0]
-    for image in range(0, frame[0], frame[10]):
-        source, target = enter(x[image * frame[1] :], framed, frame), out[image * size :]
-        here = starts[: (frame[0] - image) * frame[11]]
+    size = out.size // frame[IMAGES]
+    for image in range(0, frame[IMAGES], frame[GROUP]):
+        source, target = enter(x[image * frame[WORDS] :], framed, frame), out[image * size :]
+        here = starts[: (frame[IMAGES] - image) * frame[ROWS_OF_IMAGE]]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
-            half = frame[9] - column * LANES <= HALF
+            half = frame[USED] - column * LANES <= HALF
             for row in range(0, here.size, STRIP):
                 rows = here[row : row + STRIP]
                 overflows += _clamp(source, rows, tables, steps, column, half, rooms, word, acc)
                 end, pitch = column_end(column, row, frame, made, target)
-                saturations += cast_rows(acc, rows.size, tables[4], column * LANES, to, end, pitch)
+                shifts, lane = tables[SHIFTS], column * LANES
+                saturations += cast_rows(acc, rows.size, shifts, lane, to, end, pitch)
             if windows.size > 0:
-                pool_rows(made, windows, target[column * LANES :], frame[2])
+                pool_rows(made, windows, target[column * LANES :], frame[OUTPUTS])
     free((framed, made, loose, *rooms))
     return overflows, saturations
 
@@ -90,7 +104,7 @@ def _clamp(
     acc: Sums,
 ) -> int:
     """Sum each row's products of one column, with a clamp after each where it may be needed."""
-    weights, offsets, cuts, bias = tables[0], tables[1], tables[2], tables[6]
+    weights, offsets, cuts, bias = tables[WEIGHTS], tables[OFFSETS], tables[CUTS], tables[BIAS]
     fine_weights, fine_offsets, fine_cuts = steps[:3]
     floor, ceiling, blocked = rooms
     pairs = x, starts, weights, offsets, acc

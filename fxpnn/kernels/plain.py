@@ -13,7 +13,21 @@ from fxpnn.kernels.arithmetic import I16, I64, cast
 from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.build.memory import free, zeros
 from fxpnn.kernels.layout.instructions import CLAMPED, EXACT, Target
-from fxpnn.kernels.row_blocks import Frame, Modes, enter
+from fxpnn.kernels.row_blocks import (
+    HIGH,
+    IMAGES,
+    LEAST,
+    LOW,
+    OUTPUTS,
+    OVERFLOW,
+    ROUNDING,
+    ROWS_OF_IMAGE,
+    TOTAL,
+    WORDS,
+    Frame,
+    Modes,
+    enter,
+)
 
 Word: TypeAlias = tuple[int, int, int]
 """How sums meet the accumulator's limits, and these."""
@@ -41,9 +55,9 @@ def run(
         How many adds were clamped (the bias included) or totals wrapped, and how many outputs were
         out of range.
     """
-    images, words, outputs, rows = frame[0], frame[1], frame[2], frame[11]
-    framed = zeros(frame[8], np.int16)
-    target = Target(to[0], to[1], to[2], to[3])
+    images, words, outputs, rows = frame[IMAGES], frame[WORDS], frame[OUTPUTS], frame[ROWS_OF_IMAGE]
+    framed = zeros(frame[TOTAL], np.int16)
+    target = Target(to[ROUNDING], to[OVERFLOW], to[LOW], to[HIGH])
     overflows, saturations, end = 0, 0, 0
     for image in range(images):
         source = enter(x[image * words :], framed, frame)
@@ -55,7 +69,7 @@ def run(
                 overflows += over
                 raw, out_of_range = cast(total, shifts[output], target)
                 saturations += out_of_range
-                out[end] = max(raw, to[4])
+                out[end] = max(raw, to[LEAST])
                 end += 1
     free((framed,))
     return overflows, saturations

@@ -11,7 +11,23 @@ from fxpnn.kernels.build.memory import free
 from fxpnn.kernels.layout.instructions import DIRECT, STRIPS
 from fxpnn.kernels.layout.packing import HALF, LANES
 from fxpnn.kernels.row_blocks import (
+    CUTS,
+    EXTRA,
+    GROUP,
+    HIGH,
+    IMAGES,
+    LEAST,
+    LEAVE,
+    LOW,
+    NEAR,
+    OUTPUTS,
+    ROWS_OF_IMAGE,
+    SHIFTS,
+    STARTS,
     STRIP,
+    USED,
+    WINDOWS,
+    WORDS,
     Counts,
     Frame,
     Modes,
@@ -42,16 +58,16 @@ def exact(
         How many totals did not fit the word, if it ``wraps``, and how many outputs were out of
         range.
     """
-    cuts, starts, windows = tables[2], tables[3], tables[5]
-    leave = frame[3]
+    cuts, starts, windows = tables[CUTS], tables[STARTS], tables[WINDOWS]
+    leave = frame[LEAVE]
     strip = STRIP if leave == STRIPS else max(1, starts.size)
     framed, made, loose = scratch(tables, frame, ROWS if leave == DIRECT else strip)
     acc = aligned(loose)
     overflows, saturations = 0, 0
-    size = out.size // frame[0]
-    for image in range(0, frame[0], frame[10]):
-        source, target = enter(x[image * frame[1] :], framed, frame), out[image * size :]
-        here = starts[: (frame[0] - image) * frame[11]]
+    size = out.size // frame[IMAGES]
+    for image in range(0, frame[IMAGES], frame[GROUP]):
+        source, target = enter(x[image * frame[WORDS] :], framed, frame), out[image * size :]
+        here = starts[: (frame[IMAGES] - image) * frame[ROWS_OF_IMAGE]]
         for behind in range(1, len(cuts) + 1):
             column = len(cuts) - behind
             for row in range(0, here.size, strip):
@@ -62,9 +78,9 @@ def exact(
                     overflows += _wrap(acc, rows.size, word)
                 if leave == STRIPS:
                     lane = column * LANES
-                    saturations += cast_rows(acc, rows.size, tables[4], lane, to, end, pitch)
+                    saturations += cast_rows(acc, rows.size, tables[SHIFTS], lane, to, end, pitch)
             if windows.size > 0:
-                pool_rows(made, windows, target[column * LANES :], frame[2])
+                pool_rows(made, windows, target[column * LANES :], frame[OUTPUTS])
     free((framed, made, loose))
     return overflows, saturations
 
@@ -87,16 +103,16 @@ def _sum(
     """
     weights, offsets, cuts, _, shifts, _, bias, rule = tables
     arrays = x, starts, weights, offsets, cuts, bias, rule, acc, end
-    direct, segments, lane = frame[3] == DIRECT, cuts.shape[1] - 1, column * LANES
-    half = frame[9] - lane <= HALF
+    direct, segments, lane = frame[LEAVE] == DIRECT, cuts.shape[1] - 1, column * LANES
+    half = frame[USED] - lane <= HALF
     rows, cut = starts.size, column * (segments + 1)
     whole = writes_all(rows, end, pitch, HALF if half else LANES) if direct else 0
     lone = writes_all(rows, end, pitch, LANES) if direct else 0
     saturations = 0
     row, tiles = 0, rows - rows % ROWS
     while row < tiles:
-        at = row, (tiles - row) // ROWS, cut, segments, lane, pitch, frame[12]
-        limits = np.int64(direct), whole, to[2], to[3], to[4], frame[13]
+        at = row, (tiles - row) // ROWS, cut, segments, lane, pitch, frame[EXTRA]
+        limits = np.int64(direct), whole, to[LOW], to[HIGH], to[LEAST], frame[NEAR]
         if half:
             row += ROWS * dot_column(HALF, ROWS, arrays, at, limits)
         else:
@@ -107,8 +123,8 @@ def _sum(
             )
             row += ROWS
     while row < rows:
-        at = row, rows - row, cut, segments, lane, pitch, frame[12]
-        limits = np.int64(direct), lone, to[2], to[3], to[4], frame[13]
+        at = row, rows - row, cut, segments, lane, pitch, frame[EXTRA]
+        limits = np.int64(direct), lone, to[LOW], to[HIGH], to[LEAST], frame[NEAR]
         row += dot_column(LANES, 1, arrays, at, limits)
         if row < rows:
             saturations += cast_rows(acc, np.int64(1), shifts, lane, to, end[row * pitch :], pitch)

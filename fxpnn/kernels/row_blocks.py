@@ -34,6 +34,12 @@ from fxpnn.kernels.layout.instructions import Target
 from fxpnn.kernels.layout.packing import LANES
 from fxpnn.kernels.vector.requantize import largest, narrow
 
+# Where a tuple has what, for loops that take few of its values: the same code as with numbers.
+(WEIGHTS, OFFSETS, CUTS, STARTS, SHIFTS, WINDOWS, BIAS, RULE) = range(8)  # of tables
+(IMAGES, WORDS, OUTPUTS, LEAVE, LINES, LENGTH, PITCH) = range(7)  # of a frame
+(ORIGIN, TOTAL, USED, GROUP, ROWS_OF_IMAGE, EXTRA, NEAR) = range(7, 14)
+(ROUNDING, OVERFLOW, LOW, HIGH, LEAST) = range(5)  # of modes
+
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
 
@@ -51,8 +57,8 @@ def scratch(tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
 
     Pixels that share a row are read as vectors of their own, which end behind the last row.
     """
-    starts, windows, bias = tables[3], tables[5], tables[6]
-    framed = zeros(frame[8], np.int16)
+    starts, windows, bias = tables[STARTS], tables[WINDOWS], tables[BIAS]
+    framed = zeros(frame[TOTAL], np.int16)
     made = empty((starts.size + 1) * LANES if windows.size else 0, np.int16)
     return framed, made, zeros((min(starts.size, strip) + 2) * LANES, bias.dtype)
 
@@ -66,7 +72,8 @@ def aligned(loose: Sums) -> Sums:
 @loop
 def enter(x: I16, framed: I16, frame: Frame) -> I16:
     """Return where an image's rows read: in place, or in a copy with a frame of zeros."""
-    lines, length, pitch, origin, total = frame[4:9]
+    lines, length, pitch = frame[LINES], frame[LENGTH], frame[PITCH]
+    origin, total = frame[ORIGIN], frame[TOTAL]
     if total == 0:
         return x
     for line in range(lines):
@@ -81,7 +88,7 @@ def column_end(column: int, row: int, frame: Frame, made: I16, target: I16) -> t
     """Return where a column's words go from a row on, to the output or to a pool, and how apart."""
     if made.size > 0:
         return made[row * LANES :], LANES
-    return target[row * frame[2] + column * LANES :], frame[2]
+    return target[row * frame[OUTPUTS] + column * LANES :], frame[OUTPUTS]
 
 
 @loop
@@ -94,12 +101,12 @@ def cast_rows(
         if not 0 <= shifts[first + lane] <= 8 * acc.itemsize - 2:
             whole = 0
     saturations = narrow(whole, (acc, shifts, out), (first, pitch), to)
-    target = Target(to[0], to[1], to[2], to[3])
+    target = Target(to[ROUNDING], to[OVERFLOW], to[LOW], to[HIGH])
     for row in range(whole, rows):
         for lane in range(min(LANES, out.size - row * pitch)):
             total = np.int64(acc[row * LANES + lane])
             raw, over = cast(total, shifts[first + lane], target)
-            out[row * pitch + lane] = max(raw, to[4])
+            out[row * pitch + lane] = max(raw, to[LEAST])
             saturations += over
     return saturations
 
