@@ -21,7 +21,8 @@ MEASURE = (
     "import sys, numpy as np\n"
     "from fxpnn.kernels import compiled\n"
     "raw = np.array([3, -7], np.int16)\n"
-    "print(*compiled.measure(np.array([0.5, -2.0], np.float32), raw, 0.25), 'numba' in sys.modules)\n"
+    "found = compiled.measure(np.array([0.5, -2.0], np.float32), raw, 0.25)\n"
+    "print(*found, 'numba' in sys.modules)\n"
 )
 FACTS = "4.25 0.125 0.25 -2.0 0.5"
 
