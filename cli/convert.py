@@ -1,4 +1,4 @@
-"""Own ``fxpnn convert``: parameters that a framework saved become an ONNX model."""
+"""``fxpnn convert``: turn parameters that a framework saved into an ONNX model."""
 
 from pathlib import Path
 
@@ -60,14 +60,14 @@ def convert(
     from fxpnn.zoo.state_dict import load_state
 
     from . import sources
-    from .views import files as written
+    from .views import files
 
     sources.check_target(output, state)
     made = conversion.convert(name, load_state(state), dict(pairs))
     network = sources.scaled(made.network, pixels)
     fxpnn.save_onnx(network, output)
-    done = written.converted(sources.source_of(output, network.name), made.origins)
+    done = files.converted(sources.source_of(output, network.name), made.origins)
     if as_json:
         print_json(done)
     else:
-        written.print_converted(done)
+        files.print_converted(done)

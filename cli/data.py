@@ -1,4 +1,4 @@
-"""Own ``fxpnn data``: what data sets there are, where they lie, and whether they are whole."""
+"""``fxpnn data``: list the data sets, fetch them, and verify that they are whole."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +107,7 @@ def _check_json(check: "Check") -> dict[str, object]:
 
 
 def _print_entries(entries: "list[Entry]") -> None:
-    from .console.tables import Screen, table
+    from .console.tables import ResultConsole, table
 
     drawn = table(
         "data set", "images", "MB", "state", "folder", right=("images", "MB"), folded=("folder",)
@@ -115,16 +115,16 @@ def _print_entries(entries: "list[Entry]") -> None:
     for entry in entries:
         size = f"{entry.size / 1e6:.1f}"
         drawn.add_row(entry.name, f"{entry.images:,}", size, entry.state, path_text(entry.folder))
-    Screen().print(drawn)
+    ResultConsole().print(drawn)
 
 
 def _print_checks(checks: "list[Check]") -> None:
     from rich.text import Text
 
-    from .console.tables import Screen, table
+    from .console.tables import ResultConsole, table
 
     drawn = table("", "file", "", folded=("file",))
     for check in checks:
         mark = Text("ok", "green") if check.ok else Text("bad", "bold red")
         drawn.add_row(mark, path_text(check.file), check.reason)
-    Screen().print(drawn)
+    ResultConsole().print(drawn)

@@ -1,4 +1,4 @@
-"""Own ``fxpnn demo``: quantize and run the bundled networks on the bundled test images."""
+"""``fxpnn demo``: quantize and run the bundled networks on the bundled test images."""
 
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from .console.terminal import note, on_terminal, print_json
 from .textbook import or_textbook
 
 if TYPE_CHECKING:
-    from .runs import RunReport
+    from .views.run import RunReport
 
 
 @click.command(epilog=options.example("fxpnn demo", "fxpnn demo --word 8", "fxpnn demo --textbook"))
@@ -33,19 +33,18 @@ def demo(
     Nothing is read but the package itself. With --textbook the networks of the lectures run
     instead.
     """
-    from . import runs  # compiles loops
-    from .views import run as report
+    from .views import run as view
 
     done = []
     for path in bundled():
         run = _run(path, settings, limit, threads, quiet)
         done.append(run)
         if not as_json:
-            report.print_run(run)
-        if (overflow := runs.first_overflow(run)) and (as_json or not on_terminal()):
+            view.print_run(run)
+        if (overflow := view.overflow_text(run)) and (as_json or not on_terminal()):
             note(f"{run.model.name}: {overflow}", quiet)
     if as_json:
-        print_json(runs.RunReports(1, tuple(done)))
+        print_json(view.RunReports(1, tuple(done)))
 
 
 def bundled() -> list[Path]:
@@ -64,10 +63,10 @@ def bundled() -> list[Path]:
 def _run(
     path: Path, settings: "fxpnn.Settings", limit: int | None, threads: int | None, quiet: bool
 ) -> "RunReport":
-    from . import runs, sources
+    from . import comparing, sources  # compiles loops
 
     network, model = sources.load_float(path)
     calibration = fxpnn.load_data("mnist:calibration").x
     fixed = fxpnn.quantize(network, calibration, settings)
     data, source = sources.load_images("mnist", network.input_shape, limit)
-    return runs.perform(network, fixed, data, model, source, threads, quiet)[0]
+    return comparing.compare_with_progress(network, fixed, data, model, source, threads, quiet)[0]

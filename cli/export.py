@@ -1,4 +1,4 @@
-"""Own ``fxpnn export``: a quantized model for other tools, in formats that they read."""
+"""``fxpnn export``: write a quantized model in formats that other tools read."""
 
 from pathlib import Path
 
@@ -47,6 +47,6 @@ def export(model: Path, target: str, output: Path, as_json: bool, quiet: bool) -
     lost = fxpnn.export(fixed, output, fxpnn.Target(target))
     if lost:
         note(f"{output} does not carry {'; '.join(lost)}", quiet)
-    written = sources.source_of(output, fixed.name)
+    output_source = sources.source_of(output, fixed.name)
     if as_json:
-        print_json(Exported(1, written.path, written.sha256, target, lost))
+        print_json(Exported(1, output_source.path, output_source.sha256, target, lost))

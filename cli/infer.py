@@ -1,4 +1,4 @@
-"""Own ``fxpnn infer``: run a quantized model on data, compare it, judge it against limits."""
+"""``fxpnn infer``: run a quantized model on data, compare it, judge it against limits."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from .console.terminal import GateError, note, on_terminal, print_json
 
 if TYPE_CHECKING:
     from .options import Pixels
-    from .runs import RunReport
+    from .views.run import RunReport
 
 
 @click.command(
@@ -96,10 +96,10 @@ def infer(
     images, images_source = sources.load_images(data, fixed.input_shape, limit, pixels)
     if max_loss is not None and images.y is None:
         raise DataError(f"{data}: must have labels where --max-loss is given")
-    from . import results, runs  # compiles loops
-    from .views import run as report
+    from . import comparing, results  # compiles loops
+    from .views import run as view
 
-    done, run = runs.perform(
+    done, run = comparing.compare_with_progress(
         network, fixed, images, source, images_source, threads, quiet, show_flips
     )
     if max_loss is not None and done.accuracy.loss is None:
@@ -109,8 +109,8 @@ def infer(
     if as_json:
         print_json(done)
     else:
-        report.print_run(done)
-    if (overflow := runs.first_overflow(done)) and (as_json or not on_terminal()):
+        view.print_run(done)
+    if (overflow := view.overflow_text(done)) and (as_json or not on_terminal()):
         note(overflow, quiet)
     _judge(done, max_loss, fail_on_overflow)
 

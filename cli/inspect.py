@@ -1,4 +1,4 @@
-"""Own ``fxpnn inspect``: what a model holds and what is proved of it, without running it."""
+"""``fxpnn inspect``: what a model holds and what is proved of it, without running it."""
 
 from pathlib import Path
 
@@ -20,17 +20,17 @@ def inspect(model: Path, shape: tuple[int, ...] | None, as_json: bool) -> None:
     Memory counts weights in the word of their format, biases and tables in the narrowest word that
     holds them. The proof holds for every input that the input format can say.
     """
-    from . import anatomy, sources
-    from .views import inspection as blueprint
+    from . import sources
+    from .views import inspection
 
-    found: anatomy.FixedAnatomy | anatomy.FloatAnatomy
+    found: inspection.FixedModel | inspection.FloatModel
     if sources.is_fixed(model):
         if shape is not None:
             raise click.UsageError("--shape must go with an ONNX model: a .fxp leaves nothing open")
-        found = anatomy.of_fixed(*sources.load_fixed(model))
+        found = inspection.inspected(*sources.load_fixed(model))
     else:
-        found = anatomy.of_float(*sources.load_float(model, shape))
+        found = inspection.inspected(*sources.load_float(model, shape))
     if as_json:
         print_json(found)
     else:
-        blueprint.print_anatomy(found)
+        inspection.print_inspection(found)

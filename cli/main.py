@@ -1,4 +1,4 @@
-"""Own the command line's entry: commands found by name when they are used, errors in one line."""
+"""The command line's entry: commands are imported when used, errors end in one line."""
 
 import io
 import os

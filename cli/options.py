@@ -1,4 +1,4 @@
-"""Own the options that several commands share, and what they are collected into."""
+"""Options that several commands share, and the values they are collected into."""
 
 import functools
 from collections.abc import Callable

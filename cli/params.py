@@ -1,4 +1,4 @@
-"""Own the types of the command line's values: text is parsed once, here, in the library's words."""
+"""Types of the command line's values: text is parsed once, here, by the library."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Own ``fxpnn quantize``: a float model becomes the integers that hardware stores."""
+"""``fxpnn quantize``: turn a float model into the integers that hardware stores."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,16 +88,15 @@ def quantize(
     fixed = fxpnn.quantize(network, data.x if data else None, completed, provenance)
     fxpnn.save(fixed, output)
 
-    from . import anatomy
-    from .views import inspection as blueprint
+    from .views import inspection
 
-    found = anatomy.of_fixed(fixed, sources.source_of(output, fixed.name))
+    found = inspection.inspected(fixed, sources.source_of(output, fixed.name))
     if unproved := [layer.name for layer in found.layers if not layer.proved]:
         note(f"accumulators may overflow in {', '.join(unproved)}", quiet)
     if as_json:
         print_json(found)
     else:
-        blueprint.print_anatomy(found)
+        inspection.print_inspection(found)
 
 
 def _chosen(network: "fxpnn.Network", plan: "fxpnn.Plan") -> list[str]:

@@ -1,4 +1,4 @@
-"""Own the file of results: raw outputs, predictions and probabilities as .npz or .csv."""
+"""Write the file of results: raw outputs, predictions and probabilities as .npz or .csv."""
 
 import csv
 import io

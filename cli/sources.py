@@ -1,4 +1,4 @@
-"""Own what commands read and where they write: models and data with their sha256, targets."""
+"""Read models and data with their sha256, and check where commands write."""
 
 import hashlib
 import tempfile

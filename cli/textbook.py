@@ -1,4 +1,4 @@
-"""Own ``fxpnn demo --textbook``: the lessons as a table, judged by what was published."""
+"""``fxpnn demo --textbook``: the lessons as a table, judged by what was published."""
 
 import functools
 from pathlib import Path
@@ -94,14 +94,14 @@ def _teach(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from .views import lessons as chapters
+    from .views import lessons as view
 
-    book = chapters.read(lessons, curve, plots, quiet)
+    book = view.read(lessons, curve, plots, quiet)
     if as_json:
         print_json(book)
     else:
-        chapters.print_book(book)
-    if wrong := chapters.wrong(book):
+        view.print_book(book)
+    if wrong := view.wrong(book):
         raise GateError(f"{wrong[0]}; {len(wrong)} of {book.published} published results are wrong")
 
 

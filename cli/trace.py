@@ -1,4 +1,4 @@
-"""Own ``fxpnn train --trace``: one step of training with every number in it."""
+"""``fxpnn train --trace``: one step of training with every number in it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ from fxpnn.textbook.trace import Trace, step
 from fxpnn.textbook.worked import EXAMPLES
 from fxpnn.training import parameters
 
-from .console.tables import Screen, table
+from .console.tables import ResultConsole, table
 from .console.terminal import print_json
 
 
@@ -101,9 +101,9 @@ def _weights(done: Trace) -> Iterator[Weight]:
 
 
 def _print(done: Step) -> None:
-    screen = Screen()
-    screen.print()
-    screen.print(
+    console = ResultConsole()
+    console.print()
+    console.print(
         Text(f" {done.network}", "bold"),
         Text(f"one step to y = {_text(done.y)}, C = sum((y - a)^2) / 2, rate {done.rate:g}", "dim"),
     )
@@ -119,9 +119,9 @@ def _print(done: Step) -> None:
         gradient = f"{weight.gradient:.6g}"
         weights.add_row(weight.name, f"{weight.before:g}", gradient, f"{weight.after:.9f}")
     for drawn in (forward, backward, weights):
-        screen.print(drawn)
-    screen.print(Text(f" cost {done.cost:.9f} before the step, {done.cost_after:.9f} after it"))
-    screen.print()
+        console.print(drawn)
+    console.print(Text(f" cost {done.cost:.9f} before the step, {done.cost_after:.9f} after it"))
+    console.print()
 
 
 _LISTS = ("float", "16 bits", "raw", "derivative")

@@ -1,4 +1,4 @@
-"""Own ``fxpnn train``: a known architecture learns from images and becomes an ONNX model."""
+"""``fxpnn train``: train a known architecture on images and write it as an ONNX model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Own one training: the images, the bar, the model it writes, and how good that is."""
+"""Train a network behind a progress bar, write the model, and say how good it is."""
 
 import time
 from pathlib import Path
@@ -14,7 +14,7 @@ from fxpnn.training import Step
 from fxpnn.zoo import architectures
 
 from .console.progress import progress
-from .console.tables import Screen
+from .console.tables import ResultConsole
 from .sources import DataSource, ModelSource, load_images, source_of
 
 
@@ -98,10 +98,10 @@ def print_result(result: Result) -> None:
         (" accuracy", test),
     ):
         grid.add_row(*row)
-    screen = Screen()
-    screen.print()
-    screen.print(grid)
-    screen.print()
+    console = ResultConsole()
+    console.print()
+    console.print(grid)
+    console.print()
 
 
 def _sets(name: str) -> tuple[tuple[Data, DataSource], Data | None]:

@@ -26,22 +26,43 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fxpnn.analysis.comparison import Report, compare
-    from fxpnn.datasets import load_data
-    from fxpnn.engine.inference import Engine, Run, infer
-    from fxpnn.errors import DataError, FormatError, FxpnnError, ModelError
-    from fxpnn.fixedpoint.casting import cast, from_float, to_float
-    from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
-    from fxpnn.network.fixed import FixedNetwork
-    from fxpnn.network.fxp import load, save
-    from fxpnn.network.graph import Network, Node, Scaling, chain
-    from fxpnn.onnx import load as load_onnx
-    from fxpnn.onnx import load_quantized
-    from fxpnn.onnx import save as save_onnx
-    from fxpnn.onnx.write.quantized import Target
-    from fxpnn.quantization.quantizer import quantize
-    from fxpnn.quantization.settings import Method, Plan, Settings
-    from fxpnn.targets.quantized_onnx import export
+    from fxpnn import onnx as _onnx
+    from fxpnn.analysis.comparison import compare as compare
+    from fxpnn.analysis.inspection import inspect as inspect
+    from fxpnn.analysis.report import Report as Report
+    from fxpnn.datasets import load_data as load_data
+    from fxpnn.engine.inference import Engine as Engine
+    from fxpnn.engine.inference import Run as Run
+    from fxpnn.engine.inference import infer as infer
+    from fxpnn.errors import DataError as DataError
+    from fxpnn.errors import FormatError as FormatError
+    from fxpnn.errors import FxpnnError as FxpnnError
+    from fxpnn.errors import ModelError as ModelError
+    from fxpnn.fixedpoint.casting import cast as cast
+    from fxpnn.fixedpoint.casting import from_float as from_float
+    from fxpnn.fixedpoint.casting import to_float as to_float
+    from fxpnn.fixedpoint.qformat import Accumulator as Accumulator
+    from fxpnn.fixedpoint.qformat import Overflow as Overflow
+    from fxpnn.fixedpoint.qformat import QFormat as QFormat
+    from fxpnn.fixedpoint.qformat import Rounding as Rounding
+    from fxpnn.network.fixed import FixedNetwork as FixedNetwork
+    from fxpnn.network.fxp import load as load
+    from fxpnn.network.fxp import save as save
+    from fxpnn.network.graph import Network as Network
+    from fxpnn.network.graph import Node as Node
+    from fxpnn.network.graph import Scaling as Scaling
+    from fxpnn.network.graph import chain as chain
+    from fxpnn.onnx import load_quantized as load_quantized
+    from fxpnn.onnx.write.quantized import Target as Target
+    from fxpnn.quantization.quantizer import quantize as quantize
+    from fxpnn.quantization.settings import Method as Method
+    from fxpnn.quantization.settings import Plan as Plan
+    from fxpnn.quantization.settings import Settings as Settings
+    from fxpnn.reference import forward as forward
+    from fxpnn.targets.quantized_onnx import export as export
+
+    load_onnx = _onnx.load
+    save_onnx = _onnx.save
 
 _HOMES = {
     "Accumulator": "fixedpoint.qformat",
@@ -57,7 +78,7 @@ _HOMES = {
     "Overflow": "fixedpoint.qformat",
     "Plan": "quantization.settings",
     "QFormat": "fixedpoint.qformat",
-    "Report": "analysis.comparison",
+    "Report": "analysis.report",
     "Rounding": "fixedpoint.qformat",
     "Run": "engine.inference",
     "Scaling": "network.graph",
@@ -67,8 +88,10 @@ _HOMES = {
     "chain": "network.graph",
     "compare": "analysis.comparison",
     "export": "targets.quantized_onnx",
+    "forward": "reference",
     "from_float": "fixedpoint.casting",
     "infer": "engine.inference",
+    "inspect": "analysis.inspection",
     "load": "network.fxp",
     "load_data": "datasets",
     "load_onnx": "onnx:load",
@@ -80,41 +103,12 @@ _HOMES = {
 }
 """Where each public name lives (``module:name`` where it is called otherwise there)."""
 
-__all__ = [
-    "Accumulator",
-    "DataError",
-    "Engine",
-    "FixedNetwork",
-    "FormatError",
-    "FxpnnError",
-    "Method",
-    "ModelError",
-    "Network",
-    "Node",
-    "Overflow",
-    "Plan",
-    "QFormat",
-    "Report",
-    "Rounding",
-    "Run",
-    "Scaling",
-    "Settings",
-    "Target",
-    "cast",
-    "chain",
-    "compare",
-    "export",
-    "from_float",
-    "infer",
-    "load",
-    "load_data",
-    "load_onnx",
-    "load_quantized",
-    "quantize",
-    "save",
-    "save_onnx",
-    "to_float",
-]
+__all__ = sorted(_HOMES)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__"]
 
 
 def __getattr__(name: str) -> object:

@@ -28,8 +28,9 @@ def modules() -> Iterator[ModuleType]:
 
 
 def test_all_names_have_a_home() -> None:
-    """The list is sorted, and each name is there once."""
+    """The list is sorted, and each name is there once; ``dir`` lists the same."""
     assert fxpnn.__all__ == sorted(HOMES)
+    assert dir(fxpnn) == sorted([*HOMES, "__version__"])
 
 
 @pytest.mark.parametrize("name", fxpnn.__all__)
@@ -47,13 +48,16 @@ def test_type_checkers_see_the_same_names() -> None:
     """What they import is what the name resolves to when the program runs."""
     tree = ast.parse(Path(fxpnn.__file__).read_text())
     blocks = [node for node in tree.body if isinstance(node, ast.If)]
-    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
     seen = {}
-    for node in imports:
-        home = (node.module or "").removeprefix("fxpnn.")
-        for alias in node.names:
-            renamed = f"{home}:{alias.name}" if alias.asname else home
-            seen[alias.asname or alias.name] = renamed
+    for node in (node for block in blocks for node in block.body):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                assert alias.asname is not None
+                if not alias.asname.startswith("_"):
+                    seen[alias.asname] = (node.module or "").removeprefix("fxpnn.")
+        else:
+            assert isinstance(node, ast.Assign)
+            seen[ast.unparse(node.targets[0])] = ast.unparse(node.value)[1:].replace(".", ":")
     assert [ast.unparse(block.test) for block in blocks] == ["TYPE_CHECKING"]
     assert seen == HOMES
 

@@ -182,8 +182,8 @@ def test_only_kernels_compile() -> None:
     assert all(module.startswith("fxpnn.kernels.build.") for module in using)
 
 
-RUNNERS = {"fxpnn.analysis.comparison"}
-"""The modules of ``analysis`` that run networks; the others are values."""
+RUNNERS = {"fxpnn.analysis.comparison", "fxpnn.analysis.inspection"}
+"""The modules of ``analysis`` that run or assemble networks; the others are values."""
 
 PENDING_LIGHT = {
     "fxpnn.proofs.bounds",  # proofs

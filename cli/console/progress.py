@@ -1,4 +1,4 @@
-"""Own the progress bar: on stderr, only on a terminal, gone when the work is done."""
+"""The progress bar: on stderr, only on a terminal, gone when the work is done."""
 
 import contextlib
 import sys

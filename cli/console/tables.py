@@ -1,4 +1,4 @@
-"""Own how tables look on stdout: one style, as wide as the terminal allows, plain where piped."""
+"""Tables on stdout: one style, as wide as the terminal allows, plain where piped."""
 
 from collections.abc import Sequence
 from typing import NoReturn
@@ -16,7 +16,7 @@ LEAST_NAME = 6
 """Columns that a name keeps where the others leave it no room."""
 
 
-class Screen(Console):
+class ResultConsole(Console):
     """The console for results; it takes all text as it is."""
 
     def __init__(self) -> None:

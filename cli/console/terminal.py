@@ -1,4 +1,4 @@
-"""Own what reaches the terminal: results on stdout, notes on stderr, text that is safe there."""
+"""Print to the terminal: results on stdout, notes on stderr, text that is safe there."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Own what is told of a file that a command has written."""
+"""Describe a file that a command has written."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import msgspec
 
 from fxpnn.zoo.conversion import Origin
 
-from ..console.tables import Screen, table
+from ..console.tables import ResultConsole, table
 from ..console.terminal import printable
 from ..sources import ModelSource
 
@@ -50,5 +50,5 @@ def print_converted(done: Converted) -> None:
     drawn = table("parameter", "was", "change", folded=("was",))
     for parameter in done.parameters:
         drawn.add_row(parameter.name, parameter.origin, parameter.change)
-    screen = Screen()
-    screen.print(drawn)
+    console = ResultConsole()
+    console.print(drawn)

@@ -1,46 +1,100 @@
-"""Own how a model is drawn: its layers, what they store and compute, and what is proved of them."""
+"""Draw a model: its layers, what they store and compute, and what is proved of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from ..anatomy import FLOAT_BITS, FixedAnatomy, FixedLayer, FloatAnatomy, FloatLayer, Totals
-from ..console.tables import Screen, table
-from ..views.run import proof_text
+from fxpnn.analysis.inspection import (
+    FLOAT_BITS,
+    FixedInspection,
+    FixedLayer,
+    FloatInspection,
+    FloatLayer,
+    Totals,
+    inspect,
+)
+from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.graph import Network
+
+from ..console.tables import ResultConsole, table
+from ..console.terminal import printable
+from ..sources import ModelSource
+from .run import proof_text
+
+_Layer = TypeVar("_Layer", FloatLayer, FixedLayer)
 
 
-def print_anatomy(found: FixedAnatomy | FloatAnatomy) -> None:
+class FloatModel(FloatInspection, frozen=True, tag_field="kind", tag="float"):
+    """A float model, schema 1: its file, and what ``fxpnn.inspect`` says of it."""
+
+    schema: int
+    model: ModelSource
+
+
+class FixedModel(FixedInspection, frozen=True, tag_field="kind", tag="fixed"):
+    """A fixed model, schema 1: its file, and what ``fxpnn.inspect`` says of it."""
+
+    schema: int
+    model: ModelSource
+
+
+@overload
+def inspected(network: Network, model: ModelSource) -> FloatModel: ...
+@overload
+def inspected(network: FixedNetwork, model: ModelSource) -> FixedModel: ...
+def inspected(network: Network | FixedNetwork, model: ModelSource) -> FloatModel | FixedModel:
+    """Inspect the network that a file holds; names become printable."""
+    if isinstance(network, FixedNetwork):
+        fixed = inspect(network)
+        values = msgspec.structs.asdict(fixed) | {"layers": _printable(fixed.layers)}
+        return FixedModel(schema=1, model=model, **values)
+    found = inspect(network)
+    values = msgspec.structs.asdict(found) | {"layers": _printable(found.layers)}
+    return FloatModel(schema=1, model=model, **values)
+
+
+def _printable(layers: tuple[_Layer, ...]) -> tuple[_Layer, ...]:
+    return tuple(
+        msgspec.structs.replace(
+            layer, name=printable(layer.name), inputs=tuple(map(printable, layer.inputs))
+        )
+        for layer in layers
+    )
+
+
+def print_inspection(found: FixedModel | FloatModel) -> None:
     """Draw a model."""
-    screen = Screen()
+    console = ResultConsole()
     shape = _shape(found.input_shape)
     kind = f"float, input {shape}"
-    if isinstance(found, FixedAnatomy):
+    if isinstance(found, FixedModel):
         kind = f"fixed point, input {shape} of {found.input_format}"
-    screen.print()
-    screen.print(Text(f" {found.model.name}", "bold"), Text(kind, "dim"))
-    if isinstance(found, FixedAnatomy):
-        _print_fixed(screen, found.layers)
+    console.print()
+    console.print(Text(f" {found.model.name}", "bold"), Text(kind, "dim"))
+    if isinstance(found, FixedModel):
+        _print_fixed(console, found.layers)
     else:
-        screen.print_widest([_drawn(found.layers, heads) for heads in _FLOAT_LAYOUTS])
-    screen.print(_totals(found.totals))
-    screen.print()
+        console.print_widest([_drawn(found.layers, heads) for heads in _FLOAT_LAYOUTS])
+    console.print(_totals(found.totals))
+    console.print()
 
 
-def _print_fixed(screen: Screen, layers: tuple[FixedLayer, ...]) -> None:
+def _print_fixed(console: ResultConsole, layers: tuple[FixedLayer, ...]) -> None:
     """Print one table where it fits, else what layers are, what is proved, and how they add up."""
     whole = _drawn(layers, (*_STRUCTURE, *_NUMBERS, "sums"))
-    if screen.fits(whole):
-        screen.print(whole)
+    if console.fits(whole):
+        console.print(whole)
         return
-    screen.print_widest([_drawn(layers, heads) for heads in (_STRUCTURE, _SLIM)])
+    console.print_widest([_drawn(layers, heads) for heads in (_STRUCTURE, _SLIM)])
     numbers = _drawn(layers, ("layer", *_NUMBERS, "sums"))
-    if screen.fits(numbers):
-        screen.print(numbers)
+    if console.fits(numbers):
+        console.print(numbers)
         return
-    screen.print(_drawn(layers, ("layer", *_NUMBERS)))
-    screen.print(_drawn(layers, ("layer", "sums")))
+    console.print(_drawn(layers, ("layer", *_NUMBERS)))
+    console.print(_drawn(layers, ("layer", "sums")))
 
 
 def _drawn(layers: Sequence[FixedLayer | FloatLayer], heads: tuple[str, ...]) -> Table:

@@ -1,4 +1,4 @@
-"""Own one reading of the textbook: its rows as JSON, its table, and what was wrong."""
+"""Run the textbook: its rows as JSON, its table, and what was wrong."""
 
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from fxpnn.textbook import LESSONS, Check, Row, approximation
 from fxpnn.textbook.formula import Curve
 
 from ..console.progress import progress
-from ..console.tables import Screen, table
+from ..console.tables import ResultConsole, table
 from ..console.terminal import path_text
 
 
@@ -84,7 +84,7 @@ def wrong(book: Book) -> list[str]:
 
 def print_book(book: Book) -> None:
     """Draw the rows as one table, and say what was wrong."""
-    screen = Screen()
+    console = ResultConsole()
     drawn = table("lesson", *_HEADS, right=("LSB", "saturated"), folded=("lesson", *_HEADS[:2]))
     last = None
     for line in book.rows:
@@ -92,13 +92,13 @@ def print_book(book: Book) -> None:
             drawn.add_row(Text(line.lesson, "bold"))
         last = line.lesson
         drawn.add_row(Text(f"  {line.name}"), *_cells(line))
-    screen.print()
-    screen.print(drawn)
+    console.print()
+    console.print(drawn)
     style = "bold green" if book.holds == book.published else "bold red"
-    screen.print(Text(f" {book.holds} of {book.published} published results hold", style))
+    console.print(Text(f" {book.holds} of {book.published} published results hold", style))
     for text in (*wrong(book), *book.plots):
-        screen.print(Text(f" {text}"))
-    screen.print()
+        console.print(Text(f" {text}"))
+    console.print()
 
 
 _HEADS = ("float", "fixed", "LSB", "saturated", "published")

@@ -1,17 +1,27 @@
-"""Own how a run is drawn: one table of its layers, then what it cost."""
+"""Draw a run: one table of its layers, then what it cost."""
 
 import math
 from collections.abc import Callable
 
+import msgspec
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fxpnn.analysis.comparison import Flip, LayerReport, OutputReport, Timing
+from fxpnn.analysis.overflow import first_overflow
+from fxpnn.analysis.report import (
+    Accuracy,
+    Flip,
+    LayerReport,
+    OutputReport,
+    Report,
+    SoftmaxReport,
+    Timing,
+)
 
-from ..console.tables import Screen, table
+from ..console.tables import ResultConsole, table
 from ..console.terminal import printable
-from ..runs import RunReport, first_overflow
+from ..sources import DataSource, ModelSource
 
 FULL_DB, BAR, BAR_CELL = 100, 10, "\N{BOX DRAWINGS HEAVY HORIZONTAL}"
 """The SQNR of a full bar (16 bits reach about 98 dB), and how many cells of what it has."""
@@ -20,19 +30,68 @@ BAR_STYLES = ((60, "green"), (30, "yellow"), (-math.inf, "red"))
 """From how many dB on a bar has which colour."""
 
 
+class RunReport(msgspec.Struct, frozen=True):
+    """A run, schema 1; ``flipped`` is spelled only where the user asked for it.
+
+    ``outputs`` is spelled where accuracy does not tell it all: of several, and of one that is no
+    softmax and for which there are no labels.
+    """
+
+    schema: int
+    model: ModelSource
+    data: DataSource
+    accuracy: Accuracy
+    layers: tuple[LayerReport, ...]
+    softmax: SoftmaxReport | None
+    timing: Timing
+    outputs: tuple[OutputReport, ...] | msgspec.UnsetType = msgspec.UNSET
+    flipped: tuple[Flip, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RunReports(msgspec.Struct, frozen=True):
+    """Several runs, schema 1."""
+
+    schema: int
+    runs: tuple[RunReport, ...]
+
+
+def run_report(
+    report: Report, model: ModelSource, data: DataSource, show_flips: bool = False
+) -> RunReport:
+    """Join a report with the files that it is about."""
+    without_classes = report.accuracy.fixed is None and report.softmax is None
+    return RunReport(
+        1,
+        model,
+        data,
+        report.accuracy,
+        report.layers,
+        report.softmax,
+        report.timing,
+        report.outputs if len(report.outputs) > 1 or without_classes else msgspec.UNSET,
+        report.flipped if show_flips else msgspec.UNSET,
+    )
+
+
+def overflow_text(run: RunReport) -> str | None:
+    """Say which layer overflowed first, and what would have fitted; ``None`` if none did."""
+    text = first_overflow(run.layers, run.data.images)
+    return printable(text) if text else None
+
+
 def print_run(run: RunReport) -> None:
     """Draw a run: its layers, what overflowed first, what it cost, and flips where asked for."""
-    screen = Screen()
-    screen.print()
-    screen.print(Text(f" {run.model.name}", "bold"), Text(f"on {printable(run.data.name)}", "dim"))
-    layouts = LAYOUTS[1:] if screen.options.ascii_only else LAYOUTS  # bars are no ASCII
-    screen.print_widest([_layers(run, heads) for heads in layouts])
-    if overflow := first_overflow(run):
-        screen.print(Padding(Text(overflow, "yellow"), (0, 1, 1, 1), expand=False))
-    screen.print(_summary(run))
+    console = ResultConsole()
+    console.print()
+    console.print(Text(f" {run.model.name}", "bold"), Text(f"on {printable(run.data.name)}", "dim"))
+    layouts = LAYOUTS[1:] if console.options.ascii_only else LAYOUTS  # bars are no ASCII
+    console.print_widest([_layers(run, heads) for heads in layouts])
+    if overflow := overflow_text(run):
+        console.print(Padding(Text(overflow, "yellow"), (0, 1, 1, 1), expand=False))
+    console.print(_summary(run))
     if run.flipped:
-        screen.print(_flips(run.flipped))
-    screen.print()
+        console.print(_flips(run.flipped))
+    console.print()
 
 
 def _layers(run: RunReport, heads: tuple[str, ...]) -> Table:

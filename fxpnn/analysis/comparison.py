@@ -1,25 +1,40 @@
-"""Own the comparison of a fixed network with its float reference: how much is lost, and where."""
+"""Compare a fixed network with its float reference: how much is lost, and where.
+
+A data set can be compared in parts, anywhere and in any order: ``measure`` each part, add the
+statistics, ``summarize`` them. A part begins at a multiple of ``block_images``, so that every float
+is computed in the same block as without a split, and the report is the same to the bit.
+"""
 
 import math
 import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from itertools import repeat
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.engine.inference import Engine, Progress, Run, logits_of
+from fxpnn.analysis.report import (
+    Accuracy,
+    Flip,
+    LayerReport,
+    OutputReport,
+    Report,
+    SoftmaxReport,
+    Timing,
+    weight_text,
+)
+from fxpnn.analysis.statistics import ErrorStatistics, Statistics, error_statistics
+from fxpnn.engine.inference import Engine, Progress, Run
 from fxpnn.errors import DataError, ModelError
 from fxpnn.fixedpoint.casting import to_float
-from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.kernels import compiled
 from fxpnn.network.fixed import Counts, FixedNetwork
 from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.images import logits_of
 from fxpnn.network.layers import Array, Softmax
-from fxpnn.proofs.bounds import Proof
+from fxpnn.proofs.bounds import Proof, prove
 from fxpnn.quantization.calibration import fitting
 from fxpnn.reference import forward, scale
 
@@ -28,114 +43,6 @@ BLOCK = 256
 VALUES = 1 << 20
 """At most so many values of all layers are in memory at once for each thread, where one image has
 no more."""
-
-
-class Accuracy(msgspec.Struct, frozen=True, rename={"reference": "float"}):
-    """Fractions of right predictions; ``None`` where labels, classes or the reference are missing.
-
-    ``loss`` is float minus fixed; ``flips`` counts predictions that differ from the reference's.
-    """
-
-    fixed: float | None = None
-    reference: float | None = None
-    loss: float | None = None
-    flips: int | None = None
-
-
-class LayerReport(msgspec.Struct, frozen=True):
-    """What one layer's integers mean, what overflowed, and how far they are from the floats.
-
-    ``accumulator_bits_needed`` is the narrowest accumulator that provably cannot overflow.
-    ``sqnr_db`` and ``max_abs_error`` are ``None`` without a reference; a layer that is exact has
-    an endless SQNR, which JSON spells null. ``fitting_format`` is the format of the same word that
-    holds every value the reference took on.
-    """
-
-    name: str
-    op: str
-    input_format: str | None
-    weight_format: str | None
-    output_format: str
-    accumulator: str | None
-    accumulator_bits_needed: int | None
-    proved: bool
-    accumulator_overflows: int
-    saturations: int
-    sqnr_db: float | None
-    max_abs_error: float | None
-    fitting_format: str | None = None
-
-
-class OutputReport(msgspec.Struct, frozen=True):
-    """The format of one of the network's outputs, and how far it is from the reference's."""
-
-    name: str
-    format: str
-    sqnr_db: float | None
-    max_abs_error: float | None
-
-
-class SoftmaxReport(msgspec.Struct, frozen=True):
-    """How far the integer softmax is from the true one of the same logits.
-
-    ``argmax_lost`` counts images whose largest output is not that of their largest logit.
-    """
-
-    max_abs_error: float
-    argmax_lost: int
-
-
-class Timing(msgspec.Struct, frozen=True):
-    """Wall seconds of the integer engine alone, proofs and compilation not counted."""
-
-    seconds: float
-    images_per_second: float
-    threads: int
-
-
-class Flip(msgspec.Struct, frozen=True):
-    """An image whose prediction changed."""
-
-    index: int
-    label: int | None
-    reference: int
-    fixed: int
-
-
-class Report(msgspec.Struct, frozen=True):
-    """A comparison; ``flipped`` lists the images whose prediction changed, in order."""
-
-    accuracy: Accuracy
-    outputs: tuple[OutputReport, ...]
-    layers: tuple[LayerReport, ...]
-    softmax: SoftmaxReport | None
-    timing: Timing
-    flipped: tuple[Flip, ...]
-
-
-@dataclass
-class _Error:
-    """Running sums of a layer's signal and error, and its range."""
-
-    signal: float = 0.0
-    noise: float = 0.0
-    largest: float = 0.0
-    low: float = math.inf
-    high: float = -math.inf
-
-    def add(self, other: "tuple[float, ...] | _Error") -> None:
-        signal, noise, largest, low, high = other if isinstance(other, tuple) else astuple(other)
-        self.signal += signal
-        self.noise += noise
-        self.largest = max(self.largest, largest)
-        self.low = min(self.low, low)
-        self.high = max(self.high, high)
-
-    @property
-    def sqnr_db(self) -> float:
-        if self.noise == 0:
-            return math.inf
-        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
 
 
 def compare(
@@ -173,37 +80,105 @@ def examine(
     progress: Progress | None = None,
 ) -> tuple[Report, Run]:
     """Do as ``compare`` and give the run's raw results too."""
-    count = class_count(fixed)
-    y = _class_labels(fixed, count, x, y)
-    if network is not None:
-        _check_reference(network, fixed)
     engine = Engine(fixed)
-    engine.run(x[:1], 1)  # compiled, or read from the cache, before the clock runs
-    workers = threads or os.cpu_count() or 1
-    started = time.perf_counter()
-    run = engine.run(x, workers, [logits_of(fixed)], progress)
-    seconds = time.perf_counter() - started
-    errors: dict[str, _Error] = {}
-    classes = None
-    if network is not None:
-        errors, classes = _trace(network, engine, x, workers, progress)
-    if count is None:
-        classes = None
-    report = Report(
-        _accuracy(run, classes, y),
-        tuple(_output_report(fixed, name, errors.get(name)) for name in fixed.outputs),
-        tuple(_layer_reports(fixed, engine.proofs, run, errors)),
-        _softmax_report(fixed, run),
-        Timing(seconds, len(x) / max(seconds, 1e-9), workers),
-        tuple(_flips(run, classes, y)),
+    found, run = _measure(network, engine, x, y, 0, threads, progress)
+    return summarize(fixed, found, engine.proofs), run
+
+
+def measure(
+    network: Network | None,
+    fixed: FixedNetwork,
+    x: Array,
+    y: Array | None = None,
+    first: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Statistics:
+    """Return the statistics of a part of a data set; they can be pickled and added.
+
+    ``first`` is the part's first image in the data set, a multiple of ``block_images(fixed)``; the
+    other arguments are those of ``compare``.
+
+    Raises:
+        DataError: the images or labels do not fit, or ``first`` is no such multiple.
+        ModelError: the reference has other layers than the fixed network.
+    """
+    return _measure(network, Engine(fixed), x, y, first, threads, progress)[0]
+
+
+def summarize(
+    fixed: FixedNetwork, found: Statistics, proofs: dict[str, Proof] | None = None
+) -> Report:
+    """Report on merged statistics; ``proofs`` are those of the network, made anew by default."""
+    proofs = prove(fixed) if proofs is None else proofs
+    return Report(
+        _accuracy(found),
+        tuple(_output_report(fixed, name, found.errors.get(name)) for name in fixed.outputs),
+        tuple(
+            _layer_report(fixed, name, proofs.get(name), counts, found.errors.get(name))
+            for name, counts in found.counts.items()
+        ),
+        found.softmax,
+        Timing(found.seconds, found.images / max(found.seconds, 1e-9), found.threads),
+        found.flipped if found.judged else tuple(map(_unlabelled, found.flipped)),
     )
-    return report, run
+
+
+def block_images(fixed: FixedNetwork) -> int:
+    """Return how many images are compared at once; parts of a data set begin at multiples."""
+    values = sum(math.prod(shape) for shape in fixed.shapes.values())
+    return max(1, min(BLOCK, VALUES // values))
 
 
 def class_count(fixed: FixedNetwork) -> int | None:
     """Count the classes that a network tells apart: the values of its logits, if in one row."""
     shape = fixed.shapes[logits_of(fixed)]
     return max(shape) if 1 < max(shape) == math.prod(shape) else None
+
+
+def _measure(
+    network: Network | None,
+    engine: Engine,
+    x: Array,
+    y: Array | None,
+    first: int,
+    threads: int | None,
+    progress: Progress | None,
+) -> tuple[Statistics, Run]:
+    fixed = engine.fixed
+    if first < 0 or first % block_images(fixed):
+        raise DataError(
+            f"a part must begin at a multiple of {block_images(fixed)} images, not at {first}"
+        )
+    count = class_count(fixed)
+    y = _class_labels(fixed, count, x, y)
+    if network is not None:
+        _check_reference(network, fixed)
+    engine.run(x[:1], 1)  # compiled, or read from the cache, before the clock runs
+    workers = threads or os.cpu_count() or 1
+    started = time.perf_counter()
+    run = engine.run(x, workers, [logits_of(fixed)], progress)
+    seconds = time.perf_counter() - started
+    errors: dict[str, ErrorStatistics] = {}
+    classes = None
+    if network is not None:
+        errors, classes = _trace(network, engine, x, workers, progress)
+    if count is None:
+        classes = None
+    found = Statistics(
+        spans=((first, len(x)),),
+        judged=y is not None,
+        compared=classes is not None,
+        hits=0 if y is None else int((run.predictions == y).sum()),
+        reference_hits=0 if y is None or classes is None else int((classes == y).sum()),
+        flipped=tuple(_flips(run, classes, y, first)),
+        counts={name: run.layers[name] for name in (INPUT, *(node.name for node in fixed.nodes))},
+        errors=errors,
+        softmax=_softmax_report(fixed, run),
+        seconds=seconds,
+        threads=workers,
+    )
+    return found, run
 
 
 def _class_labels(
@@ -231,74 +206,70 @@ def _check_reference(network: Network, fixed: FixedNetwork) -> None:
 
 def _trace(
     network: Network, engine: Engine, x: Array, threads: int, progress: Progress | None
-) -> tuple[dict[str, _Error], npt.NDArray[np.int64]]:
+) -> tuple[dict[str, ErrorStatistics], npt.NDArray[np.int64]]:
     """Compare every layer's output, block by block; also give the reference's predictions."""
     fixed = engine.fixed
     logits = logits_of(fixed)
     classes = np.empty(len(x), np.int64)
     engine.program(fixed.shapes)  # made once, before the threads ask for it
-    values = sum(math.prod(shape) for shape in fixed.shapes.values())
-    step = max(1, min(BLOCK, VALUES // values))
+    step = block_images(fixed)
 
-    def work(number: int) -> dict[str, _Error]:
-        """Compare every ``threads``-th block."""
-        errors = {name: _Error() for name in fixed.shapes}
-        for start in range(number * step, len(x), threads * step):
-            block = x[start : start + step]
-            raw = engine.run(block, 1, fixed.shapes).tensors
-            floats = forward(network, scale(block, network.scaling), keep=fixed.shapes)
-            for name, error in errors.items():
-                reference = np.ascontiguousarray(floats[name], np.float32).reshape(-1)
-                lsb = fixed.formats[name].lsb
-                error.add(tuple(compiled.measure(reference, raw[name].reshape(-1), lsb)))
-            classes[start : start + step] = floats[logits].reshape(len(block), -1).argmax(1)
-            if progress is not None:
-                progress(len(block))
-        return errors
+    def work(start: int) -> dict[str, ErrorStatistics]:
+        """Compare one block."""
+        block = x[start : start + step]
+        raw = engine.run(block, 1, fixed.shapes).tensors
+        floats = forward(network, scale(block, network.scaling), keep=fixed.shapes)
+        found = {}
+        for name in fixed.shapes:
+            reference = np.ascontiguousarray(floats[name], np.float32).reshape(-1)
+            lsb = fixed.formats[name].lsb
+            sums = compiled.measure(reference, raw[name].reshape(-1), lsb)
+            found[name] = error_statistics(*map(float, sums))
+        classes[start : start + step] = floats[logits].reshape(len(block), -1).argmax(1)
+        if progress is not None:
+            progress(len(block))
+        return found
 
+    errors = dict(zip(fixed.shapes, repeat(ErrorStatistics())))
     with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(work, range(threads)))
-    for part in parts[1:]:
-        for name, error in part.items():
-            parts[0][name].add(error)
-    return parts[0], classes
+        for part in pool.map(work, range(0, len(x), step)):
+            errors = {name: error + part[name] for name, error in errors.items()}
+    return errors, classes
 
 
-def _accuracy(run: Run, classes: Array | None, y: Array | None) -> Accuracy:
-    if y is None:
+def _accuracy(found: Statistics) -> Accuracy:
+    if not found.judged:
         return Accuracy()
-    hits = int((run.predictions == y).sum())
-    if classes is None:
-        return Accuracy(hits / len(y))
-    right = int((classes == y).sum())
-    loss = (right - hits) / len(y)  # of counts: a difference of fractions may miss a limit
-    return Accuracy(hits / len(y), right / len(y), loss, int((classes != run.predictions).sum()))
+    images, hits, right = found.images, found.hits, found.reference_hits
+    if not found.compared:
+        return Accuracy(hits / images)
+    loss = (right - hits) / images  # of counts: a difference of fractions may miss a limit
+    return Accuracy(hits / images, right / images, loss, len(found.flipped))
 
 
-def _flips(run: Run, classes: Array | None, y: Array | None) -> Iterable[Flip]:
+def _flips(run: Run, classes: Array | None, y: Array | None, first: int) -> Iterable[Flip]:
     if classes is None:
         return
     for i in map(int, np.flatnonzero(classes != run.predictions)):
         label = None if y is None else int(y[i])
-        yield Flip(i, label, int(classes[i]), int(run.predictions[i]))
+        yield Flip(first + i, label, int(classes[i]), int(run.predictions[i]))
 
 
-def _output_report(fixed: FixedNetwork, name: str, error: _Error | None) -> OutputReport:
+def _unlabelled(flip: Flip) -> Flip:
+    return Flip(flip.index, None, flip.reference, flip.fixed)
+
+
+def _output_report(fixed: FixedNetwork, name: str, error: ErrorStatistics | None) -> OutputReport:
     sqnr, largest = (error.sqnr_db, error.largest) if error else (None, None)
     return OutputReport(name, str(fixed.formats[name]), sqnr, largest)
 
 
-def _layer_reports(
-    fixed: FixedNetwork, proofs: dict[str, Proof], run: Run, errors: dict[str, _Error]
-) -> Iterable[LayerReport]:
-    yield _layer_report(fixed, INPUT, None, run.layers[INPUT], errors.get(INPUT))
-    for node in fixed.nodes:
-        proof, error = proofs[node.name], errors.get(node.name)
-        yield _layer_report(fixed, node.name, proof, run.layers[node.name], error)
-
-
 def _layer_report(
-    fixed: FixedNetwork, name: str, proof: Proof | None, counts: Counts, error: _Error | None
+    fixed: FixedNetwork,
+    name: str,
+    proof: Proof | None,
+    counts: Counts,
+    error: ErrorStatistics | None,
 ) -> LayerReport:
     node = None if name == INPUT else fixed[name]
     output = fixed.formats[name]
@@ -317,14 +288,6 @@ def _layer_report(
         error.largest if error else None,
         str(fitting(error.low, error.high, output.word, output.signed)) if error else None,
     )
-
-
-def weight_text(formats: tuple[QFormat, ...]) -> str | None:
-    """Print a weight's format, or the coarsest and finest of its channels' formats."""
-    ordered = sorted(set(formats), key=lambda fmt: fmt.frac)
-    if not ordered:
-        return None
-    return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]}..{ordered[-1]}"
 
 
 def _softmax_report(fixed: FixedNetwork, run: Run) -> SoftmaxReport | None:

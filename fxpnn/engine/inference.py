@@ -1,4 +1,4 @@
-"""Own the run of a whole fixed network: images in blocks on threads, counts, traces."""
+"""Run a whole fixed network: images in blocks on threads, counts, traces."""
 
 import math
 import os
@@ -17,11 +17,11 @@ from fxpnn.engine.assembler import assemble
 from fxpnn.engine.program import Program, Words
 from fxpnn.engine.sums import Known
 from fxpnn.engine.workspace import Conversion, Workspace, counts
-from fxpnn.errors import DataError
 from fxpnn.fixedpoint.casting import from_float_counted, scale_pixels, to_float
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 from fxpnn.network.fixed import Counts, FixedNetwork
 from fxpnn.network.graph import INPUT
+from fxpnn.network.images import check_images, logits_of, takes_every_word
 from fxpnn.network.layers import Array, Layer, Shape, Softmax, products
 from fxpnn.proofs.bounds import Proof, full, prove
 
@@ -86,7 +86,7 @@ class Engine:
         self._work = sum(_work(node.layer, fixed.shapes[node.name]) for node in fixed.nodes)
         self._logits = logits_of(fixed)
         self._programs: dict[frozenset[str], Program] = {}
-        self._unchecked = "Bfdh" if _every_word(fixed) else "Bfd"
+        self._unchecked = "Bfdh" if takes_every_word(fixed) else "Bfd"
         self._spaces: list[Workspace] = []
 
     def __call__(self, x: Array) -> Words:
@@ -112,7 +112,7 @@ class Engine:
 
     @property
     def methods(self) -> Mapping[str, str]:
-        """Say in words how the sums of each layer that has an accumulator are computed."""
+        """How the sums of each layer that has an accumulator are computed, in words."""
         return self._main.methods
 
     @cached_property
@@ -190,33 +190,6 @@ def infer(
             input's format has not.
     """
     return Engine(fixed).run(x, threads, keep, progress)
-
-
-def check_images(fixed: FixedNetwork, x: Array) -> None:
-    """Raise ``DataError`` unless the network takes these images."""
-    if x.shape[1:] != fixed.input_shape or not len(x):
-        wanted = ", ".join(map(str, ("N", *fixed.input_shape)))
-        raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
-    if x.dtype.char not in "Bh" and x.dtype.kind != "f":
-        raise DataError(
-            f"images must be uint8 pixels, scaled floats or int16 raw words, not {x.dtype}"
-        )
-    fmt = fixed.input_format
-    if x.dtype.char != "h" or _every_word(fixed):
-        return
-    if x.min() < fmt.min or x.max() > fmt.max:
-        raise DataError(f"raw words must fit {fmt}, not reach {x.min()}..{x.max()}")
-
-
-def _every_word(fixed: FixedNetwork) -> bool:
-    """Say whether every 16-bit word is one of the input's format."""
-    return (fixed.input_format.min, fixed.input_format.max) == (-(1 << 15), (1 << 15) - 1)
-
-
-def logits_of(fixed: FixedNetwork) -> str:
-    """Name the node whose first maximum is the class: the softmax's input, else the output."""
-    node = fixed[fixed.outputs[0]]
-    return node.inputs[0] if isinstance(node.layer, Softmax) else node.name
 
 
 def _work(layer: Layer, shape: Shape) -> int:

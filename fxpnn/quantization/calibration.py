@@ -8,9 +8,10 @@ import numpy as np
 from fxpnn.errors import DataError, FormatError
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network.graph import Network
+from fxpnn.network.images import check_images
 from fxpnn.network.layers import Array
 from fxpnn.quantization.settings import Method
-from fxpnn.reference import check_images, forward, scale
+from fxpnn.reference import forward, scale
 
 PERCENTILE = 99.99
 """The share of magnitudes that ``percentile`` covers."""

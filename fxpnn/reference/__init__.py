@@ -5,14 +5,12 @@
 """
 
 from fxpnn.reference.formulas import compute, sigmoid
-from fxpnn.reference.passes import check_images, classify, forward, logits, predict, scale
+from fxpnn.reference.passes import classify, forward, predict, scale
 
 __all__ = [
-    "check_images",
     "classify",
     "compute",
     "forward",
-    "logits",
     "predict",
     "scale",
     "sigmoid",

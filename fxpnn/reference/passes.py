@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from fxpnn.errors import DataError
 from fxpnn.network.graph import INPUT, Network, Scaling
-from fxpnn.network.layers import Array, Softmax
+from fxpnn.network.images import check_images, logits_of
+from fxpnn.network.layers import Array
 from fxpnn.reference.formulas import compute, per_channel
 
 BLOCK = 256
@@ -60,22 +61,9 @@ def predict(
 
 def classify(network: Network, x: Array, *, block: int = BLOCK) -> npt.NDArray[np.int64]:
     """Predict the class of each image: the first maximum of its logits, ``(N,)``."""
-    name = logits(network)
+    name = logits_of(network)
     classes: npt.NDArray[np.int64] = predict(network, x, keep=[name], block=block)[name].argmax(-1)
     return classes
-
-
-def logits(network: Network) -> str:
-    """Name the node whose maximum is the class: the softmax's input, else the output itself."""
-    node = network[network.outputs[0]]
-    return node.inputs[0] if isinstance(node.layer, Softmax) else node.name
-
-
-def check_images(network: Network, x: Array) -> None:
-    """Raise ``DataError`` unless ``x`` holds one or more inputs of the network."""
-    if x.shape[1:] != network.input_shape or not len(x):
-        wanted = ", ".join(map(str, ("N", *network.input_shape)))
-        raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
 
 
 def forward(

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from fxpnn.errors import DataError, ModelError
 from fxpnn.network.graph import Network
+from fxpnn.network.images import check_images
 from fxpnn.network.layers import Array
-from fxpnn.reference import check_images, forward, scale
+from fxpnn.reference import forward, scale
 from fxpnn.training.gradients import backpropagate
 from fxpnn.training.losses import CROSS_ENTROPY, Loss, cost, one_hot
 from fxpnn.training.parameters import parameters, with_parameters

@@ -7,14 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fxpnn.analysis.comparison import (
-    Accuracy,
-    OutputReport,
-    class_count,
-    compare,
-    examine,
-    weight_text,
-)
+from fxpnn.analysis.comparison import class_count, compare, examine
+from fxpnn.analysis.report import Accuracy, OutputReport, weight_text
 from fxpnn.engine.inference import infer
 from fxpnn.errors import DataError, ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import fxpnn
-from cli import runs
 from cli.console import tables
 from cli.sources import DataSource, ModelSource
-from fxpnn.analysis.comparison import Accuracy, LayerReport, Timing
+from cli.views import run as view
+from fxpnn.analysis.report import Accuracy, LayerReport, Timing
 from fxpnn.datasets import Data, data_sha256
 from fxpnn.network.fxp import dumps
 from tests.support.cli_runner import Outcome, fxp, sha256, tiny, write_models
@@ -227,7 +227,7 @@ def test_first_overflow_on_a_terminal_is_told_once(
     assert done.err == ""
 
 
-def overflowing(**changes: object) -> runs.RunReport:
+def overflowing(**changes: object) -> view.RunReport:
     """Make the report of one layer that saturated its output."""
     layer = LayerReport(
         *("c1", "Conv2D", "Q0.7", "Q0.7", "Q2.5", "48 saturate"), 20, True, 0, 3, 40.0, 0.1, "Q3.4"
@@ -235,7 +235,7 @@ def overflowing(**changes: object) -> runs.RunReport:
     for name, value in changes.items():
         layer = _replaced(layer, name, value)
     sources = ModelSource("m", "", "m"), DataSource("d", 5, "")
-    return runs.RunReport(1, *sources, Accuracy(), (layer,), None, Timing(1.0, 5.0, 1))
+    return view.RunReport(1, *sources, Accuracy(), (layer,), None, Timing(1.0, 5.0, 1))
 
 
 def _replaced(layer: LayerReport, name: str, value: object) -> LayerReport:
@@ -246,13 +246,13 @@ def _replaced(layer: LayerReport, name: str, value: object) -> LayerReport:
 def test_remedies() -> None:
     """The line tells the format of an output that fits, or that a reference would tell it."""
     start = "c1 (Conv2D) is the first layer to overflow: its Q2.5 output 3 times in 5 images; "
-    assert runs.first_overflow(overflowing()) == start + "Q3.4 at its output would have fitted"
+    assert view.overflow_text(overflowing()) == start + "Q3.4 at its output would have fitted"
     assert (
-        runs.first_overflow(overflowing(fitting_format=None))
+        view.overflow_text(overflowing(fitting_format=None))
         == start + "a reference would tell what fits"
     )
-    assert runs.first_overflow(overflowing(saturations=0)) is None
-    both = runs.first_overflow(overflowing(accumulator_overflows=1234))
+    assert view.overflow_text(overflowing(saturations=0)) is None
+    both = view.overflow_text(overflowing(accumulator_overflows=1234))
     assert both is not None
     assert "its 48-bit accumulator 1,234 times and its Q2.5 output 3 times in 5 images" in both
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fxpnn.errors import DataError
 from fxpnn.network.graph import INPUT, Network, Node, Scaling, chain
+from fxpnn.network.images import logits_of
 from fxpnn.network.layers import (
     Add,
     Array,
@@ -42,7 +43,7 @@ from fxpnn.network.layers import (
     Window,
     layer_types,
 )
-from fxpnn.reference import classify, compute, forward, logits, predict, scale
+from fxpnn.reference import classify, compute, forward, predict, scale
 
 Case: TypeAlias = tuple[Window, int, int]
 """A window and the height and width of a map that it fits."""
@@ -259,8 +260,8 @@ def test_every_value_has_the_dtype_asked_for() -> None:
 
 def test_logits_are_what_the_softmax_reads() -> None:
     """The class is judged before the softmax, where there is one."""
-    assert logits(branched()) == "sum"
-    assert logits(chain("plain", (2,), {"a": Relu()})) == "a"
+    assert logits_of(branched()) == "sum"
+    assert logits_of(chain("plain", (2,), {"a": Relu()})) == "a"
 
 
 def test_classify_takes_the_first_maximum() -> None:

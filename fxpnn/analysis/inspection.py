@@ -1,17 +1,16 @@
-"""Own what a model is made of: shapes, parameters, memory, multiply-accumulates and proofs."""
+"""Inspect a network without running it: shapes, parameters, memory, products and proofs."""
+
+from typing import overload
 
 import msgspec
 import numpy as np
 
-from fxpnn.analysis.comparison import weight_text
+from fxpnn.analysis.report import weight_text
 from fxpnn.engine.inference import Engine
 from fxpnn.network.fixed import FixedNetwork, FixedNode, Provenance, raw_weights
 from fxpnn.network.graph import Network, Node, Scaling
 from fxpnn.network.layers import Array, Layer, Shape, products
 from fxpnn.proofs.bounds import signed_bits
-
-from .console.terminal import printable
-from .sources import ModelSource
 
 FLOAT_BITS = 32
 
@@ -29,7 +28,7 @@ class Memory(msgspec.Struct, frozen=True):
         return self.weight_bits + self.bias_bits + self.table_bits
 
 
-class FloatLayer(msgspec.Struct, frozen=True):
+class FloatLayer(msgspec.Struct, frozen=True, kw_only=True):
     """A float layer; ``weight_range`` is the smallest and largest weight."""
 
     name: str
@@ -41,7 +40,7 @@ class FloatLayer(msgspec.Struct, frozen=True):
     weight_range: tuple[float, float] | None
 
 
-class FixedLayer(msgspec.Struct, frozen=True):
+class FixedLayer(msgspec.Struct, frozen=True, kw_only=True):
     """A fixed layer; ``proved`` speaks of its accumulator, ``saturates`` of its output's cast.
 
     ``sums`` says in words how the engine adds its products up.
@@ -71,22 +70,18 @@ class Totals(msgspec.Struct, frozen=True):
     bits: int
 
 
-class FloatAnatomy(msgspec.Struct, frozen=True, tag_field="kind", tag="float"):
-    """A float model, schema 1."""
+class FloatInspection(msgspec.Struct, frozen=True, kw_only=True):
+    """A float network: its layers in order, and what they add up to."""
 
-    schema: int
-    model: ModelSource
     input_shape: Shape
     scaling: Scaling
     layers: tuple[FloatLayer, ...]
     totals: Totals
 
 
-class FixedAnatomy(msgspec.Struct, frozen=True, tag_field="kind", tag="fixed"):
-    """A fixed model, schema 1."""
+class FixedInspection(msgspec.Struct, frozen=True, kw_only=True):
+    """A fixed network: its layers in order, what they add up to, and where it came from."""
 
-    schema: int
-    model: ModelSource
     input_shape: Shape
     scaling: Scaling
     input_format: str
@@ -95,55 +90,76 @@ class FixedAnatomy(msgspec.Struct, frozen=True, tag_field="kind", tag="fixed"):
     provenance: Provenance
 
 
-def of_float(network: Network, model: ModelSource) -> FloatAnatomy:
-    """Take a float network apart."""
+@overload
+def inspect(network: Network) -> FloatInspection: ...
+@overload
+def inspect(network: FixedNetwork) -> FixedInspection: ...
+def inspect(network: Network | FixedNetwork) -> FloatInspection | FixedInspection:
+    """Say what a network holds and, of a fixed one, what is proved for every input.
+
+    Memory is in bits: weights in the word of their format, biases and tables in the narrowest word
+    that holds them. Nothing is run and nothing is compiled.
+    """
+    return _fixed(network) if isinstance(network, FixedNetwork) else _float(network)
+
+
+def _float(network: Network) -> FloatInspection:
     layers = tuple(
-        FloatLayer(*_outline(node, network), _weight_range(node.layer)) for node in network.nodes
+        FloatLayer(
+            name=node.name,
+            op=node.op,
+            inputs=node.inputs,
+            shape=network.shapes[node.name],
+            parameters=_parameters(node),
+            multiply_accumulates=products(node.layer, network.shapes[node.name]),
+            weight_range=_weight_range(node.layer),
+        )
+        for node in network.nodes
     )
     bits = FLOAT_BITS * sum(layer.parameters for layer in layers)
-    return FloatAnatomy(
-        1, model, network.input_shape, network.scaling, layers, _totals(layers, bits)
+    return FloatInspection(
+        input_shape=network.input_shape,
+        scaling=network.scaling,
+        layers=layers,
+        totals=_totals(layers, bits),
     )
 
 
-def of_fixed(fixed: FixedNetwork, model: ModelSource) -> FixedAnatomy:
-    """Take a fixed network apart, and prove what of it cannot overflow."""
+def _fixed(fixed: FixedNetwork) -> FixedInspection:
     engine = Engine(fixed)
     layers = tuple(_fixed_layer(node, engine) for node in fixed.nodes)
-    return FixedAnatomy(
-        1,
-        model,
-        fixed.input_shape,
-        fixed.scaling,
-        str(fixed.input_format),
-        layers,
-        _totals(layers, sum(layer.memory.bits for layer in layers)),
-        fixed.provenance,
+    return FixedInspection(
+        input_shape=fixed.input_shape,
+        scaling=fixed.scaling,
+        input_format=str(fixed.input_format),
+        layers=layers,
+        totals=_totals(layers, sum(layer.memory.bits for layer in layers)),
+        provenance=fixed.provenance,
     )
 
 
 def _fixed_layer(node: FixedNode, engine: Engine) -> FixedLayer:
-    proof = engine.proofs[node.name]
+    proof, shape = engine.proofs[node.name], engine.fixed.shapes[node.name]
     return FixedLayer(
-        *_outline(node, engine.fixed),
-        weight_text(node.weight_formats),
-        str(node.output_format),
-        str(node.accumulator) if node.accumulator else None,
-        proof.bits,
-        proof.proved,
-        proof.saturates,
-        engine.methods.get(node.name),
-        _memory(node),
+        name=node.name,
+        op=node.op,
+        inputs=node.inputs,
+        shape=shape,
+        parameters=_parameters(node),
+        multiply_accumulates=products(node.layer, shape),
+        weight_format=weight_text(node.weight_formats),
+        output_format=str(node.output_format),
+        accumulator=str(node.accumulator) if node.accumulator else None,
+        accumulator_bits_needed=proof.bits,
+        proved=proof.proved,
+        saturates=proof.saturates,
+        sums=engine.methods.get(node.name),
+        memory=_memory(node),
     )
 
 
-def _outline(
-    node: Node, network: Network | FixedNetwork
-) -> tuple[str, str, tuple[str, ...], Shape, int, int]:
-    shape = network.shapes[node.name]
-    parameters = sum(getattr(node.layer, name).size for name in node.layer.arrays())
-    inputs = tuple(map(printable, node.inputs))
-    return printable(node.name), node.op, inputs, shape, parameters, products(node.layer, shape)
+def _parameters(node: Node) -> int:
+    return sum(getattr(node.layer, name).size for name in node.layer.arrays())
 
 
 def _weight_range(layer: Layer) -> tuple[float, float] | None:

@@ -1,0 +1,44 @@
+"""Which images a network takes, and which of its nodes tells their class."""
+
+from fxpnn.errors import DataError
+from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.graph import Network
+from fxpnn.network.layers import Array, Softmax
+
+EVERY_WORD = (-(1 << 15), (1 << 15) - 1)
+"""The range of a format that every int16 belongs to."""
+
+
+def check_images(network: Network | FixedNetwork, x: Array) -> None:
+    """Raise ``DataError`` unless ``x`` holds one or more inputs of the network.
+
+    A fixed network also wants pixels, floats, or raw words that its input's format has.
+    """
+    if x.shape[1:] != network.input_shape or not len(x):
+        wanted = ", ".join(map(str, ("N", *network.input_shape)))
+        raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
+    if isinstance(network, FixedNetwork):
+        _check_words(network, x)
+
+
+def takes_every_word(fixed: FixedNetwork) -> bool:
+    """Return whether every 16-bit word is one of the input's format."""
+    return (fixed.input_format.min, fixed.input_format.max) == EVERY_WORD
+
+
+def logits_of(network: Network | FixedNetwork) -> str:
+    """Name the node whose first maximum is the class: the softmax's input, else the output."""
+    node = network[network.outputs[0]]
+    return node.inputs[0] if isinstance(node.layer, Softmax) else node.name
+
+
+def _check_words(fixed: FixedNetwork, x: Array) -> None:
+    if x.dtype.char not in "Bh" and x.dtype.kind != "f":
+        raise DataError(
+            f"images must be uint8 pixels, scaled floats or int16 raw words, not {x.dtype}"
+        )
+    if x.dtype.char != "h" or takes_every_word(fixed):
+        return
+    fmt = fixed.input_format
+    if x.min() < fmt.min or x.max() > fmt.max:
+        raise DataError(f"raw words must fit {fmt}, not reach {x.min()}..{x.max()}")
