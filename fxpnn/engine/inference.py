@@ -19,6 +19,7 @@ from fxpnn.engine.sums import Known
 from fxpnn.engine.workspace import Conversion, Workspace, counts
 from fxpnn.fixedpoint.casting import from_float_counted, scale_pixels, to_float
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
+from fxpnn.kernels.build.kernel import interpreted
 from fxpnn.network.fixed import Counts, FixedNetwork
 from fxpnn.network.graph import INPUT
 from fxpnn.network.images import check_images, logits_of, takes_every_word
@@ -37,7 +38,9 @@ Only tiny networks have so many: others fill their workspace with fewer.
 WORTH = 1 << 25
 """So much work, in products, is worth the start of a thread."""
 PLAIN = "FXPNN_KERNELS"
-"""The environment variable that, set to ``plain``, asks for the plain loops."""
+"""The environment variable that, set to ``plain``, asks for the plain loops.
+
+They run too where Numba compiles nothing: the vector code has no other form."""
 
 Progress: TypeAlias = Callable[[int], None]
 """Called with the number of images done since the last call."""
@@ -82,7 +85,7 @@ class Engine:
         self.proofs = prove(fixed)
         self._known = known(fixed, self.proofs)
         self._conversion = _conversion(fixed)
-        self._plainly = os.environ.get(PLAIN) == "plain"
+        self._plainly = os.environ.get(PLAIN) == "plain" or interpreted()
         self._work = sum(_work(node.layer, fixed.shapes[node.name]) for node in fixed.nodes)
         self._logits = logits_of(fixed)
         self._programs: dict[frozenset[str], Program] = {}

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.kernels import compiled
+from fxpnn.kernels.build.kernel import Kernel
 from fxpnn.kernels.layout import instructions
 from fxpnn.kernels.layout.instructions import Code
 from fxpnn.network.layers import Array, Shape
@@ -121,7 +122,7 @@ class Program:
     nodes: tuple[str, ...]
     methods: Mapping[str, str]
     orders: Mapping[str, Places] = field(init=False, repr=False)
-    parts: tuple[tuple[compiled.Kernel, Code], ...] = field(init=False, repr=False)
+    parts: tuple[tuple[Kernel, Code], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         orders = {
@@ -132,7 +133,7 @@ class Program:
         object.__setattr__(self, "parts", _parts(self.code))
 
 
-def _parts(code: Code) -> tuple[tuple[compiled.Kernel, Code], ...]:
+def _parts(code: Code) -> tuple[tuple[Kernel, Code], ...]:
     """Split instructions into runs of those that one kernel runs."""
     code = code.view(np.recarray)  # plain Python finds fields as attributes of these only
     kinds = np.searchsorted([instructions.SLOPE, instructions.CLAMP_32], code["op"], side="right")

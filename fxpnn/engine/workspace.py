@@ -9,6 +9,7 @@ import numpy.typing as npt
 from fxpnn.engine.program import Program, Words, aligned
 from fxpnn.errors import DataError
 from fxpnn.kernels import compiled
+from fxpnn.kernels.build.kernel import Bound
 from fxpnn.network.fixed import Counts
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array
@@ -44,8 +45,8 @@ class Workspace:
         self._tensors = {name: self._tensor(name) for name in program.tensors}
         given = (*program.pools, self._words, self.counts)
         self._parts = [kernel.bind(code, *given) for kernel, code in program.parts]
-        self._entries: dict[np.dtype[np.generic], compiled.Bound] = {}
-        self._exits: dict[str, compiled.Bound] = {}
+        self._entries: dict[np.dtype[np.generic], Bound] = {}
+        self._exits: dict[str, Bound] = {}
 
     def enter(self, x: Array, start: int = 0) -> int:
         """Put images ``(n, *shape)`` where the program reads them; return how many saturated.
@@ -94,7 +95,7 @@ class Workspace:
         block = self._words[base : base + self.program.images * words]
         return block.reshape(-1, *places.shape)
 
-    def _entry(self, kind: str) -> compiled.Bound:
+    def _entry(self, kind: str) -> Bound:
         """Bind what takes images of a dtype to where the program reads them."""
         ends = self._ends(INPUT)
         if kind == "h":

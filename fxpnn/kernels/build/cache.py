@@ -1,4 +1,4 @@
-"""Own the folder where compiled kernels stay between runs: whose it is, for what, whole files.
+"""The folder where compiled kernels stay between runs: whose it is, for what, whole files.
 
 What lies there is machine code, so nothing is used that does not verify. The folder and its files
 must belong to the user and be writable by nobody else; a file begins with a digest of the rest, of
@@ -76,8 +76,11 @@ class Cache(NamedTuple):
             if not self._private():
                 log.info("compiled code is not kept: %s must be yours alone to write", self.root)
                 return
-            files.write(self.folder / name, self._digest(name, body) + body)
-            (self.folder / name).chmod(0o600)
+            path = self.folder / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)  # no writer of ours made it; left, it would never be a kernel
+            files.write(path, self._digest(name, body) + body)
+            path.chmod(0o600)
             if new:
                 self._clear()
         except (OSError, DataError) as error:

@@ -1,4 +1,4 @@
-"""Own the compilation of kernels by Numba, to machine code that needs nothing of Numba to run."""
+"""The compilation of kernels by Numba, to machine code that needs nothing of Numba to run."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 
 from fxpnn.kernels.build.memory import array_at
-from fxpnn.kernels.build.object_code import ENTRY, Array, Binary, Kind, target_machine
+from fxpnn.kernels.build.object_code import ENTRY, Array, Kind, ObjectFiles, target_machine
 from fxpnn.kernels.build.pipeline import alone
 
 _code: Any = cgutils
@@ -22,10 +22,10 @@ _ARRAY = ir.LiteralStructType([ir.IntType(8).as_pointer(), _STATUS, _WORD.as_poi
 """What stands in a NumPy array's object behind what every object has: data, axes, lengths."""
 
 
-def compile_loop(loop: str, arguments: Sequence[Kind]) -> Binary:
+def compile_loop(loop: str, arguments: Sequence[Kind]) -> ObjectFiles:
     """Compile a loop (``module.function``) to two object files: the loop, and what calls it.
 
-    The second defines ``ENTRY``, in the form that ``binary`` tells.
+    The second defines ``ENTRY``, in the form that ``object_code`` tells.
     """
     module, _, name = loop.partition(".")
     kinds = tuple(map(_numba_type, arguments))

@@ -1,4 +1,4 @@
-"""Own how code is written for LLVM: integers and vectors with Python's operators, memory, loops.
+"""How code is written for LLVM: integers and vectors with Python's operators, memory, loops.
 
 This is the one file that speaks LLVM. It names no machine's instruction: LLVM splits vectors to the
 width of the machine that it compiles for, and folds what it knows into that machine's own.

@@ -1,4 +1,4 @@
-"""Own the memory of loops: arrays made and freed by hand, flat ones seen as matrices.
+"""The memory of loops: arrays made and freed by hand, flat ones seen as matrices.
 
 Numba would count the references to every slice, to know when an array is free. The loops do without
 (``arithmetic.loop``): they compile in three quarters of the time, and what they compile to needs

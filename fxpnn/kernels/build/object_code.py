@@ -1,4 +1,4 @@
-"""Own the form of a compiled kernel: what it takes, its object files, how they become a function.
+"""The form of a compiled kernel: what it takes, its object files, how they become a function.
 
 A kernel is two object files: a loop as Numba compiled it, and a C function that calls it. LLVM's
 loader links them in milliseconds and needs nothing of Numba, whose import takes half a second.
@@ -19,7 +19,7 @@ from llvmlite import binding
 ENTRY = "fxpnn_kernel"
 """The C function's name; it returns 0 unless the loop failed."""
 
-Binary: TypeAlias = tuple[bytes, bytes]
+ObjectFiles: TypeAlias = tuple[bytes, bytes]
 
 
 class Array(NamedTuple):
@@ -40,21 +40,21 @@ Function: TypeAlias = Callable[[int, Any], int]
 """``ENTRY`` as Python calls it: with the block's address and the first argument."""
 
 
-def join(binary: Binary) -> bytes:
+def join(files: ObjectFiles) -> bytes:
     """Spell both object files as one."""
-    return len(binary[0]).to_bytes(8, "big") + binary[0] + binary[1]
+    return len(files[0]).to_bytes(8, "big") + files[0] + files[1]
 
 
-def split(joined: bytes) -> Binary:
+def split(joined: bytes) -> ObjectFiles:
     """Return what was joined."""
     end = 8 + int.from_bytes(joined[:8], "big")
     return joined[8:end], joined[end:]
 
 
-def link(binary: Binary, first: Kind) -> tuple[Function, object]:
+def link(files: ObjectFiles, first: Kind) -> tuple[Function, object]:
     """Return the function, and the linker in whose memory it lies."""
     linker = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
-    for code in binary:
+    for code in files:
         linker.add_object_file(binding.ObjectFileRef.from_data(code))
     linker.finalize_object()
     taken = ctypes.py_object if isinstance(first, Array) else _TYPES[first]

@@ -1,4 +1,4 @@
-"""Own how Numba compiles a loop that becomes part of others: no further than they need it.
+"""How Numba compiles a loop that becomes part of others: no further than they need it.
 
 Numba optimizes each function and makes machine code of it before it does the same with those that
 call it, where it is inlined and optimized again. Here a loop is only linked into its callers; what

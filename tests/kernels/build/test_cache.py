@@ -142,11 +142,12 @@ def test_where_nothing_can_be_kept_nothing_fails(
     assert [line[:28] for line in caplog.messages] == ["compiled code is not kept: ["]
 
 
-def test_a_folder_in_a_files_place_is_no_file(kept: Cache) -> None:
-    """It is not read, and stays."""
-    (kept.folder / "other").mkdir()
-    kept.write("other", BODY)
+def test_a_folder_in_a_files_place_is_replaced(kept: Cache) -> None:
+    """It is not read, and the next writer puts a file there, whatever the folder holds."""
+    (kept.folder / "other" / "deep").mkdir(parents=True)
     assert kept.read("other") is None
+    kept.write("other", BODY)
+    assert kept.read("other") == BODY
 
 
 def test_writers_and_readers_at_once(kept: Cache) -> None:

@@ -9,12 +9,13 @@ import pytest
 from fxpnn.kernels import compiled, entry, error_statistics
 from fxpnn.kernels.build import object_code
 from fxpnn.kernels.build.compiler import compile_loop
+from fxpnn.kernels.build.kernel import Kernel
 from tests.support.loops import in_python
 
 NONE = np.zeros(0, np.int64)
 
 
-def called(kernel: compiled.Kernel, first: Any, *rest: Any) -> list[Any]:
+def called(kernel: Kernel, first: Any, *rest: Any) -> list[Any]:
     """Compile a kernel, call it, and return its results."""
     function, linker = object_code.link(compile_loop(kernel.loop, kernel.kinds), kernel.kinds[0])
     place, results = object_code.block(kernel.kinds[1:], rest, kernel.results)

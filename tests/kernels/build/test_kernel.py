@@ -15,6 +15,7 @@ import pytest
 import fxpnn
 from fxpnn.kernels import compiled
 from fxpnn.kernels.build import cache, object_code
+from fxpnn.kernels.build import kernel as kernel_module
 from fxpnn.kernels.build.cache import Cache
 
 MEASURE = (
@@ -96,7 +97,7 @@ def test_nothing_is_kept_in_the_package() -> None:
     assert not [*Path(fxpnn.__file__).parent.rglob("*.nb[ci]")]
 
 
-class Failing(compiled.Kernel):
+class Failing(kernel_module.Kernel):
     """A kernel whose loop finds no room."""
 
     def _link(self) -> tuple[Any, object]:
@@ -111,7 +112,7 @@ def test_no_room_is_a_memory_error() -> None:
 
 def test_bound_arguments_stay() -> None:
     """A bound kernel keeps its arrays alive, compiled or in Python, and takes the first anew."""
-    for kind in (compiled.Kernel, compiled.PlainKernel):
+    for kind in (kernel_module.Kernel, kernel_module.PlainKernel):
         given = compiled.measure
         kernel = kind(given.name, given.loop, given.kinds, given.results)
         bound = kernel.bind(np.array([4, -8], np.int16), 0.25)
@@ -128,9 +129,9 @@ def test_threads_compile_once(
 ) -> None:
     """Threads that ask at once for a kernel wait for the one that compiles; a line says so."""
     made = Cache(tmp_path / "kernels", cache.key({}))
-    monkeypatch.setattr(compiled, "_cache", lambda: made)
+    monkeypatch.setattr(kernel_module, "_cache", lambda: made)
     given = compiled.measure
-    kernel = compiled.Kernel(given.name, given.loop, given.kinds, given.results, seconds=3)
+    kernel = kernel_module.Kernel(given.name, given.loop, given.kinds, given.results, seconds=3)
     reference, raw = np.array([0.5, -2.0], np.float32), np.array([3, -7], np.int16)
     with caplog.at_level(logging.INFO, logger="fxpnn"), ThreadPoolExecutor(4) as pool:
         calls = pool.map(lambda _: list(kernel(reference, raw, 0.25)), range(8))
@@ -139,3 +140,55 @@ def test_threads_compile_once(
     body = made.read("measure")
     assert body is not None
     assert all(object_code.split(body))
+
+
+NETWORK = (
+    "import hashlib, sys\n"
+    "import numpy as np\n"
+    "import fxpnn\n"
+    "from tests.support.cli_runner import tiny\n"
+    "x = np.random.default_rng(3).integers(0, 256, (5, 1, 28, 28), np.uint8)\n"
+    "fixed = fxpnn.quantize(tiny(), x)\n"
+    "print(hashlib.sha256(fxpnn.infer(fixed, x).raw.tobytes()).hexdigest())\n"
+)
+
+
+def test_without_the_compiler_words_are_the_same(tmp_path: Path) -> None:
+    """``NUMBA_DISABLE_JIT`` runs the plain loops in Python."""
+    assert said(started(NETWORK, NUMBA_DISABLE_JIT="1")) == said(started(NETWORK))
+
+
+@pytest.mark.parametrize("name", ["NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_no_threads_for_others_are_no_matter(tmp_path: Path, name: str, number: str) -> None:
+    """Some clusters set them so; the loops here ask neither for threads."""
+    place = {"FXPNN_CACHE_DIR": str(tmp_path), name: number}
+    assert said(started(MEASURE, **place)) == f"{FACTS} True"
+
+
+FORK = (
+    "import os, threading, time\n"
+    "import numpy as np\n"
+    "from fxpnn.kernels import compiled\n"
+    "given = np.array([0.5, -2.0], np.float32), np.array([3, -7], np.int16), 0.25\n"
+    "first = threading.Thread(target=compiled.measure, args=given, daemon=True)\n"
+    "first.start()\n"
+    "time.sleep(DELAY)\n"
+    "child = os.fork()\n"
+    "if child == 0:\n"
+    "    x = np.array([[0.5, 1.5]], np.float32)\n"
+    "    none = np.zeros(0, np.int64)\n"
+    "    compiled.measure(*given)\n"
+    "    compiled.words(np.zeros((1, 1), np.int16), none, 1, np.zeros(1, np.int16))\n"
+    "    os._exit(7)\n"
+    "first.join()\n"
+    "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.parametrize("delay", ["0.05", "0.4", "0.9"])
+def test_a_child_forked_while_another_thread_compiles_goes_on(tmp_path: Path, delay: str) -> None:
+    """It finds the locks free, whenever in the import or the compilation it was forked."""
+    script = FORK.replace("DELAY", delay)
+    assert said(started(script, FXPNN_CACHE_DIR=str(tmp_path))) == "7"
