@@ -165,7 +165,10 @@ class _Assembler:
         cast = target(node.output_format, node.rounding, node.overflow)._asdict()
         ends = {"x": x.base, "x_words": x.words, "y": y.base, "y_words": y.words}
         common = {"op": op, "node": self.numbers[node.name], "least": NO_FLOOR}
-        self.code.append({**common, **ends, **cast, **fields})
+        made = {**common, **ends, **cast, **fields}
+        wanted = {*instructions.COMMON, *instructions.FIELDS_OF[op]}
+        assert made.keys() == wanted, f"{node.op} must set {sorted(made.keys() ^ wanted)} or none"
+        self.code.append(made)
 
     def _node(self, node: FixedNode) -> None:
         layer, x = node.layer, self.tensors[node.inputs[0]]
@@ -210,11 +213,13 @@ class _Assembler:
             node, rows, known, fmt.frac, self.constants, plainly
         )
         if taps is not None:
-            fields |= self._windows(taps, len(layer.weight))
+            fields |= {**self._windows(taps), "outputs": len(layer.weight)}
         fields["starts"] = len(self.starts)
         self.starts.append((rows.starts, taps is not None or "total" in fields))
         y = self._fresh(standard_places(self.fixed.shapes[last.name]))
-        self._emit(fields.pop("op"), node, x, y, **fields, least=least)
+        op = fields.pop("op")
+        absent = dict.fromkeys(instructions.ABSENT, 0)  # unless the layer has them
+        self._emit(op, node, x, y, **absent | fields, least=least)
         while last is not node:
             self.tensors[last.name] = y
             last = self.fixed[last.inputs[0]]
@@ -245,11 +250,11 @@ class _Assembler:
             last = readers[0]
         return last, least, taps
 
-    def _windows(self, taps: Places, outputs: int) -> Fields:
+    def _windows(self, taps: Places) -> Fields:
         """Put where each window finds its pixels."""
         windows = self.constants.put(INT64, taps)
         sizes = {"pooled": taps.shape[0], "taps": taps.shape[1]}
-        return {"outputs": outputs, "windows": windows, **sizes}
+        return {"windows": windows, **sizes}
 
     def _standard(self, node: FixedNode, x: Tensor) -> Tensor:
         """Return a tensor that lies as a fresh one, moved there if need be."""
@@ -299,10 +304,8 @@ class _Assembler:
         if isinstance(layer, AvgPool2D) and not self.plainly and _is_mean(window):
             taps = _taps(window, x.places.shape, 1)
             assert taps is not None, "a window that needs no padding lies on its map"
-            fields = self._windows(taps // packing.LANES * shape[0], shape[0])
-            self._emit(
-                instructions.POOL, node, x, y, **fields, kind=instructions.MEAN, channels=shape[0]
-            )
+            fields = self._windows(taps // packing.LANES * shape[0])
+            self._emit(instructions.MEAN, node, x, y, **fields, channels=shape[0])
             return y
         kind = {
             MaxPool2D: instructions.MAX,

@@ -18,7 +18,7 @@ from fxpnn.network.layers import Array, Shape
 Places: TypeAlias = npt.NDArray[np.int64]
 Words: TypeAlias = npt.NDArray[np.int16]
 Fields: TypeAlias = dict[str, int]
-"""Fields of an instruction by their names in ``codes.FIELDS``."""
+"""Fields of an instruction by their names in ``instructions.FIELDS``."""
 
 INT16, INT32, INT64, BOOL = "<i2", "<i4", "<i8", "?"
 LINE = 64

@@ -187,6 +187,7 @@ def _plain(rows: Rows, bias: Array, shifts: Array, constants: Constants) -> Fiel
         "weights_size": rows.weight.size,
         "offsets": constants.put(INT64, rows.offsets),
         "offsets_size": rows.offsets.size,
+        **dict.fromkeys(("cuts", "columns", "segments"), 0),
         "bias": constants.put(INT64, bias),
         "shifts": constants.put(INT64, shifts),
         "lanes": bias.size,

@@ -63,7 +63,10 @@ def run(
                 counts[do.node, 1] += lookup.count(x[:-1], flagged)
             lookup.look_up(x[:-1], words[do.weights : do.weights + 65536], y)
         elif do.op == POOL:
-            counts[do.node, 1] += _pool(do, x, y, quads, n)
+            counts[do.node, 1] += _pool(do, x, y, n)
+        elif do.op == MEAN:
+            windows = matrix(quads[do.windows :], do.pooled, do.taps)
+            pool.mean_pool(x, do.x_words, windows, do.channels, y, n)
         elif do.op == FILL:
             y[:] = do.low
         elif do.op == MOVE:
@@ -187,11 +190,7 @@ def _stepwise(
 
 
 @part
-def _pool(do: np.void, x: I16, y: I16, quads: I64, n: int) -> int:
-    if do.kind == MEAN:
-        windows = matrix(quads[do.windows :], do.pooled, do.taps)
-        pool.mean_pool(x, do.x_words, windows, do.channels, y, n)
-        return 0
+def _pool(do: np.void, x: I16, y: I16, n: int) -> int:
     window = (
         do.kernel_h,
         do.kernel_w,

@@ -8,50 +8,69 @@ import numpy.typing as npt
 from fxpnn.fixedpoint.casting import limits
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 
-SUM_32, SUM_64, LOOK_UP, POOL, FILL, MOVE, SOFTMAX = range(7)
+SUM_32, SUM_64, LOOK_UP, POOL, MEAN, FILL, MOVE, SOFTMAX = range(8)
 """What an instruction does with a block; these are the common ones."""
-SLOPE, ADD, MUL, SHIFTED = range(7, 11)
+SLOPE, ADD, MUL, SHIFTED = range(8, 12)
 """The rarer ones, that only networks compile which have them."""
-CLAMP_32, CLAMP_64, PLAIN = range(11, 14)
+CLAMP_32, CLAMP_64, PLAIN = range(12, 15)
 """Sums that are clamped step by step, or plain: likewise."""
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
 STRIPS, DIRECT = range(2)
 """Sums are cast strip by strip, or in registers unless they are out of range."""
-MAX, AVERAGE, L2, MEAN = range(4)
-"""Pools; a mean is an average of windows that all lie inside their map."""
+MAX, AVERAGE, L2 = range(3)
+"""Pools; ``MEAN`` is an average of windows that all lie inside their map."""
 
-FIELDS = (
-    # every instruction: what, whose counts, the tensors in the workspace and their words per image
+COMMON = (
+    # what, whose counts, the tensors in the workspace and their words per image
     *("op", "node", "x", "x_words", "y", "y_words"),
-    # casts: Target and a floor; also the limits of pools and fills, the constant of a softmax
+    # the cast, a ``Target`` and a floor; also the limits of pools and fills, a softmax's constant
     *("rounding", "overflow", "low", "high", "least"),
-    # sums: Frame, Word
-    *("outputs", "lines", "length", "pitch", "origin", "total", "group", "rows", "extra", "near"),
-    *("method", "word_low", "word_high"),
-    # where constants begin in their pool, and how many there are
+)
+"""The fields of every instruction."""
+FRAME = ("lines", "length", "pitch", "origin", "total")
+WINDOWS = ("windows", "pooled", "taps")
+_LAYER = (
+    *("outputs", "used", "rows", "group", "starts", *FRAME, *WINDOWS),
+    *("method", "word_low", "word_high", "leave", "extra", "near", "rule"),
     *("weights", "weights_size", "offsets", "offsets_size", "cuts", "columns", "segments"),
-    "rule",
-    *(
-        "starts",
-        "bias",
-        "shifts",
-        "lanes",
-        "windows",
-        "pooled",
-        "taps",
-        "leave",
-        "used",
-    ),
+    *("bias", "shifts", "lanes"),
+)
+_STEPS = (
     *("fine_weights", "fine_weights_size", "fine_offsets", "fine_offsets_size", "fine_cuts"),
-    *("matrix", "matrix_k", "edges", "kinds", "features", "bias_overflows", "flagged"),
-    # add and mul: the other tensor, and both lifts; look-ups and softmax: the shift
-    *("other", "lift", "other_lift", "shift", "classes"),
-    # pools: window, rim, shapes
+    *("matrix", "matrix_k", "edges", "kinds", "features", "bias_overflows"),
+)
+_POOL = (
     *("kind", "kernel_h", "kernel_w", "stride_h", "stride_w", "origin_h", "origin_w"),
     *("dilation_h", "dilation_w", "rim_t", "rim_l", "rim_b", "rim_r"),
     *("height", "width", "channels", "pooled_h", "pooled_w"),
 )
+_SOFTMAX = ("weights", "weights_size", "classes", "shift")
+FIELDS_OF = {
+    SUM_32: _LAYER,
+    SUM_64: _LAYER,
+    LOOK_UP: ("weights", "flagged"),
+    POOL: _POOL,
+    MEAN: ("channels", *WINDOWS),
+    FILL: (),
+    MOVE: ("offsets",),
+    SOFTMAX: _SOFTMAX,
+    SLOPE: ("weights", "shifts"),
+    ADD: ("other", "lift", "other_lift", "shift"),
+    MUL: ("other", "shift"),
+    SHIFTED: _SOFTMAX,
+    CLAMP_32: (*_LAYER, *_STEPS),
+    CLAMP_64: (*_LAYER, *_STEPS),
+    PLAIN: _LAYER,
+}
+"""What an operation reads beside the common fields. The names of arrays say where these begin in
+their pool of constants, those with ``size`` how many values they have."""
+
+ABSENT = (*FRAME, *WINDOWS, "leave", "extra", "near", "rule", "group")
+"""Fields of sums that are 0 where there is no frame, no pool and no cast in registers, and until it
+is known how many images are summed as one."""
+
+FIELDS = tuple(dict.fromkeys((*COMMON, *(name for names in FIELDS_OF.values() for name in names))))
 INSTRUCTION = np.dtype([(name, np.int64) for name in FIELDS])
 Code: TypeAlias = npt.NDArray[np.void]
 """Instructions, one behind the other."""
