@@ -1,4 +1,4 @@
-"""Own the assembler: a fixed network becomes a program for the machine.
+"""The assembler: a fixed network becomes a program for the interpreter.
 
 Flatten, reshape and transpose cost nothing: a tensor knows at which word each value of its shape
 lies, and a dense layer reads its words wherever they lie. ReLU and max pooling become part of the

@@ -1,4 +1,4 @@
-"""Own what a program for the machine is: instructions, constants, and where tensors lie."""
+"""A program for the interpreter: instructions, constants, and where tensors lie."""
 
 import math
 from collections.abc import Mapping

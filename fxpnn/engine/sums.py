@@ -1,4 +1,4 @@
-"""Own how a layer's sums are computed: the layout of its products, and the loops that suffice.
+"""How a layer's sums are computed: the layout of its products, and the loops that suffice.
 
 Only a proof licenses sums that are not clamped step by step. Sums that provably fit 32 bits take
 one pass; others are cut into chunks that do, added up in 64 bits or, where a sum in range is as

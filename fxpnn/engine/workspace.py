@@ -1,4 +1,4 @@
-"""Own one run of a program on one block of images, in a workspace of its own."""
+"""One run of a program on one block of images, in a workspace of its own."""
 
 import math
 from typing import NamedTuple

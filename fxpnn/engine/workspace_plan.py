@@ -1,4 +1,4 @@
-"""Own the plan of the workspace: tensors that are not needed at the same time share their place."""
+"""The plan of the workspace: tensors not needed at the same time share their place."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple

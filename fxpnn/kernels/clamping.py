@@ -1,6 +1,6 @@
-"""Own the loops around sums that are clamped after each product, where they may have to be.
+"""Loops around sums that are clamped after each product, where they may have to be.
 
-``strips`` explains how a call takes a layer. Nothing is checked here either.
+``row_blocks`` explains how a call takes a layer. Nothing is checked here either.
 """
 
 from typing import TypeAlias
@@ -56,13 +56,13 @@ def clamped(
     rows have reached, is summed at once; so are all segments together, if they need none.
 
     Args:
-        x: as ``strips`` has it.
-        out: as ``strips`` has it.
-        tables: as ``strips`` has it; the bias lies inside the word.
+        x: as ``row_blocks`` has it.
+        out: as ``row_blocks`` has it.
+        tables: as ``row_blocks`` has it; the bias lies inside the word.
         steps: ``(weights, offsets, cuts, matrix, edges, kinds, features)``, a ``packing.Steps``.
-        frame: as ``strips`` has it.
-        word: as ``strips`` has it.
-        to: as ``strips`` has it.
+        frame: as ``row_blocks`` has it.
+        word: as ``row_blocks`` has it.
+        to: as ``row_blocks`` has it.
 
     Returns:
         How many adds were clamped, and how many outputs were out of range.

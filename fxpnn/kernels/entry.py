@@ -1,4 +1,4 @@
-"""Own the loops by which images become words, pixels by table, floats by a cast, and come back."""
+"""Loops by which images become words, pixels by table, floats by a cast, and come back."""
 
 import numpy as np
 import numpy.typing as npt

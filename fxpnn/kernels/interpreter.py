@@ -1,4 +1,4 @@
-"""Own the machine: one compiled call that runs a whole program of layers on a block of images.
+"""The interpreter: one compiled call runs a whole program of layers on a block of images.
 
 A program is a list of instructions and the pools of constants that they point into. Tensors lie in
 one workspace, image by image. One call for all layers costs one image no more than its sums, keeps

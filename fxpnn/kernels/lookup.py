@@ -1,4 +1,4 @@
-"""Own the loops over single values of flat blocks: look-ups, slopes, moves, pairs of them."""
+"""Loops over single values of flat blocks: look-ups, slopes, moves, pairs of them."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Own the plain loops of a layer of products: what the vector code computes, one value at a time.
+"""Plain loops of a layer of products: what the vector code computes, one value at a time.
 
 They stand in for ``products`` where an environment variable asks for it, on a machine whose vector
 code is in doubt, and take the same frame, word and modes. Here a row's words are multiplied in the

@@ -1,4 +1,4 @@
-"""Own the loops of the pools, on maps that lie pixel by pixel: ``(height, width * channels)``.
+"""Loops of the pools, on maps that lie pixel by pixel: ``(height, width * channels)``.
 
 A window is summed or compared line by line first: whole lines are long enough for vectors, however
 few the channels are.

@@ -1,6 +1,6 @@
-"""Own the loops around exact sums: layers of products, in strips that stay in cache.
+"""Loops around exact sums: layers of products, in blocks of rows that stay in cache.
 
-``strips`` explains how a call takes a layer. Nothing is checked here either.
+``row_blocks`` explains how a call takes a layer. Nothing is checked here either.
 """
 
 import numpy as np

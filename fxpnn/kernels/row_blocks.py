@@ -1,4 +1,4 @@
-"""Own what layers of sums share: how a call takes them, and what is done with strips of sums.
+"""What layers of sums share: how a call takes them, and what is done with blocks of rows.
 
 A call takes a layer as plain tuples, which Numba takes for a quarter of the price of named ones:
 

@@ -1,4 +1,4 @@
-"""Own the loops of softmax: with the maximum subtracted it cannot overflow, with a constant it can.
+"""Loops of softmax: with the maximum subtracted it cannot overflow, with a constant it can.
 
 The widths of every intermediate stand beside it; ``numerics`` calls for at most 4096 classes.
 """

@@ -1,4 +1,4 @@
-"""Run loops in plain Python; ``fxpnn.kernels.build.pipeline.alone`` compiles them."""
+"""Loops run in plain Python; ``fxpnn.kernels.build.pipeline.alone`` compiles them."""
 
 from collections.abc import Callable
 from types import FunctionType

@@ -1,4 +1,4 @@
-"""Random layers of sums: what integers give, and what the fast kernels give."""
+"""Layers of sums as tests draw them: what integers give, and what the fast kernels give."""
 
 from dataclasses import dataclass
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Own the language of the machine: what instructions say, casts as codes. It compiles nothing."""
+"""Instructions of the interpreter: operations, their fields, and casts as numbers."""
 
 from typing import NamedTuple, TypeAlias
 

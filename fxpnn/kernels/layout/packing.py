@@ -1,4 +1,4 @@
-"""Own the layouts that the vector kernels read: weights as pairs in lanes, and where words lie.
+"""Layouts that the vector kernels read: weights as pairs in lanes, and where words lie.
 
 A *row* is one position of a layer: an image of a dense layer, a pixel of a convolution; its words
 lie in memory at fixed offsets from its start. Outputs are dealt to *columns* of 16 lanes. A column

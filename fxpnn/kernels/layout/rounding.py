@@ -1,6 +1,6 @@
-"""Own when vector code may cast sums as it makes them, and the numbers that it rounds them by.
+"""When vector code may cast sums as it makes them, and the numbers that it rounds them by.
 
-Elsewhere, sums are cast strip by strip: ``epilogue`` knows every rounding and range.
+Elsewhere, sums are cast strip by strip: ``requantize`` knows every rounding and range.
 """
 
 import numpy as np

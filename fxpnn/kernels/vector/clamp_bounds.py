@@ -1,6 +1,6 @@
-"""Own the vector code that tells where sums need no clamp, from the words that a block has.
+"""Vector code that finds where sums need no clamp, from the words that a block has.
 
-Nothing is checked here, as in ``vector``, which explains lanes, rows and how arguments come.
+Nothing is checked here, as in ``vector.sums``, which explains lanes, rows and how arguments come.
 """
 
 from functools import reduce

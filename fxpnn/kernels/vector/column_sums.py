@@ -1,6 +1,6 @@
-"""Own the vector code of a column, from words to words: sums that are cast in registers.
+"""Vector code of a column, from words to words: sums that are cast in registers.
 
-``packing`` explains columns, ``rounding`` when sums may be cast so, ``vector`` lanes and arguments.
+``packing`` explains columns, ``rounding`` when sums may be cast so, ``vector.sums`` lanes and arguments.
 Nothing is checked here, as there.
 """
 

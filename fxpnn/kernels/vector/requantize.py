@@ -1,6 +1,6 @@
-"""Own the vector code behind the sums: casts to words and pools, of sixteen outputs at once.
+"""Vector code behind the sums: casts to words and pools, of sixteen outputs at once.
 
-What ``vector`` says of lanes and arrays holds here too.
+What ``vector.sums`` says of lanes and arrays holds here too.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
-"""Own the vector code of sums: 16-bit products, added up for sixteen outputs at once.
+"""Vector code of sums: 16-bit products, added up for sixteen outputs at once.
 
 A vector has 16 lanes on every machine: one register of AVX-512, two of AVX2, four of SSE2 or NEON.
 ``packing`` explains rows, columns and pairs, ``llvm`` the operators. Nothing is checked here:
 arrays are C-contiguous and every index lies inside them. Arrays come in tuples of their own, which
-loops can build outside. ``column_sums`` builds on this; what follows the sums is in ``epilogue``.
+loops can build outside. ``column_sums`` builds on this; what follows the sums is in ``requantize``.
 """
 
 from collections.abc import Callable, Sequence
