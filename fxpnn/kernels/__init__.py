@@ -6,8 +6,8 @@ The private words of these loops:
 - *tap*: a place of a window; it may lie outside the map.
 - *lane*: one of the 16 outputs that a vector holds; *column*: the outputs of 16 lanes.
 - *pair*: two words that are neighbours in memory, and in each lane the two weights that meet them.
-- *segment*: pairs that are summed in 32 bits at once. A *chunk* is a segment whose sum provably fits
-  32 bits; segments of clamped sums are the steps between two looks at a bound.
+- *segment*: pairs that are summed in 32 bits at once. A *chunk* is a segment whose sum provably
+  fits 32 bits; segments of clamped sums are the steps between two looks at a bound.
 - *tile*: the rows whose sums stay in registers together: 8, 5 or 2 by the processor.
 - *strip*: the rows whose sums stay in the first-level cache between two casts, 240.
 - *frame*: a map with its padding of zeros around it; also the tuple that says how a layer lies.

@@ -1,7 +1,7 @@
 """Vector code of a column, from words to words: sums that are cast in registers.
 
-``packing`` explains columns, ``rounding`` when sums may be cast so, ``vector.sums`` lanes and arguments.
-Nothing is checked here, as there.
+``packing`` explains columns, ``rounding`` when sums may be cast so, ``vector.sums`` lanes and
+arguments. Nothing is checked here, as there.
 """
 
 from collections.abc import Sequence
