@@ -27,7 +27,12 @@ def _pair(text: str) -> tuple[str, str]:
 @click.argument("name", metavar="NAME", type=params.parsed(params.one_of(params.ARCHITECTURES)))
 @click.argument("state", metavar="STATE", type=params.FILE)
 @click.option(
-    "-o", "--output", type=params.FILE, metavar="MODEL.onnx", required=True, help="Model to write."
+    "-o",
+    "--output",
+    type=params.FLOAT_MODEL,
+    metavar="MODEL.onnx",
+    required=True,
+    help="Model to write.",
 )
 @click.option(
     "--map",

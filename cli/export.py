@@ -27,7 +27,12 @@ from .console.terminal import note, print_json
     "DequantizeLinear, as ONNX Runtime runs them.",
 )
 @click.option(
-    "-o", "--output", type=params.FILE, metavar="FILE.onnx", required=True, help="File to write."
+    "-o",
+    "--output",
+    type=params.FLOAT_MODEL,
+    metavar="FILE.onnx",
+    required=True,
+    help="File to write.",
 )
 @options.as_json
 @options.quiet

@@ -136,11 +136,16 @@ def _share(text: str) -> float:
     return share
 
 
-def _results_path(text: str) -> Path:
-    path = Path(text)
-    if path.suffix not in (".npz", ".csv"):
-        raise FormatError(f"must end in .npz or .csv, not {text!r}")
-    return path
+def ending(*suffixes: str) -> Callable[[str], Path]:
+    """Return a parser of paths that end in one of the suffixes, so that a command reads them."""
+
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in suffixes:
+            raise FormatError(f"must end in {' or '.join(suffixes)}, not {text!r}")
+        return path
+
+    return parse
 
 
 TARGETS = ("qonnx", "qdq")
@@ -164,4 +169,6 @@ FACTOR = parsed(_factor)
 FACTORS = parsed(_factors)
 NUMBERS = parsed(numbers)
 SHARE = parsed(_share)
-RESULTS = parsed(_results_path)
+RESULTS = parsed(ending(".npz", ".csv"))
+FLOAT_MODEL = parsed(ending(".onnx"))
+FIXED_MODEL = parsed(ending(".fxp"))

@@ -30,7 +30,7 @@ DEFAULT_CALIBRATION, DEFAULT_SHAPE = "mnist:calibration", (1, 28, 28)
 @click.option(
     "-o",
     "--output",
-    type=params.FILE,
+    type=params.FIXED_MODEL,
     metavar="MODEL.fxp",
     required=True,
     help="Quantized model to write.",

@@ -43,7 +43,7 @@ def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
 @click.option(
     "-o",
     "--output",
-    type=params.FILE,
+    type=params.FLOAT_MODEL,
     metavar="MODEL.onnx",
     help="Float model to write.",
 )

@@ -61,8 +61,8 @@ def test_json_says_what_became_what(tmp_path: Path) -> None:
          "--scale, --mean and --std must fit the model: mean must hold 1 or 1 values, not 2"),
         ((MLP, "none.npz", "-o", "o.onnx"), 3,
          "none.npz: cannot be read: No such file or directory"),
-        ((MLP, "mlp.safetensors", "-o", "mlp.safetensors"), 3,
-         "mlp.safetensors: must not be written over, for it is an input too"),
+        ((MLP, "mlp.safetensors", "-o", "mlp.safetensors"), 2,
+         "-o / --output: must end in .onnx, not 'mlp.safetensors' (see fxpnn convert --help)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_converted(

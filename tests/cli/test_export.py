@@ -90,8 +90,8 @@ def test_a_mode_without_a_name_is_refused(models: Path, tmp_path: Path) -> None:
         (("tiny.onnx", "--to", "qdq", "-o", "t.onnx"), 3,
          "tiny.onnx: must be a quantized model (.fxp); fxpnn quantize makes one from an ONNX "
          "model"),
-        (("tiny.fxp", "--to", "qdq", "-o", "tiny.fxp"), 3,
-         "tiny.fxp: must not be written over, for it is an input too"),
+        (("tiny.fxp", "--to", "qdq", "-o", "tiny.fxp"), 2,
+         "-o / --output: must end in .onnx, not 'tiny.fxp' (see fxpnn export --help)"),
         (("none.fxp", "--to", "qdq", "-o", "t.onnx"), 3,
          "none.fxp: cannot be read: No such file or directory"),
     ],

@@ -250,18 +250,28 @@ def test_outputs_that_cannot_be(models: Path, tmp_path: Path) -> None:
     model.write_bytes((models / "tiny.onnx").read_bytes())
     before = model.read_bytes()
     (tmp_path / "link.fxp").symlink_to(model)
+    (tmp_path / "null.fxp").symlink_to("/dev/null")
+    (tmp_path / "folder.fxp").mkdir()
     for target, line in (
         (tmp_path / "none" / "o.fxp", "cannot be written: No such file or directory"),
         (model / "o.fxp", "cannot be written: Not a directory"),
-        (tmp_path, "must be a file to write to, not a folder, pipe or device"),
-        (Path("/dev/null"), "must be a file to write to, not a folder, pipe or device"),
-        (model, "must not be written over, for it is an input too"),
+        (tmp_path / "folder.fxp", "must be a file to write to, not a folder, pipe or device"),
+        (tmp_path / "null.fxp", "must be a file to write to, not a folder, pipe or device"),
         (tmp_path / "link.fxp", "must not be written over, for it is an input too"),
     ):
         done = fxp("quantize", model, "-o", target)
         assert done == (3, "", f"fxpnn: error: {target}: {line}\n")
     assert model.read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_quantized_model_ends_in_fxp(models: Path, tmp_path: Path) -> None:
+    """No command would take a file of another suffix; none is written."""
+    target = tmp_path / "o.onnx"
+    done = fxp("quantize", models / "tiny.onnx", "-o", target)
+    line = f"-o / --output: must end in .fxp, not '{target}' (see fxpnn quantize --help)"
+    assert done == (2, "", f"fxpnn: error: {line}\n")
+    assert not target.exists()
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "other"])
