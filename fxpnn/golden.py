@@ -1,4 +1,4 @@
-"""Own the specification one can read: a fixed network run in plain Python integers.
+"""The specification one can read: a fixed network run in plain Python integers.
 
 Slow and short on purpose. Every number here is a Python ``int``, which neither rounds nor overflows
 unless a line below says so; no float and no fixed-width integer takes part. ``raw @ F`` means
@@ -16,7 +16,6 @@ import numpy as np
 
 from fxpnn.errors import DataError
 from fxpnn.fixedpoint.integers import (
-    cast_raw,
     divide,
     exponential,
     floor_shift,
@@ -27,6 +26,7 @@ from fxpnn.fixedpoint.integers import (
     wrap,
 )
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
 from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode, RawArray
 from fxpnn.network.graph import INPUT
@@ -89,17 +89,16 @@ class Unit:
         """Give Fx, the fraction bits of the first input."""
         return self.sources[0].frac
 
-    def product_fracs(self, channels: int = 1) -> list[int]:
+    def product_fracs(self) -> list[int]:
         """Give Fx + Fw of every output channel."""
-        return [self.frac + frac for frac in self.node.fracs(channels).tolist()]
+        return [int(frac) for frac in self.node.product_fracs(self.sources[0])]
 
     def cast(self, value: int, frac: int, source: QFormat | None = None) -> int:
         """Cast ``value @ frac`` to the node's output format by the node's modes.
 
         Where the last word stands for 1 (``clips_one``), 1 is no overflow to be counted.
         """
-        modes = (self.node.output_format, self.node.rounding, self.node.overflow)
-        raw, saturated = cast_raw(value, frac, *modes, source)
+        raw, saturated = self.requantize.raw(value, frac, source)
         self.saturations += saturated and not self.node.clips_one
         return raw
 
@@ -125,6 +124,11 @@ class Unit:
             acc = min(max(exact, word.min), word.max)
             self.overflows += acc != exact
         return acc
+
+    @cached_property
+    def requantize(self) -> Shift:
+        """Give the node's cast."""
+        return self.node.requantize
 
     @cached_property
     def table(self) -> list[int]:
@@ -166,7 +170,7 @@ def _dense(layer: layers.Dense, unit: Unit, x: Ints) -> Ints:
 def _channels(layer: layers.Dense | layers.Conv2D, unit: Unit) -> Iterable[tuple[Ints, int, int]]:
     """Give each output channel's weights, bias and Fx + Fw."""
     biases = layer.bias.tolist()
-    return zip(layer.weight.astype(object), biases, unit.product_fracs(len(biases)), strict=True)
+    return zip(layer.weight.astype(object), biases, unit.product_fracs(), strict=True)
 
 
 def _neuron(unit: Unit, channel: tuple[Ints, int, int], x: Iterable[int]) -> int:
@@ -260,7 +264,7 @@ def _leaky_relu(layer: layers.LeakyRelu, unit: Unit, x: int) -> int:
 @compute.register
 def _prelu(layer: layers.PRelu, unit: Unit, x: Ints) -> Ints:
     """``x >= 0 ? x : cast(x * slope[channel])``."""
-    planes, fracs = x.reshape(len(x), -1), unit.product_fracs(len(x))
+    planes, fracs = x.reshape(len(x), -1), unit.product_fracs()
     slopes = zip(planes, layer.slope.tolist(), fracs, strict=True)
     y = [v if v >= 0 else unit.cast(v * s, frac) for plane, s, frac in slopes for v in plane]
     return np.array(y, object).reshape(x.shape)

@@ -102,8 +102,6 @@ INNER = {
 """What a folder inside a room may import of that room, beside itself; its other modules may all."""
 
 PENDING_ARROWS = {
-    ("fxpnn.fixedpoint.casting", "fxpnn.network.graph"),  # traits: Scaling applies itself
-    ("fxpnn.network.fixed", "fxpnn.network.fxp"),  # traits: `fixed.save()`
     ("fxpnn.proofs.bounds", "fxpnn.engine.assembler"),  # proofs
     ("fxpnn.proofs.bounds", "fxpnn.engine.workspace"),  # proofs
 }

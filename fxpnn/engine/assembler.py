@@ -162,7 +162,7 @@ class _Assembler:
         return Tensor(len(self.sizes) - 1, places.size, places)
 
     def _emit(self, op: int, node: FixedNode, x: Tensor, y: Tensor, **fields: int) -> None:
-        cast = target(node.output_format, node.rounding, node.overflow)._asdict()
+        cast = target(node.requantize)._asdict()
         ends = {"x": x.base, "x_words": x.words, "y": y.base, "y_words": y.words}
         common = {"op": op, "node": self.numbers[node.name], "least": NO_FLOOR}
         made = {**common, **ends, **cast, **fields}
@@ -210,7 +210,7 @@ class _Assembler:
         pools = not covers(layer, x) and not plainly
         last, least, taps = self._followers(node, rows.share if pools else None)
         fields, self.methods[node.name] = arithmetic(
-            node, rows, known, fmt.frac, self.constants, plainly
+            node, rows, known, fmt, self.constants, plainly
         )
         if taps is not None:
             fields |= {**self._windows(taps), "outputs": len(layer.weight)}
@@ -287,7 +287,7 @@ class _Assembler:
 
     def _slope(self, node: FixedNode, layer: PRelu, x: Tensor, fmt: QFormat) -> Tensor:
         channels = len(layer.slope)
-        shifts = fmt.frac + node.fracs(channels) - node.output_format.frac
+        shifts = node.shift(fmt)
         by_word = np.empty((2, x.words), np.int64)
         for row, values in zip(by_word, (layer.slope, shifts), strict=True):
             row[x.places.reshape(channels, -1)] = values[:, None]

@@ -17,7 +17,7 @@ from fxpnn.engine.assembler import assemble
 from fxpnn.engine.program import Program, Words
 from fxpnn.engine.sums import Known
 from fxpnn.engine.workspace import Conversion, Workspace, counts
-from fxpnn.fixedpoint.casting import from_float_counted, scale_pixels, to_float
+from fxpnn.fixedpoint.casting import from_float_counted, to_float
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 from fxpnn.kernels.build.kernel import interpreted
 from fxpnn.network.fixed import Counts, FixedNetwork
@@ -220,7 +220,7 @@ def _conversion(fixed: FixedNetwork) -> Conversion:
     pixels = np.broadcast_to(np.arange(256, dtype=np.uint8), (1, channels, 256))
     fmt = fixed.input_format
     raw, over = from_float_counted(
-        scale_pixels(pixels, fixed.scaling)[0],
+        fixed.scaling.apply(pixels)[0],
         fmt,
         Rounding.NEAREST_EVEN,
         Overflow.SATURATE,

@@ -12,7 +12,7 @@ import numpy as np
 
 from fxpnn.engine.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
 from fxpnn.fixedpoint.interval import Interval
-from fxpnn.fixedpoint.qformat import Overflow
+from fxpnn.fixedpoint.qformat import Overflow, QFormat
 from fxpnn.kernels.layout import instructions, packing, rounding
 from fxpnn.network.fixed import FixedNode
 from fxpnn.network.layers import Array, Conv2D, Dense
@@ -112,18 +112,18 @@ def arithmetic(
     node: FixedNode,
     rows: Rows,
     known: Known,
-    frac: int,
+    source: QFormat,
     constants: Constants,
     plainly: bool,
 ) -> tuple[Fields, str]:
     """Choose how sums are computed and put the constants; also say it in words.
 
-    ``frac`` is the input's. ``plainly`` asks for the plain loops.
+    ``source`` is the input's format. ``plainly`` asks for the plain loops.
     """
     layer, word = node.layer, node.accumulator
     assert isinstance(layer, Dense | Conv2D)
     assert word is not None
-    shifts = frac + node.fracs(len(layer.bias)) - node.output_format.frac
+    shifts = node.shift(source)
     method = _method(known, word.overflow)
     fields = {
         **rows.frame,
@@ -149,7 +149,7 @@ def arithmetic(
         extra, chunks = fields["extra"], fields["segments"]
         text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" if extra else "plain 32-bit"
         text += ", wrapped" * (method == instructions.WRAPPED)
-        cast = instructions.target(node.output_format, node.rounding, node.overflow)
+        cast = instructions.target(node.requantize)
         rule = rounding.rule(shifts, cast, known.total, extra)
         if method == instructions.WRAPPED or rule is None:
             rule = np.zeros(4 * shifts.size, np.int64)

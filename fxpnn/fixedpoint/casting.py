@@ -1,4 +1,4 @@
-"""Own the one-step cast on arrays: float to raw, raw to raw, raw to float.
+"""The one-step cast on arrays: float to raw, raw to raw, raw to float.
 
 A cast rounds the exact value once, then judges overflow once, on the rounded value. A cast between
 a format and itself changes nothing.
@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from fxpnn.errors import DataError
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
-from fxpnn.network.graph import Scaling
 
 Raw: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -141,14 +140,6 @@ def from_float_counted(
 def to_float(raw: npt.ArrayLike, source: QFormat) -> Floats:
     """Return the exact values of raw integers, float64."""
     return np.ldexp(np.asarray(raw, dtype=np.float64), -source.frac)
-
-
-def scale_pixels(pixels: npt.NDArray[np.uint8], scaling: Scaling) -> Floats:
-    """Return ``(pixel * scale - mean) / std``, float64, for (N, channels, ...) pixels."""
-    axes = (-1, *[1] * (pixels.ndim - 2))
-    mean, std = np.reshape(scaling.mean, axes), np.reshape(scaling.std, axes)
-    with np.errstate(over="ignore"):  # infinity saturates in the cast that follows
-        return np.asarray((pixels * scaling.scale - mean) / std)
 
 
 def _round_shift(values: Raw, shift: Raw, rounding: Rounding) -> Raw:

@@ -1,12 +1,8 @@
-"""Own exact arithmetic on single Python integers: rounding, wrapping, the one-step cast, powers.
+"""Exact arithmetic on single Python integers: rounding, wrapping, the one-step cast, powers.
 
-``raw @ F`` means ``raw * 2**-F``. Nothing here can overflow, and no float takes part but the one
-that ``cast_input`` reads.
+``raw @ F`` means ``raw * 2**-F``. Nothing here can overflow, and no float takes part.
 """
 
-from math import isinf, isnan
-
-from fxpnn.errors import DataError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 
 LOG2E = 378194
@@ -63,24 +59,6 @@ def cast_raw(
     if overflow is Overflow.SATURATE_ZERO:
         return 0, True
     return low if rounded < low else high, True
-
-
-def cast_input(
-    value: float, target: QFormat, rounding: Rounding, overflow: Overflow
-) -> tuple[int, bool]:
-    """Cast the exact value of a float; infinity lies beyond every limit, and saturates under wrap.
-
-    Raises:
-        DataError: the value is not a number.
-    """
-    if isnan(value):
-        raise DataError("an input must be a number, not nan")
-    if isinf(value):
-        overflow = Overflow.SATURATE if overflow is Overflow.WRAP else overflow
-        beyond = 2 * target.max + 2
-        return cast_raw(beyond if value > 0 else -beyond, target.frac, target, rounding, overflow)
-    numerator, denominator = value.as_integer_ratio()  # exact, and 2**k below
-    return cast_raw(numerator, denominator.bit_length() - 1, target, rounding, overflow)
 
 
 def floor_shift(value: int, down: int) -> int:

@@ -165,14 +165,6 @@ class NumberType(NamedTuple):
     overflow: Overflow | None = None
 
 
-class Cast(NamedTuple):
-    """A format, and the modes by which values are cast to it."""
-
-    format: QFormat
-    rounding: Rounding = Rounding.NEAREST_EVEN
-    overflow: Overflow = Overflow.SATURATE
-
-
 def parse_number(text: str) -> NumberType:
     """Read a format with or without the modes of ``ap_fixed`` behind it.
 

@@ -6,7 +6,6 @@ else of a cast.
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -61,21 +60,3 @@ class Shift:
     def clamps(self) -> bool:
         """Tell whether what overflows becomes the nearest end of the range."""
         return self.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
-
-    def encode(self) -> dict[str, str]:
-        """Return the cast as files spell it."""
-        return {
-            "output_format": str(self.format),
-            "rounding": self.rounding.value,
-            "overflow": self.overflow.value,
-        }
-
-    @classmethod
-    def decode(cls, output_format: str, rounding: str, overflow: str) -> Self:
-        """Read what ``encode`` wrote.
-
-        Raises:
-            FormatError: the text is no format.
-            ValueError: a mode is none.
-        """
-        return cls(QFormat.parse(output_format), Rounding(rounding), Overflow(overflow))

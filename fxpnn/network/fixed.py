@@ -12,7 +12,9 @@ import numpy.typing as npt
 from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.fixedpoint.requantize import Shift
+from fxpnn.network import fxp_write
 from fxpnn.network.graph import INPUT, Node, Scaling, check_outputs, infer_shapes
+from fxpnn.network.graph import Provenance as Provenance
 from fxpnn.network.layers import Array, Layer, Number, Shape, Softmax, Step
 from fxpnn.network.traits import Output
 
@@ -98,15 +100,6 @@ class Counts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a fixed network came from: sha256 of the files, and the version that wrote it."""
-
-    model: str = ""
-    calibration: str = ""
-    version: str = ""
-
-
 @dataclass(frozen=True, eq=False)
 class FixedNetwork:
     """A network of integers: everything that the hardware stores, and the meaning of each word.
@@ -167,9 +160,7 @@ class FixedNetwork:
         Raises:
             DataError: the file cannot be written.
         """
-        from fxpnn.network import fxp
-
-        fxp.save(self, path)
+        fxp_write.save(self, path)
 
 
 def _check(node: FixedNode, formats: list[QFormat], shapes: Mapping[str, Shape]) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import Layer, Shape
+from fxpnn.network.layers import Array, Layer, Shape
 
 INPUT = "input"
 """The name by which nodes refer to the network's input."""
@@ -35,11 +36,31 @@ class Scaling:
         if not self.mean or not self.std:
             raise ModelError("mean and std must hold one value or one per channel, not none")
 
+    def apply(self, pixels: Array, dtype: npt.DTypeLike = np.float64) -> Array:
+        """Return ``(pixel * scale - mean) / std`` for ``(N, channels, ...)``, in ``dtype``."""
+        axes = (-1, *[1] * (pixels.ndim - 2))
+        with np.errstate(over="ignore"):  # infinity saturates in the cast that follows
+            scaled = np.multiply(pixels, self.scale, dtype=dtype)
+            if any(self.mean):
+                scaled -= np.array(self.mean, dtype).reshape(axes)
+            if any(std != 1 for std in self.std):
+                scaled /= np.array(self.std, dtype).reshape(axes)
+        return np.asarray(scaled)
+
     def check(self, shape: Shape) -> None:
         """Raise ``ModelError`` unless mean and std fit the channels of ``shape``."""
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, shape[0]):
                 raise ModelError(f"{name} must hold 1 or {shape[0]} values, not {len(values)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a fixed network came from: sha256 of the files, and the version that wrote it."""
+
+    model: str = ""
+    calibration: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,13 +52,13 @@ def quantize(
         )
     build = _Build(network, plan, _observed(network, calibration, plan), calibration)
     return FixedNetwork(
-        network.name,
-        network.input_shape,
-        build.formats[INPUT],
-        tuple(build.node(node) for node in network.nodes),
-        network.outputs,
-        network.scaling,
-        provenance or Provenance(version=__version__),
+        name=network.name,
+        input_shape=network.input_shape,
+        input_format=build.formats[INPUT],
+        nodes=tuple(build.node(node) for node in network.nodes),
+        outputs=network.outputs,
+        scaling=network.scaling,
+        provenance=provenance or Provenance(version=__version__),
     )
 
 
@@ -107,16 +107,16 @@ class _Build:
         sources = [self.formats[name] for name in node.inputs]
         layer, weight_formats = _raw_layer(node, sources[0], settings)
         fixed = FixedNode(
-            node.name,
-            layer,
-            node.inputs,
-            self._output_format(node, layer, weight_formats),
-            weight_formats,
-            settings.accumulator if layer.traits.sums else None,
-            settings.rounding,
-            settings.overflow,
-            table_for(type(layer)),
-            _softmax_shift(layer, settings, sources[0]),
+            name=node.name,
+            layer=layer,
+            inputs=node.inputs,
+            output_format=self._output_format(node, layer, weight_formats),
+            weight_formats=weight_formats,
+            accumulator=settings.accumulator if layer.traits.sums else None,
+            rounding=settings.rounding,
+            overflow=settings.overflow,
+            table=table_for(type(layer)),
+            softmax_shift=_softmax_shift(layer, settings, sources[0]),
         )
         self.formats[node.name] = fixed.output_format
         if self.proving:

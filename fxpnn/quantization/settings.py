@@ -13,13 +13,13 @@ from fxpnn import files
 from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import (
     Accumulator,
-    Cast,
     NumberType,
     Overflow,
     QFormat,
     Rounding,
     parse_number,
 )
+from fxpnn.fixedpoint.requantize import Shift
 
 MAX_FILE = 1 << 18
 MAX_LINE = 1000
@@ -39,7 +39,7 @@ class Given(NamedTuple):
     """What a model file itself fixes of a layer: its weight's formats, its output's cast."""
 
     weight: tuple[QFormat, ...] | None = None
-    output: Cast | None = None
+    output: Shift | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class Settings:
         settings = replace(self, weight=self.weight or given.weight)
         if self.output is not None or given.output is None:
             return settings
-        fmt, rounding, overflow = given.output
-        return replace(settings, output=fmt, rounding=rounding, overflow=overflow)
+        cast = given.output
+        return replace(settings, output=cast.format, rounding=cast.rounding, overflow=cast.overflow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from fxpnn.errors import DataError
 from fxpnn.network.graph import INPUT, Network, Scaling
 from fxpnn.network.images import check_images, logits_of
 from fxpnn.network.layers import Array
-from fxpnn.reference.formulas import compute, per_channel
+from fxpnn.reference.formulas import compute
 
 BLOCK = 256
 """How many images ``predict`` runs at once: LeNet's largest temporary is then 20 MB."""
@@ -25,12 +25,7 @@ def scale(x: Array, scaling: Scaling, dtype: npt.DTypeLike = np.float32) -> Arra
         return x.astype(dtype, copy=False)
     if x.dtype != np.uint8:
         raise DataError(f"images must be uint8 pixels or scaled floats, not {x.dtype}")
-    scaled = np.multiply(x, scaling.scale, dtype=dtype)
-    if any(scaling.mean):
-        scaled -= per_channel(np.array(scaling.mean), scaled)
-    if any(std != 1 for std in scaling.std):
-        scaled /= per_channel(np.array(scaling.std), scaled)
-    return scaled
+    return scaling.apply(x, dtype)
 
 
 def predict(

@@ -18,7 +18,6 @@ from fxpnn.fixedpoint.casting import (
     from_float_counted,
     limits,
     requantize,
-    scale_pixels,
     to_float,
 )
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
@@ -272,13 +271,13 @@ def test_to_float_is_exact(fmt: QFormat, frac: int, data: st.DataObject) -> None
 def test_pixels_are_scaled_per_channel() -> None:
     """A pixel becomes (pixel * scale - mean) / std, of its own channel where there are several."""
     pixels = np.array([[[[0, 255]], [[64, 128]]]], np.uint8)
-    assert scale_pixels(pixels, Scaling()).tolist() == [[[[0.0, 255 / 256]], [[0.25, 0.5]]]]
+    assert Scaling().apply(pixels).tolist() == [[[[0.0, 255 / 256]], [[0.25, 0.5]]]]
     scaling = Scaling(0.5, (1.0, 2.0), (2.0, 4.0))
-    assert scale_pixels(pixels, scaling).tolist() == [[[[-0.5, 63.25]], [[7.5, 15.5]]]]
-    assert scale_pixels(pixels[:, 0, 0], scaling).tolist() == [[-0.5, (127.5 - 2) / 4]]
+    assert scaling.apply(pixels).tolist() == [[[[-0.5, 63.25]], [[7.5, 15.5]]]]
+    assert scaling.apply(pixels[:, 0, 0]).tolist() == [[-0.5, (127.5 - 2) / 4]]
 
 
 def test_pixels_scaled_beyond_every_float_are_infinite() -> None:
     """They saturate in the cast that follows, without a word on stderr."""
-    scaled = scale_pixels(np.array([[0, 255]], np.uint8), Scaling(1e307, std=(-1e-300,)))
+    scaled = Scaling(1e307, std=(-1e-300,)).apply(np.array([[0, 255]], np.uint8))
     assert scaled.tolist() == [[0.0, -math.inf]]

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxpnn.errors import DataError
 from fxpnn.fixedpoint.integers import (
-    cast_input,
     cast_raw,
     divide,
     floor_shift,
@@ -23,9 +21,7 @@ from tests.support.strategies import (
     Cast,
     accumulators,
     casts,
-    formats,
     near_ties,
-    overflows,
     roundings,
 )
 
@@ -138,41 +134,6 @@ def test_wrap_keeps_the_low_bits(word: Accumulator, value: int) -> None:
     """The result lies in the range, and differs from the value by a multiple of 2**word."""
     assert word.min <= wrap(value, word) <= word.max
     assert (value - wrap(value, word)) & (2**word.word - 1) == 0
-
-
-@given(
-    st.floats(allow_nan=False, allow_infinity=False) | st.floats(-300, 300, width=32),
-    formats(),
-    roundings,
-    overflows,
-)
-def test_a_float_is_cast_by_its_exact_value(
-    value: float, target: QFormat, rounding: Rounding, overflow: Overflow
-) -> None:
-    """From the smallest subnormal to the largest float, no digit is lost before the rounding."""
-    result = cast_input(value, target, rounding, overflow)
-    assert result == cast_rational(Fraction(value), target, rounding, overflow)
-
-
-@pytest.mark.parametrize(
-    ("overflow", "plus", "minus"),
-    [
-        (Overflow.SATURATE, 7, -8),
-        (Overflow.SATURATE_SYMMETRIC, 7, -7),
-        (Overflow.SATURATE_ZERO, 0, 0),
-        (Overflow.WRAP, 7, -8),
-    ],
-)
-def test_infinity_overflows(overflow: Overflow, plus: int, minus: int) -> None:
-    """It goes where ever larger numbers go, and where those wrap, to the limit."""
-    casts = [cast_input(v, QFormat(4, 2), Rounding.FLOOR, overflow) for v in (math.inf, -math.inf)]
-    assert casts == [(plus, True), (minus, True)]
-
-
-def test_nan_is_refused() -> None:
-    """What is not a number has no raw value."""
-    with pytest.raises(DataError, match=r"^an input must be a number, not nan$"):
-        cast_input(math.nan, QFormat(16, 8), Rounding.FLOOR, Overflow.WRAP)
 
 
 @given(st.integers(-(2**40), 2**40), st.integers(-20, 60))

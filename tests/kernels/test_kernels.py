@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fxpnn.fixedpoint.integers import cast_raw, wrap
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.kernels import arithmetic, entry, lookup, plain, pool
 from fxpnn.kernels.build.pipeline import alone
 from fxpnn.kernels.layout import instructions
@@ -43,7 +44,7 @@ def test_cast_is_the_exact_cast(kernel: Kernel, case: Cast) -> None:
     """Every rounding and overflow mode, any shift, ties and limits: value and overflow."""
     assume(abs(case.value) <= 2**62)  # what the kernel promises to take
     shift = case.frac - case.target.frac
-    to = target(case.target, case.rounding, case.overflow)
+    to = target(Shift(case.target, case.rounding, case.overflow))
     expected = cast_raw(case.value, case.frac, case.target, case.rounding, case.overflow)
     assert kernel(case.value, shift, to) == expected
 
@@ -80,7 +81,7 @@ def test_plain_rows_of_two_outputs() -> None:
     x = np.array([1, 2, 3, 4, 0], np.int16)
     weights = np.array([10, 1, -10, -1], np.int16)
     out = np.empty(4, np.int16)
-    to = (*target(QFormat(5, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE), 0)
+    to = (*target(Shift(QFormat(5, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE)), 0)
     starts, offsets, bias, shifts = (np.array(v) for v in ([0, 2], [1, 0], [4, 0], [1, 0]))
     frame = (1, 4, 2, instructions.STRIPS, 0, 0, 0, 0, 0, 2, 1, 2)
     counts = alone(plain.run)(
@@ -114,7 +115,7 @@ def test_slope_takes_negative_values_only(kernel: Kernel) -> None:
     """Each word of an image has its slope and shift; the overflow of -8 * -2 is counted."""
     x = np.array([5, 7, -8, -8], np.int16)
     out = np.empty_like(x)
-    to = target(QFormat(5, 0), Rounding.FLOOR, Overflow.SATURATE)
+    to = target(Shift(QFormat(5, 0), Rounding.FLOOR, Overflow.SATURATE))
     assert kernel(x, np.array([3, -4]), np.array([2, 1]), to, out) == 1
     assert out.tolist() == [5, 7, -6, 15]
 
@@ -124,7 +125,7 @@ def test_add_of_formats_20_bits_apart(kernel: Kernel) -> None:
     """Both sides are aligned exactly, added exactly and cast once."""
     a, b = np.array([1, -32768], np.int16), np.array([1, 32767], np.int16)
     out = np.empty(2, np.int16)
-    to = target(QFormat(16, 0), Rounding.NEAREST_UP, Overflow.SATURATE)
+    to = target(Shift(QFormat(16, 0), Rounding.NEAREST_UP, Overflow.SATURATE))
     assert kernel(a, b, 20, 0, 1, to, out) == 2
     assert out.tolist() == [32767, -32768]
     assert kernel(a, b, 20, 0, 21, to, out) == 0
@@ -136,7 +137,7 @@ def test_multiply_casts_products_once(kernel: Kernel) -> None:
     """Words at their limits have a product of 2**30, which a left shift saturates."""
     a, b = np.array([-32768, -32768, 3], np.int16), np.array([-32768, 32767, 5], np.int16)
     out = np.empty(3, np.int16)
-    to = target(QFormat(16, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE)
+    to = target(Shift(QFormat(16, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE))
     assert kernel(a, b, 15, to, out) == 1
     assert out.tolist() == [32767, -32767, 0]
     assert kernel(a, b, 1, to, out) == 2

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.kernels import clamping, products
 from fxpnn.kernels.build.pipeline import alone
 from fxpnn.kernels.layout import instructions, packing, rounding
@@ -40,7 +41,7 @@ class Case:
 
     def target(self) -> instructions.Target:
         """Encode the cast without what words are raised to."""
-        return instructions.target(self.output, self.rounding, self.overflow)
+        return instructions.target(Shift(self.output, self.rounding, self.overflow))
 
     def shifts(self) -> Ints:
         """Return a shift for each lane."""

@@ -5,8 +5,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.fixedpoint.casting import limits
-from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.qformat import Overflow, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 
 SUM_32, SUM_64, LOOK_UP, POOL, MEAN, FILL, MOVE, SOFTMAX = range(8)
 """What an instruction does with a block; these are the common ones."""
@@ -90,7 +90,6 @@ class Target(NamedTuple):
     high: int
 
 
-def target(fmt: QFormat, rounding: Rounding, overflow: Overflow) -> Target:
+def target(cast: Shift) -> Target:
     """Encode a cast for the kernels."""
-    low, high = limits(fmt, overflow)
-    return Target(_ROUNDINGS.index(rounding), _OVERFLOWS.index(overflow), low, high)
+    return Target(_ROUNDINGS.index(cast.rounding), _OVERFLOWS.index(cast.overflow), *cast.limits)

@@ -12,7 +12,8 @@ import numpy as np
 
 from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixedpoint.casting import from_float
-from fxpnn.fixedpoint.qformat import MAX_WORD, Cast, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.qformat import MAX_WORD, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import QUANTIZING, narrow, number_type
@@ -54,7 +55,7 @@ class Quantizer:
         """Return its format at each of the fraction bits."""
         return tuple(QFormat(self.word, int(frac), self.signed) for frac in fracs.reshape(-1))
 
-    def cast(self) -> Cast:
+    def cast(self) -> Shift:
         """Return the one format, fit for a tensor, and the modes.
 
         Raises:
@@ -64,7 +65,7 @@ class Quantizer:
             raise ModelError(f"scale must be one number, not {self.fracs.size}")
         try:
             (fmt,) = self.formats(self.fracs)
-            return Cast(fmt.for_tensor(), self.rounding, self.overflow)
+            return Shift(fmt.for_tensor(), self.rounding, self.overflow)
         except FormatError as error:
             raise ModelError(str(error)) from None
 

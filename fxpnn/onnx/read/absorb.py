@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from fxpnn.fixedpoint.casting import from_float, to_float
-from fxpnn.fixedpoint.qformat import TENSOR_BITS, Cast, Overflow, QFormat
+from fxpnn.fixedpoint.qformat import TENSOR_BITS, Overflow, QFormat
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
 from fxpnn.network.graph import INPUT, Node
 from fxpnn.network.layers import Layer
@@ -30,10 +31,10 @@ class Absorbed(NamedTuple):
 
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
-    casts: dict[str, Cast]
+    casts: dict[str, Shift]
 
 
-def absorb(nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Cast]) -> Absorbed:
+def absorb(nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Shift]) -> Absorbed:
     """Let layers take the casts behind them; ``casts`` holds what each Quantize casts to."""
     graph = _Graph(nodes, outputs, casts)
     for node in nodes:
@@ -46,12 +47,12 @@ class _Graph:
     """The nodes, who reads each, and the casts that layers have taken so far."""
 
     def __init__(
-        self, nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Cast]
+        self, nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Shift]
     ) -> None:
         self._nodes = {node.name: node for node in nodes}
         self._outputs = list(outputs)
         self._casts = casts
-        self._taken: dict[str, Cast] = {}
+        self._taken: dict[str, Shift] = {}
         self._became: dict[str, str] = {}
         self._agreed: dict[str, bool] = {}
         self._readers: dict[str, set[str]] = {name: set() for name in (INPUT, *self._nodes)}
@@ -69,9 +70,9 @@ class _Graph:
         """Drop a cast that another layer takes or that changes nothing, or keep it."""
         (name,), cast = self._sources(node), self._casts[node.name]
         home = self._home(name, cast)
-        if home == INPUT and cast != Cast(cast.format):
+        if home == INPUT and cast != Shift(cast.format):
             if (finest := _finest(cast.format)) != cast.format:  # else no input is fine enough
-                self._taken[INPUT] = Cast(finest)
+                self._taken[INPUT] = Shift(finest)
         elif home is not None:
             self._taken[home] = cast
             if not self._drop(node, name):
@@ -109,7 +110,7 @@ class _Graph:
         self._readers[name] |= self._readers.pop(node.name)
         return True
 
-    def _home(self, name: str, cast: Cast) -> str | None:
+    def _home(self, name: str, cast: Shift) -> str | None:
         """Return the tensor that can be cast instead of ``name``, which layers make of it."""
         if not self._agree(name):
             return None
@@ -137,7 +138,7 @@ class _Graph:
             )
         return self._agreed[name]
 
-    def _format(self, name: str) -> Cast | None:
+    def _format(self, name: str) -> Shift | None:
         """Return the format that a tensor has if it is fixed, and the modes that led to it."""
         for _ in range(REACH):
             if name in self._taken or name == INPUT:
@@ -145,7 +146,7 @@ class _Graph:
             node = self._nodes[name]
             traits = node.layer.traits
             if traits.output is not Output.KEPT:  # what has one format is a softmax: never negative
-                return Cast(traits.format, overflow=SYMMETRIC) if traits.format else None
+                return Shift(traits.format, overflow=SYMMETRIC) if traits.format else None
             (name,) = self._sources(node)
         return None
 
@@ -161,7 +162,7 @@ def _rounds_to_its_input(layer: Layer) -> bool:
     return layer.traits.casts and layer.traits.output is Output.KEPT
 
 
-def _orderly(layer: Layer, cast: Cast) -> bool:
+def _orderly(layer: Layer, cast: Shift) -> bool:
     """Tell whether a layer of cast values gives its cast values.
 
     It chooses among its inputs by order or place, and its limits are cast as the quantizer does.
@@ -170,4 +171,4 @@ def _orderly(layer: Layer, cast: Cast) -> bool:
         return False
     limits = [getattr(layer, name) for name in layer.traits.limits]
     finite = [value for value in limits if math.isfinite(value)]
-    return bool((from_float(finite, *cast) == from_float(finite, cast.format)).all())
+    return bool((cast.floats(finite) == from_float(finite, cast.format)).all())

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.fixedpoint.qformat import Cast
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.graph import MAX_VALUES, Node
 from fxpnn.network.layers import Array, Layer, Shape
 from fxpnn.onnx.graph.fold import FOLDERS, fold, size, sizes
@@ -59,7 +59,7 @@ class Trace:
         self.tensors: dict[str, Result] = {**graph.constants, graph.input.name: value}
         self.nodes: dict[str, Node] = {}
         self.refusals: dict[str, RefusalError] = {}
-        self.casts: dict[str, Cast] = {}  # of Quantize layers
+        self.casts: dict[str, Shift] = {}  # of Quantize layers
         self._uses = graph.uses
         self._ends = {name for name in graph.outputs if self._uses[name] == 1}
         self._names = Names()

@@ -12,7 +12,8 @@ import numpy as np
 from onnx.helper import make_node
 
 from fxpnn.errors import ModelError
-from fxpnn.fixedpoint.qformat import MAX_WORD, Cast, Overflow, Rounding
+from fxpnn.fixedpoint.qformat import MAX_WORD, Overflow, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network, Node
 from fxpnn.network.layers import Array
@@ -63,11 +64,11 @@ class Dialect(Writer, ABC):
         self._fixed = {node.name: node for node in fixed.nodes}
 
     @abstractmethod
-    def refusals(self, cast: Cast) -> Iterator[str]:
+    def refusals(self, cast: Shift) -> Iterator[str]:
         """Say what of a cast has no name here."""
 
     @abstractmethod
-    def cast(self, cast: Cast, part: str) -> tuple[Operator, ...]:
+    def cast(self, cast: Shift, part: str) -> tuple[Operator, ...]:
         """Return the operators of a cast."""
 
     @abstractmethod
@@ -127,7 +128,7 @@ class Qonnx(Dialect):
     opsets: ClassVar = {"": OPSET, QONNX: 1}
     ir_version: ClassVar = IR_VERSION
 
-    def refusals(self, cast: Cast) -> Iterator[str]:
+    def refusals(self, cast: Shift) -> Iterator[str]:
         """QONNX always saturates, and has no nearest mode that breaks ties up or down."""
         if cast.rounding not in MODES:
             names = ", ".join(mode.value for mode in MODES)
@@ -136,7 +137,7 @@ class Qonnx(Dialect):
             names = " or ".join(mode.value for mode in SATURATING)
             yield f"overflow must be {names} in QONNX, not {cast.overflow.value}"
 
-    def cast(self, cast: Cast, part: str) -> tuple[Operator, ...]:
+    def cast(self, cast: Shift, part: str) -> tuple[Operator, ...]:
         """Return a ``Quant``."""
         fmt, narrow = cast.format, cast.overflow is Overflow.SATURATE_SYMMETRIC
         numbers = {"scale": fmt.lsb, "zero": 0.0, "bits": float(fmt.word)}
@@ -168,7 +169,7 @@ class Qdq(Dialect):
     fused_bias: ClassVar = 32
     """ONNX Runtime (1.31) makes integers of 32 bits of it, and does not look whether it fits."""
 
-    def refusals(self, cast: Cast) -> Iterator[str]:
+    def refusals(self, cast: Shift) -> Iterator[str]:
         """ONNX rounds to nearest even and saturates, to whole bytes."""
         if (cast.format.word, cast.format.signed) not in _INTEGERS:
             yield f"a word must be of 8 or, signed, 16 bits in QDQ, not {cast.format}"
@@ -177,7 +178,7 @@ class Qdq(Dialect):
         if cast.overflow is not Overflow.SATURATE:
             yield f"overflow must be saturate in QDQ, not {cast.overflow.value}"
 
-    def cast(self, cast: Cast, part: str) -> tuple[Operator, ...]:
+    def cast(self, cast: Shift, part: str) -> tuple[Operator, ...]:
         """Return the pair; its zero point has the type of the words."""
         fmt = cast.format
         zero = np.zeros((), _INTEGERS[fmt.word, fmt.signed])

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 
 from fxpnn.errors import ModelError
-from fxpnn.fixedpoint.qformat import Cast, Overflow, QFormat
+from fxpnn.fixedpoint.qformat import Overflow, QFormat
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_bias
 from fxpnn.network.graph import INPUT, Node
@@ -57,9 +58,9 @@ def to_quantized_model(
     return finish(dialect, network, dialect.opsets, dialect.ir_version)
 
 
-def _casts(fixed: FixedNetwork, inert: Collection[str]) -> dict[str, Cast]:
+def _casts(fixed: FixedNetwork, inert: Collection[str]) -> dict[str, Shift]:
     """Return the cast of the input, and that of each layer that rounds."""
-    casts = {INPUT: Cast(fixed.input_format)}
+    casts = {INPUT: Shift(fixed.input_format)}
     for node in fixed.nodes:
         traits = node.layer.traits
         if not (traits.exact and traits.output is Output.KEPT):
@@ -72,13 +73,13 @@ def _rounds(node: FixedNode, sources: set[QFormat]) -> bool:
     return not node.layer.traits.exact or sources != {node.output_format}
 
 
-def _cast(node: FixedNode, inert: bool) -> Cast:
+def _cast(node: FixedNode, inert: bool) -> Shift:
     """Return the cast of a layer's exact output; where none can overflow, any mode will do."""
     if not node.layer.traits.modes:
-        return Cast(node.output_format)
-    symmetric = node.overflow is Overflow.SATURATE_SYMMETRIC and not node.output_format.signed
-    overflow = Overflow.SATURATE if inert or symmetric else node.overflow
-    return Cast(node.output_format, node.rounding, overflow)
+        return Shift(node.output_format)
+    cast = node.requantize
+    symmetric = cast.overflow is Overflow.SATURATE_SYMMETRIC and not cast.format.signed
+    return replace(cast, overflow=Overflow.SATURATE) if inert or symmetric else cast
 
 
 def _exact_operators(

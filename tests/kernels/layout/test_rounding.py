@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.kernels.layout import instructions, rounding
 from fxpnn.kernels.layout.packing import LANES
 from tests.support.oracles import cast_rational
@@ -16,14 +17,14 @@ from tests.support.oracles import cast_rational
 Ints = npt.NDArray[np.int64]
 WORD16 = QFormat(16, 0)
 ROUNDINGS = (Rounding.NEAREST_EVEN, Rounding.NEAREST_UP, Rounding.NEAREST_DOWN, Rounding.FLOOR)
-EVEN = instructions.target(WORD16, Rounding.NEAREST_EVEN, Overflow.SATURATE)
+EVEN = instructions.target(Shift(WORD16))
 
 
 def rule(
     way: Rounding, shift: int, *sums: int, extra: int = 0, word: QFormat = WORD16
 ) -> Ints | None:
     """Make the rule of a column whose shifts are alike, for sums from the least to the largest."""
-    to = instructions.target(word, way, Overflow.SATURATE)
+    to = instructions.target(Shift(word, way))
     return rounding.rule(np.full(LANES, shift), to, (min(sums), max(sums)), extra)
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import fxpnn
 from fxpnn.errors import FormatError, ModelError
-from fxpnn.fixedpoint.qformat import Cast, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.fixed import raw_weights
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array
@@ -209,8 +210,8 @@ def test_a_plan_goes_before_the_file() -> None:
     """Formats that the user gives stay; modes come with the format that they belong to."""
     q8, q4 = QFormat(8, 4), QFormat(8, 2)
     fixed = {
-        "a": Given((q8,), Cast(QFormat(8, 6), Rounding.FLOOR, Overflow.SATURATE_SYMMETRIC)),
-        INPUT: Given(output=Cast(QFormat(8, 4))),
+        "a": Given((q8,), Shift(QFormat(8, 6), Rounding.FLOOR, Overflow.SATURATE_SYMMETRIC)),
+        INPUT: Given(output=Shift(QFormat(8, 4))),
     }
     mine = Settings(weight=q4, output=q4, rounding=Rounding.ZERO)
     plan = Plan(Settings(word=12, rounding=Rounding.ZERO), {"a": mine}).completed(fixed)

@@ -1,0 +1,65 @@
+"""Fixed networks written as .fxp files: integers in safetensors, with a JSON header."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from safetensors.numpy import save as save_tensors
+
+from fxpnn import files
+from fxpnn.network.fxp_schema import SCHEMA, TABLE, Header, NodeHeader, Signed, digest
+from fxpnn.network.layers import Array
+
+if TYPE_CHECKING:
+    from fxpnn.network.fixed import FixedNetwork, FixedNode
+
+
+def dumps(fixed: "FixedNetwork") -> bytes:
+    """Return the bytes of a .fxp file; equal networks give equal bytes."""
+    tensors: dict[str, Array] = {}
+    nodes = tuple(_pack(node, tensors) for node in fixed.nodes)
+    header = Header(
+        name=fixed.name,
+        input_shape=fixed.input_shape,
+        input_format=str(fixed.input_format),
+        scaling=fixed.scaling,
+        outputs=fixed.outputs,
+        provenance=fixed.provenance,
+        nodes=nodes,
+    )
+    text = msgspec.json.encode(header)
+    signed = Signed(SCHEMA, digest(text, tensors), msgspec.Raw(text))
+    return save_tensors(tensors, {"fxpnn": msgspec.json.encode(signed).decode()})
+
+
+def save(fixed: "FixedNetwork", path: Path | str) -> None:
+    """Write a .fxp file, whole or not at all.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    files.write(Path(path), dumps(fixed))
+
+
+def _pack(node: "FixedNode", tensors: dict[str, Array]) -> NodeHeader:
+    names = node.layer.arrays()
+    arrays = {name: getattr(node.layer, name) for name in names}
+    if node.table is not None:
+        arrays[TABLE] = node.table
+    tensors |= {f"{node.name}.{name}": array for name, array in arrays.items()}
+    scalars = (f.name for f in fields(node.layer) if f.name not in names)
+    cast = node.requantize
+    return NodeHeader(
+        name=node.name,
+        op=node.op,
+        inputs=node.inputs,
+        output_format=str(cast.format),
+        attributes={name: getattr(node.layer, name) for name in scalars},
+        tensors=tuple(arrays),
+        weight_formats=tuple(map(str, node.weight_formats)),
+        accumulator=str(node.accumulator) if node.accumulator else None,
+        rounding=cast.rounding,
+        overflow=cast.overflow,
+        softmax_shift=node.softmax_shift,
+    )
