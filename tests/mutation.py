@@ -63,9 +63,9 @@ MUTATIONS = (
     ),
     Mutation(
         "the sign of a shift",
-        "fxpnn/engine/sums.py",
-        "shifts = frac + node.fracs(len(layer.bias)) - node.output_format.frac",
-        "shifts = node.output_format.frac - frac - node.fracs(len(layer.bias))",
+        "fxpnn/fixedpoint/requantize.py",
+        "np.asarray(fracs - self.format.frac)",
+        "np.asarray(self.format.frac - fracs)",
         "tests/engine/test_inference.py",
     ),
     Mutation(

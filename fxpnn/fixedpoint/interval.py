@@ -1,4 +1,4 @@
-"""Own the interval: the smallest and largest raw value of each element of a tensor."""
+"""The interval: the smallest and largest raw value of each element of a tensor."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Own the vocabulary of numbers: formats, rounding, overflow, accumulators; parse and print."""
+"""The vocabulary of numbers: formats, rounding, overflow, accumulators; parse and print."""
 
 import re
 from dataclasses import dataclass

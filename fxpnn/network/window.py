@@ -1,4 +1,4 @@
-"""Own the window that convolutions and pools slide over maps: its positions, its padding."""
+"""The window that convolutions and pools slide over maps: its positions, its padding."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Own the way from a range of values, observed or proved, to the format that holds it."""
+"""Calibration: the way from a range of values, observed or proved, to the format that holds it."""
 
 import math
 from collections.abc import Iterable

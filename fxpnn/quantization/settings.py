@@ -1,4 +1,4 @@
-"""Own what a user may choose for a layer, and the TOML file in which it is chosen."""
+"""What a user may choose for a layer, and the TOML file in which it is chosen."""
 
 import math
 from collections.abc import Mapping

@@ -6,34 +6,8 @@ from functools import reduce, singledispatch
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.network.layers import (
-    Add,
-    Array,
-    AvgPool2D,
-    Clip,
-    Concat,
-    Conv2D,
-    Dense,
-    Flatten,
-    HardSigmoid,
-    HardSwish,
-    L2Pool2D,
-    Layer,
-    LeakyRelu,
-    MaxPool2D,
-    Mul,
-    Pad,
-    PRelu,
-    Quantize,
-    Relu,
-    Reshape,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Step,
-    Tanh,
-    Transpose,
-)
+from fxpnn.network import layers
+from fxpnn.network.layers import Array, Layer
 from fxpnn.reference.windows import columns, counts, positions
 
 
@@ -44,14 +18,14 @@ def compute(layer: Layer, *inputs: Array) -> Array:
 
 
 @compute.register
-def _dense(layer: Dense, x: Array) -> Array:
+def _dense(layer: layers.Dense, x: Array) -> Array:
     y: Array = x @ layer.weight.T.astype(x.dtype, copy=False)
     y += layer.bias
     return y
 
 
 @compute.register
-def _conv(layer: Conv2D, x: Array) -> Array:
+def _conv(layer: layers.Conv2D, x: Array) -> Array:
     rows, width = layer.window.output(*x.shape[2:])
     patches = columns(x, layer.window, layer.groups)
     y = multiply(kernel_matrix(layer, x.dtype), patches)
@@ -61,73 +35,73 @@ def _conv(layer: Conv2D, x: Array) -> Array:
 
 
 @compute.register
-def _max_pool(layer: MaxPool2D, x: Array) -> Array:
+def _max_pool(layer: layers.MaxPool2D, x: Array) -> Array:
     return reduce(np.maximum, positions(x, layer.window, -math.inf))
 
 
 @compute.register
-def _avg_pool(layer: AvgPool2D, x: Array) -> Array:
+def _avg_pool(layer: layers.AvgPool2D, x: Array) -> Array:
     return reduce(np.add, positions(x, layer.window)) / counts(layer, x)
 
 
 @compute.register
-def _l2_pool(layer: L2Pool2D, x: Array) -> Array:
+def _l2_pool(layer: layers.L2Pool2D, x: Array) -> Array:
     return np.sqrt(reduce(np.add, positions(np.square(x), layer.window)))
 
 
 @compute.register
-def _relu(layer: Relu, x: Array) -> Array:
+def _relu(layer: layers.Relu, x: Array) -> Array:
     return np.maximum(x, 0)
 
 
 @compute.register
-def _leaky_relu(layer: LeakyRelu, x: Array) -> Array:
+def _leaky_relu(layer: layers.LeakyRelu, x: Array) -> Array:
     return np.where(x >= 0, x, x * layer.slope)
 
 
 @compute.register
-def _prelu(layer: PRelu, x: Array) -> Array:
+def _prelu(layer: layers.PRelu, x: Array) -> Array:
     return np.where(x >= 0, x, x * per_channel(layer.slope, x))
 
 
 @compute.register
-def _clip(layer: Clip, x: Array) -> Array:
+def _clip(layer: layers.Clip, x: Array) -> Array:
     return np.clip(x, layer.low, layer.high)
 
 
 @compute.register
-def _sigmoid(layer: Sigmoid, x: Array) -> Array:
+def _sigmoid(layer: layers.Sigmoid, x: Array) -> Array:
     return sigmoid(x)
 
 
 @compute.register
-def _tanh(layer: Tanh, x: Array) -> Array:
+def _tanh(layer: layers.Tanh, x: Array) -> Array:
     return np.tanh(x)
 
 
 @compute.register
-def _silu(layer: Silu, x: Array) -> Array:
+def _silu(layer: layers.Silu, x: Array) -> Array:
     return x * sigmoid(x)
 
 
 @compute.register
-def _hard_sigmoid(layer: HardSigmoid, x: Array) -> Array:
+def _hard_sigmoid(layer: layers.HardSigmoid, x: Array) -> Array:
     return np.clip(layer.alpha * x + layer.beta, 0, 1)
 
 
 @compute.register
-def _hard_swish(layer: HardSwish, x: Array) -> Array:
+def _hard_swish(layer: layers.HardSwish, x: Array) -> Array:
     gate: Array = np.clip(x + 3, 0, 6) / 6
     return x * gate
 
 
 @compute.register
-def _step(layer: Step, x: Array) -> Array:
+def _step(layer: layers.Step, x: Array) -> Array:
     return (x >= layer.threshold).astype(x.dtype)
 
 
 @compute.register
-def _softmax(layer: Softmax, x: Array) -> Array:
+def _softmax(layer: layers.Softmax, x: Array) -> Array:
     axis = batch_axis(layer.axis)
     powers: Array = np.exp(x - x.max(axis=axis, keepdims=True))
     powers /= powers.sum(axis=axis, keepdims=True)
@@ -135,42 +109,42 @@ def _softmax(layer: Softmax, x: Array) -> Array:
 
 
 @compute.register
-def _add(layer: Add, x: Array, y: Array) -> Array:
+def _add(layer: layers.Add, x: Array, y: Array) -> Array:
     return x + y
 
 
 @compute.register
-def _mul(layer: Mul, x: Array, y: Array) -> Array:
+def _mul(layer: layers.Mul, x: Array, y: Array) -> Array:
     return x * y
 
 
 @compute.register
-def _concat(layer: Concat, *inputs: Array) -> Array:
+def _concat(layer: layers.Concat, *inputs: Array) -> Array:
     return np.concatenate(inputs, axis=batch_axis(layer.axis))
 
 
 @compute.register
-def _quantize(layer: Quantize, x: Array) -> Array:
+def _quantize(layer: layers.Quantize, x: Array) -> Array:
     return x
 
 
 @compute.register
-def _pad(layer: Pad, x: Array) -> Array:
+def _pad(layer: layers.Pad, x: Array) -> Array:
     return np.pad(x, [(0, 0), *layer.pads], constant_values=layer.value)
 
 
 @compute.register
-def _flatten(layer: Flatten, x: Array) -> Array:
+def _flatten(layer: layers.Flatten, x: Array) -> Array:
     return x.reshape(len(x), -1)
 
 
 @compute.register
-def _reshape(layer: Reshape, x: Array) -> Array:
+def _reshape(layer: layers.Reshape, x: Array) -> Array:
     return x.reshape(len(x), *layer.target)
 
 
 @compute.register
-def _transpose(layer: Transpose, x: Array) -> Array:
+def _transpose(layer: layers.Transpose, x: Array) -> Array:
     return x.transpose(0, *(axis + 1 for axis in layer.order))
 
 
@@ -191,7 +165,7 @@ def per_channel(values: Array, x: Array) -> Array:
     return values.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 2))
 
 
-def kernel_matrix(layer: Conv2D, dtype: npt.DTypeLike) -> Array:
+def kernel_matrix(layer: layers.Conv2D, dtype: npt.DTypeLike) -> Array:
     """Lay kernels out as ``(groups, out / groups, in / groups * height * width)``."""
     matrix = layer.weight.reshape(layer.groups, len(layer.weight) // layer.groups, -1)
     return matrix.astype(dtype, copy=False)

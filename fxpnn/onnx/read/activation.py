@@ -1,4 +1,4 @@
-"""Own the operators that answer to single values, and softmax."""
+"""Read the operators that are functions of single values, and softmax."""
 
 import math
 from collections.abc import Mapping
@@ -6,21 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import (
-    Clip,
-    HardSigmoid,
-    HardSwish,
-    Layer,
-    LeakyRelu,
-    PRelu,
-    Relu,
-    Reshape,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Step,
-    Tanh,
-)
+from fxpnn.network import layers
+from fxpnn.network.layers import Layer
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.affine import per_channel
 from fxpnn.onnx.read.trace import Handler, Trace, Value, image_array
@@ -32,17 +19,19 @@ def _plain(layer: Layer) -> Handler:
 
 
 def _leaky_relu(trace: Trace, op: Op) -> Value:
-    return trace.emit(op, LeakyRelu(op.get("alpha", 0.01)), trace.value(op))
+    return trace.emit(op, layers.LeakyRelu(op.get("alpha", 0.01)), trace.value(op))
 
 
 def _hard_sigmoid(trace: Trace, op: Op) -> Value:
-    return trace.emit(op, HardSigmoid(op.get("alpha", 0.2), op.get("beta", 0.5)), trace.value(op))
+    return trace.emit(
+        op, layers.HardSigmoid(op.get("alpha", 0.2), op.get("beta", 0.5)), trace.value(op)
+    )
 
 
 def _swish(trace: Trace, op: Op) -> Value:
     if op.get("alpha", 1.0) != 1:
         raise ModelError(f"alpha must be 1, not {op.get('alpha')}")
-    return trace.emit(op, Silu(), trace.value(op))
+    return trace.emit(op, layers.Silu(), trace.value(op))
 
 
 def _prelu(trace: Trace, op: Op) -> Value:
@@ -51,24 +40,24 @@ def _prelu(trace: Trace, op: Op) -> Value:
     slopes = image_array(slope, x.shape)
     trace.spend(x.shape[0])
     if (channels := per_channel(slopes, x.shape)) is not None:
-        return trace.emit(op, PRelu(channels.astype(slope.dtype)), x)
+        return trace.emit(op, layers.PRelu(channels.astype(slope.dtype)), x)
     trace.spend(math.prod(x.shape))
-    flat = trace.emit(op, Reshape((math.prod(x.shape),)), x, part=".flat")
+    flat = trace.emit(op, layers.Reshape((math.prod(x.shape),)), x, part=".flat")
     every = np.broadcast_to(slopes, x.shape).astype(slope.dtype).reshape(-1)
-    y = trace.emit(op, PRelu(every), flat)
-    return trace.emit(op, Reshape(x.shape), y, part=".shape")
+    y = trace.emit(op, layers.PRelu(every), flat)
+    return trace.emit(op, layers.Reshape(x.shape), y, part=".shape")
 
 
 def _clip(trace: Trace, op: Op) -> Value:
     """Emit a clip; where the limits cross, ONNX lets the upper one win."""
     low = trace.number(op, 1, "min", -math.inf)
     high = trace.number(op, 2, "max", math.inf)
-    return trace.emit(op, Clip(min(low, high), high), trace.value(op))
+    return trace.emit(op, layers.Clip(min(low, high), high), trace.value(op))
 
 
 def _greater_or_equal(trace: Trace, op: Op) -> Value:
     """Emit a step; the cast of its truth value to 1.0 and 0.0 changes nothing."""
-    return trace.emit(op, Step(trace.number(op, 1, "threshold")), trace.value(op))
+    return trace.emit(op, layers.Step(trace.number(op, 1, "threshold")), trace.value(op))
 
 
 def _softmax(trace: Trace, op: Op) -> Value:
@@ -78,20 +67,22 @@ def _softmax(trace: Trace, op: Op) -> Value:
     if not -rank <= axis < rank or axis % rank == 0:
         raise ModelError(f"axis must be one of the {rank} axes but the images', not {axis}")
     if op.opset >= 13:
-        return trace.emit(op, Softmax(axis - 1 if axis > 0 else axis), x)
+        return trace.emit(op, layers.Softmax(axis - 1 if axis > 0 else axis), x)
     axis = axis % rank - 1
     if math.prod(x.shape[axis + 1 :]) == 1:
-        return trace.emit(op, Softmax(axis), x)
+        return trace.emit(op, layers.Softmax(axis), x)
     joined = (*x.shape[:axis], math.prod(x.shape[axis:]))
-    flat = trace.emit(op, Reshape(joined), x, part=".flat")
-    return trace.emit(op, Reshape(x.shape), trace.emit(op, Softmax(), flat), part=".shape")
+    flat = trace.emit(op, layers.Reshape(joined), x, part=".flat")
+    return trace.emit(
+        op, layers.Reshape(x.shape), trace.emit(op, layers.Softmax(), flat), part=".shape"
+    )
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "Relu": _plain(Relu()),
-    "Sigmoid": _plain(Sigmoid()),
-    "Tanh": _plain(Tanh()),
-    "HardSwish": _plain(HardSwish()),
+    "Relu": _plain(layers.Relu()),
+    "Sigmoid": _plain(layers.Sigmoid()),
+    "Tanh": _plain(layers.Tanh()),
+    "HardSwish": _plain(layers.HardSwish()),
     "LeakyRelu": _leaky_relu,
     "HardSigmoid": _hard_sigmoid,
     "Swish": _swish,

@@ -1,44 +1,15 @@
-"""Own how each layer is said in ONNX: the operators, their constants and attributes."""
+"""How each layer is said in ONNX: the operators, their constants and attributes."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import singledispatch
 
 import numpy as np
 import onnx
 
-from fxpnn.network.layers import (
-    Add,
-    Array,
-    AvgPool2D,
-    Clip,
-    Concat,
-    Conv2D,
-    Dense,
-    Flatten,
-    HardSigmoid,
-    HardSwish,
-    L2Pool2D,
-    Layer,
-    LeakyRelu,
-    MaxPool2D,
-    Mul,
-    Number,
-    Pad,
-    PRelu,
-    Quantize,
-    Relu,
-    Reshape,
-    Shape,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Step,
-    Tanh,
-    Transpose,
-    Window,
-)
+from fxpnn.network import layers
+from fxpnn.network.layers import Array, Layer, Number, Shape, Window
 from fxpnn.onnx.graph.normal import Attribute
 
 
@@ -60,39 +31,34 @@ class Operator:
 
 @singledispatch
 def operators(layer: Layer, shape: Shape) -> tuple[Operator, ...]:
-    """Return the operators of a layer, each reading the one before; its input has ``shape``."""
-    raise NotImplementedError(type(layer).__name__)
+    """Return the operators of a layer, each reading the one before; its input has ``shape``.
 
-
-@operators.register(Relu)
-@operators.register(Sigmoid)
-@operators.register(Tanh)
-@operators.register(HardSwish)
-@operators.register(Add)
-@operators.register(Mul)
-def _same(layer: Layer, shape: Shape) -> tuple[Operator, ...]:
+    A layer without parameters is said by ONNX's operator of its own name.
+    """
+    if fields(layer):
+        raise NotImplementedError(type(layer).__name__)
     return (Operator(type(layer).__name__),)
 
 
 @operators.register
-def _dense(layer: Dense, shape: Shape) -> tuple[Operator, ...]:
+def _dense(layer: layers.Dense, shape: Shape) -> tuple[Operator, ...]:
     weights = {"weight": layer.weight, "bias": layer.bias}
     return (Operator("Gemm", weights, {"transB": 1}),)
 
 
 @operators.register
-def _conv(layer: Conv2D, shape: Shape) -> tuple[Operator, ...]:
+def _conv(layer: layers.Conv2D, shape: Shape) -> tuple[Operator, ...]:
     weights = {"weight": layer.weight, "bias": layer.bias}
     return (Operator("Conv", weights, {**_window(layer.window), "group": layer.groups}),)
 
 
 @operators.register
-def _max_pool(layer: MaxPool2D, shape: Shape) -> tuple[Operator, ...]:
+def _max_pool(layer: layers.MaxPool2D, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("MaxPool", attributes=_pool(layer.window, shape)),)
 
 
 @operators.register
-def _avg_pool(layer: AvgPool2D, shape: Shape) -> tuple[Operator, ...]:
+def _avg_pool(layer: layers.AvgPool2D, shape: Shape) -> tuple[Operator, ...]:
     attributes = {**_pool(layer.window, shape), "count_include_pad": int(layer.count_padding)}
     if layer.window.dilation == (1, 1):
         del attributes["dilations"]  # ONNX Runtime cannot fuse a pool of words that has them
@@ -100,79 +66,79 @@ def _avg_pool(layer: AvgPool2D, shape: Shape) -> tuple[Operator, ...]:
 
 
 @operators.register
-def _l2_pool(layer: L2Pool2D, shape: Shape) -> tuple[Operator, ...]:
+def _l2_pool(layer: layers.L2Pool2D, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("LpPool", attributes={**_pool(layer.window, shape), "p": 2}),)
 
 
 @operators.register
-def _leaky_relu(layer: LeakyRelu, shape: Shape) -> tuple[Operator, ...]:
+def _leaky_relu(layer: layers.LeakyRelu, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("LeakyRelu", attributes={"alpha": float(layer.slope)}),)
 
 
 @operators.register
-def _prelu(layer: PRelu, shape: Shape) -> tuple[Operator, ...]:
+def _prelu(layer: layers.PRelu, shape: Shape) -> tuple[Operator, ...]:
     slope = layer.slope.reshape(-1, *(1,) * (len(shape) - 1))
     return (Operator("PRelu", {"slope": slope}),)
 
 
 @operators.register
-def _clip(layer: Clip, shape: Shape) -> tuple[Operator, ...]:
+def _clip(layer: layers.Clip, shape: Shape) -> tuple[Operator, ...]:
     limits = {"low": _limit(layer.low), "high": _limit(layer.high)}
     return (Operator("Clip", limits),)
 
 
 @operators.register
-def _hard_sigmoid(layer: HardSigmoid, shape: Shape) -> tuple[Operator, ...]:
+def _hard_sigmoid(layer: layers.HardSigmoid, shape: Shape) -> tuple[Operator, ...]:
     line = {"alpha": float(layer.alpha), "beta": float(layer.beta)}
     return (Operator("HardSigmoid", attributes=line),)
 
 
 @operators.register
-def _silu(layer: Silu, shape: Shape) -> tuple[Operator, ...]:
+def _silu(layer: layers.Silu, shape: Shape) -> tuple[Operator, ...]:
     return Operator("Sigmoid", part=".sigmoid"), Operator("Mul", gates=True)
 
 
 @operators.register
-def _step(layer: Step, shape: Shape) -> tuple[Operator, ...]:
+def _step(layer: layers.Step, shape: Shape) -> tuple[Operator, ...]:
     compare = Operator("GreaterOrEqual", {"threshold": np.array(layer.threshold, np.float64)})
     return compare, Operator("Cast", attributes={"to": onnx.TensorProto.FLOAT}, part=".float")
 
 
 @operators.register
-def _softmax(layer: Softmax, shape: Shape) -> tuple[Operator, ...]:
+def _softmax(layer: layers.Softmax, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("Softmax", attributes={"axis": _axis(layer.axis)}),)
 
 
 @operators.register
-def _concat(layer: Concat, shape: Shape) -> tuple[Operator, ...]:
+def _concat(layer: layers.Concat, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("Concat", attributes={"axis": _axis(layer.axis)}),)
 
 
 @operators.register
-def _quantize(layer: Quantize, shape: Shape) -> tuple[Operator, ...]:
+def _quantize(layer: layers.Quantize, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("Identity"),)
 
 
 @operators.register
-def _pad(layer: Pad, shape: Shape) -> tuple[Operator, ...]:
+def _pad(layer: layers.Pad, shape: Shape) -> tuple[Operator, ...]:
     before, after = zip((0, 0), *layer.pads, strict=True)
     pads = np.array([*before, *after], np.int64)
     return (Operator("Pad", {"pads": pads, "value": np.array(layer.value, np.float64)}),)
 
 
 @operators.register
-def _flatten(layer: Flatten, shape: Shape) -> tuple[Operator, ...]:
+def _flatten(layer: layers.Flatten, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("Flatten", attributes={"axis": 1}),)
 
 
 @operators.register
-def _reshape(layer: Reshape, shape: Shape) -> tuple[Operator, ...]:
+def _reshape(layer: layers.Reshape, shape: Shape) -> tuple[Operator, ...]:
     target = np.array([0, *layer.target], np.int64)  # 0 copies the batch, whatever its size
     return (Operator("Reshape", {"shape": target}),)
 
 
 @operators.register
-def _transpose(layer: Transpose, shape: Shape) -> tuple[Operator, ...]:
+def _transpose(layer: layers.Transpose, shape: Shape) -> tuple[Operator, ...]:
     order = [0, *(axis + 1 for axis in layer.order)]
     return (Operator("Transpose", attributes={"perm": order}),)
 
