@@ -26,7 +26,6 @@ from fxpnn.fixedpoint.integers import (
     wrap,
 )
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
-from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
 from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode, RawArray
 from fxpnn.network.graph import INPUT
@@ -98,7 +97,7 @@ class Unit:
 
         Where the last word stands for 1 (``clips_one``), 1 is no overflow to be counted.
         """
-        raw, saturated = self.requantize.raw(value, frac, source)
+        raw, saturated = self.node.requantize.raw(value, frac, source)
         self.saturations += saturated and not self.node.clips_one
         return raw
 
@@ -124,11 +123,6 @@ class Unit:
             acc = min(max(exact, word.min), word.max)
             self.overflows += acc != exact
         return acc
-
-    @cached_property
-    def requantize(self) -> Shift:
-        """Give the node's cast."""
-        return self.node.requantize
 
     @cached_property
     def table(self) -> list[int]:
