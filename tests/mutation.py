@@ -92,7 +92,7 @@ MUTATIONS = (
     Mutation(
         "that the least word is out of a symmetric range",
         "fxpnn/kernels/vector/column_sums.py",
-        "(reduce(Number.min, made) < low).count()",
+        "(reduce(Number.min, made) < self.low).count()",
         "0",
         "tests/kernels/vector/test_vector_kernels.py",
     ),
@@ -106,8 +106,8 @@ MUTATIONS = (
     Mutation(
         "that words written from registers are in range",
         "fxpnn/kernels/vector/column_sums.py",
-        "(reduce(Number.__or__, quotients) & above)",
-        "(quotients[0] & above)",
+        "(reduce(Number.__or__, quotients) & self.above)",
+        "(quotients[0] & self.above)",
         "tests/kernels/vector/test_vector_kernels.py",
     ),
     Mutation(
@@ -134,15 +134,15 @@ MUTATIONS = (
     Mutation(
         "that the parts of a sum carry",
         "fxpnn/kernels/vector/column_sums.py",
-        "(total.logical_shift(extra) - wholes[i]) & known",
+        "(total.logical_shift(self.extra) - wholes[i]) & known",
         "total.constant(0)",
         "tests/kernels/vector/test_vector_kernels.py",
     ),
     Mutation(
         "that a sum begins with its bias, above 32 bits too",
         "fxpnn/kernels/vector/column_sums.py",
-        "(exact >> at[6].splat(many)).sized(32)",
-        "level.constant(0)",
+        "(self.exact >> self.extra_bits.splat(self.many)).sized(32)",
+        "self.level.constant(0)",
         "tests/kernels/vector/test_vector_kernels.py",
     ),
     Mutation(

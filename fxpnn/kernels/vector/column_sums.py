@@ -4,7 +4,7 @@
 arguments. Nothing is checked here, as there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -69,118 +69,160 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
     def write(
         b: Builder, lanes_: Number, rows_: Number, arrays: Arrays, at: Numbers, to: Numbers
     ) -> Number:
-        x, starts, weights, offsets, cuts, bias, rule, acc, out = arrays
-        many, height, wide = lanes.literal_value, rows.literal_value, acc.bits == 64
-        first, tiles, cut, segments, lane, pitch = at[:6]
-        direct, whole, near = to[0].differs(0), to[1], to[5].differs(0)
-        biases, ways = bias.load(lane, many), rule.load(lane * 4, 4 * LANES)
-        less, more, mask, keep = (
-            _repeat(ways.shuffle(range(way, way + many))) for way in range(0, 4 * LANES, LANES)
-        )
-        even = to[2] & -2  # the format's least value, whatever the range is
-        extra, base, above = (
-            number.sized(32).splat(LANES) for number in (at[6], even, (to[3] - even) ^ -1)
-        )
-        low, least = (number.sized(16).splat(many) for number in (to[2], to[4]))
-        shift = less + extra if wide else less
-        exact = biases + more.shuffle(range(many)).sized(acc.bits)
-        level = biases.sized(32) + (more - (base << shift)).shuffle(range(many))
-
-        def span(segment: Number) -> tuple[Number, Number]:
-            return cuts.load(cut + segment), cuts.load(cut + segment + 1)
-
-        def level_sums(points: list[Memory]) -> tuple[list[Number], Number]:
-            """Return sums, and what is below 0 where one of them may have come round."""
-            cells, seen = [Variable(level) for _ in points], Variable(level.constant(0))
-            with loop(integer(b, 0), segments if wide else integer(b, 1)) as segment:
-                begun = [cell.get() for cell in cells]
-                sums = add_products(points, weights, offsets, span(segment), begun)
-                for cell, total in zip(cells, sums, strict=True):
-                    cell.set(total)
-                seen.set(reduce(Number.__or__, sums, seen.get()))
-            return [cell.get() for cell in cells], seen.get()
-
-        def exact_sums(points: list[Memory]) -> tuple[list[Number], list[Number]]:
-            """Return the lowest 32 bits of sums, and the sums without their ``extra`` bits."""
-            begins = exact.sized(32), (exact >> at[6].splat(many)).sized(32)
-            lowers, uppers = (
-                [Variable(part) for part in _join([begin] * height)] for begin in begins
-            )
-            with loop(integer(b, 0), segments) as segment:
-                nothing = zero_sums(points, lanes)
-                parts = _join(add_products(points, weights, offsets, span(segment), nothing))
-                for lower, upper, part in zip(lowers, uppers, parts, strict=True):
-                    lower.set(lower.get() + part)
-                    upper.set(upper.get() + (part >> extra))
-            totals, wholes = ([cell.get() for cell in cells] for cells in (lowers, uppers))
-            known = extra.constant(-1).logical_shift(extra)
-            for i, total in enumerate(totals):
-                wholes[i] += (total.logical_shift(extra) - wholes[i]) & known
-            return totals, wholes
-
-        def cast(totals: Sequence[Number], quotients: Sequence[Number], row: Number) -> Number:
-            """Write the words of quotients that begin at the range's least; say if all are so."""
-            rounded = [
-                (total & mask).equals(0).choose(quotient & keep, quotient).sized(16)
-                for total, quotient in zip(totals, quotients, strict=True)
-            ]
-            added = even.sized(16).splat(many)
-            made = [words + added for words in _part(rounded, many, height)]
-            for r, words in enumerate(made):
-                out.store(words.max(least), (row + r) * pitch)
-            beyond = (reduce(Number.__or__, quotients) & above).differs(0).count()
-            return (beyond + (reduce(Number.min, made) < low).count()).equals(0)
-
-        def leave(totals: Sequence[Number], place: Number) -> None:
-            for r, total in enumerate(totals):
-                acc.store(total, (place + r) * LANES)
-                if many < LANES:
-                    acc.store(total.constant(0), (place + r) * LANES + many)
-
-        done = Variable(tiles)
-        with tries(tiles) as (tile, end):
-            row = first + tile * height
-            points = points_of(x, starts, row, height)
-            writes, written = row + height < whole + 1, Variable(integer(b, 0, 1))
-
-            def cast_level(sums: list[Number], seen: Number) -> None:
-                totals = _join(sums)
-                fits = cast(totals, [total.logical_shift(shift) for total in totals], row)
-                if wide:
-                    fits &= (seen < 0).count().equals(0)
-                written.set(fits)
-
-            def cast_exact(totals: list[Number], wholes: list[Number]) -> None:
-                written.set(cast(totals, [(whole >> less) - base for whole in wholes], row))
-
-            def leave_unless_written(totals: list[Number]) -> None:
-                def stop() -> None:
-                    leave(totals, integer(b, 0))
-                    done.set(tile)
-                    end()
-
-                def go_on_or_stop() -> None:
-                    branch(direct, stop, lambda: leave(totals, row))
-
-                branch(written.get(), lambda: None, go_on_or_stop)
-
-            def sum_exactly() -> None:
-                totals, wholes = exact_sums(points)
-                branch(writes & (near ^ 1), lambda: cast_exact(totals, wholes))
-                uppers = [whole >> (extra.constant(32) - extra) for whole in wholes]
-                sums = _part(list(map(Number.below, totals, uppers)), many, height)
-                leave_unless_written([total - (exact - biases) for total in sums])
-
-            if wide:
-                branch(writes & near, lambda: cast_level(*level_sums(points)))
-                branch(written.get(), lambda: None, sum_exactly)
-            else:
-                sums, seen = level_sums(points)
-                branch(writes, lambda: cast_level(sums, seen))
-                leave_unless_written([total - (level - biases) for total in sums])
+        column = _Column(b, lanes, rows, arrays, at, to)
+        done = Variable(column.tiles)
+        with tries(column.tiles) as (tile, end):
+            column.tile(tile, done, end)
         return done.get()
 
     return types.int64(lanes, rows, arrays, at, to), writer(write)
+
+
+class _Column:
+    """What the code of a column is written from: vectors that stay in registers, and their sums."""
+
+    def __init__(
+        self, b: Builder, lanes: Any, rows: Any, arrays: Arrays, at: Numbers, to: Numbers
+    ) -> None:
+        self.b, self.lanes, self.extra_bits = b, lanes, at[6]
+        (
+            self.x,
+            self.starts,
+            self.weights,
+            self.offsets,
+            self.cuts,
+            self.bias,
+            self.rule,
+            self.acc,
+            self.out,
+        ) = arrays
+        self.many, self.height, self.wide = (
+            lanes.literal_value,
+            rows.literal_value,
+            self.acc.bits == 64,
+        )
+        self.first, self.tiles, self.cut, self.segments, self.lane, self.pitch = at[:6]
+        self.direct, self.whole, self.near = to[0].differs(0), to[1], to[5].differs(0)
+        self.biases, ways = (
+            self.bias.load(self.lane, self.many),
+            self.rule.load(self.lane * 4, 4 * LANES),
+        )
+        self.less, self.more, self.mask, self.keep = (
+            _repeat(ways.shuffle(range(way, way + self.many))) for way in range(0, 4 * LANES, LANES)
+        )
+        self.even = to[2] & -2  # the format's self.least value, whatever the range is
+        self.extra, self.base, self.above = (
+            number.sized(32).splat(LANES) for number in (at[6], self.even, (to[3] - self.even) ^ -1)
+        )
+        self.low, self.least = (number.sized(16).splat(self.many) for number in (to[2], to[4]))
+        self.shift = self.less + self.extra if self.wide else self.less
+        self.exact = self.biases + self.more.shuffle(range(self.many)).sized(self.acc.bits)
+        self.level = self.biases.sized(32) + (self.more - (self.base << self.shift)).shuffle(
+            range(self.many)
+        )
+
+    def span(self, segment: Number) -> tuple[Number, Number]:
+        """Return a segment's first pair and the one behind its last."""
+        return self.cuts.load(self.cut + segment), self.cuts.load(self.cut + segment + 1)
+
+    def level_sums(self, points: list[Memory]) -> tuple[list[Number], Number]:
+        """Return sums, and what is below 0 where one of them may have come round."""
+        cells, seen = [Variable(self.level) for _ in points], Variable(self.level.constant(0))
+        with loop(
+            integer(self.b, 0), self.segments if self.wide else integer(self.b, 1)
+        ) as segment:
+            begun = [cell.get() for cell in cells]
+            sums = add_products(points, self.weights, self.offsets, self.span(segment), begun)
+            for cell, total in zip(cells, sums, strict=True):
+                cell.set(total)
+            seen.set(reduce(Number.__or__, sums, seen.get()))
+        return [cell.get() for cell in cells], seen.get()
+
+    def exact_sums(self, points: list[Memory]) -> tuple[list[Number], list[Number]]:
+        """Return the lowest 32 bits of sums, and the sums without their ``extra`` bits."""
+        begins = self.exact.sized(32), (self.exact >> self.extra_bits.splat(self.many)).sized(32)
+        lowers, uppers = (
+            [Variable(part) for part in _join([begin] * self.height)] for begin in begins
+        )
+        with loop(integer(self.b, 0), self.segments) as segment:
+            nothing = zero_sums(points, self.lanes)
+            parts = _join(
+                add_products(points, self.weights, self.offsets, self.span(segment), nothing)
+            )
+            for lower, upper, part in zip(lowers, uppers, parts, strict=True):
+                lower.set(lower.get() + part)
+                upper.set(upper.get() + (part >> self.extra))
+        totals, wholes = ([cell.get() for cell in cells] for cells in (lowers, uppers))
+        known = self.extra.constant(-1).logical_shift(self.extra)
+        for i, total in enumerate(totals):
+            wholes[i] += (total.logical_shift(self.extra) - wholes[i]) & known
+        return totals, wholes
+
+    def cast(self, totals: Sequence[Number], quotients: Sequence[Number], row: Number) -> Number:
+        """Write the words of quotients that begin at the range's least; say if all are so."""
+        rounded = [
+            (total & self.mask).equals(0).choose(quotient & self.keep, quotient).sized(16)
+            for total, quotient in zip(totals, quotients, strict=True)
+        ]
+        added = self.even.sized(16).splat(self.many)
+        made = [words + added for words in _part(rounded, self.many, self.height)]
+        for r, words in enumerate(made):
+            self.out.store(words.max(self.least), (row + r) * self.pitch)
+        beyond = (reduce(Number.__or__, quotients) & self.above).differs(0).count()
+        return (beyond + (reduce(Number.min, made) < self.low).count()).equals(0)
+
+    def leave(self, totals: Sequence[Number], place: Number) -> None:
+        """Leave sums that are not cast, 0 in lanes that are not summed."""
+        for r, total in enumerate(totals):
+            self.acc.store(total, (place + r) * LANES)
+            if self.many < LANES:
+                self.acc.store(total.constant(0), (place + r) * LANES + self.many)
+
+    def tile(self, tile: Number, done: Variable, end: Callable[[], None]) -> None:
+        """Sum a tile and write its words or leave its sums; end the rest if it has to."""
+        row = self.first + tile * self.height
+        points = points_of(self.x, self.starts, row, self.height)
+        writes, written = row + self.height < self.whole + 1, Variable(integer(self.b, 0, 1))
+
+        def cast_level(sums: list[Number], seen: Number) -> None:
+            totals = _join(sums)
+            fits = self.cast(totals, [total.logical_shift(self.shift) for total in totals], row)
+            if self.wide:
+                fits &= (seen < 0).count().equals(0)
+            written.set(fits)
+
+        def cast_exact(totals: list[Number], wholes: list[Number]) -> None:
+            written.set(
+                self.cast(
+                    totals, [(self.whole >> self.less) - self.base for self.whole in wholes], row
+                )
+            )
+
+        def leave_unless_written(totals: list[Number]) -> None:
+            def stop() -> None:
+                self.leave(totals, integer(self.b, 0))
+                done.set(tile)
+                end()
+
+            def go_on_or_stop() -> None:
+                branch(self.direct, stop, lambda: self.leave(totals, row))
+
+            branch(written.get(), lambda: None, go_on_or_stop)
+
+        def sum_exactly() -> None:
+            totals, wholes = self.exact_sums(points)
+            branch(writes & (self.near ^ 1), lambda: cast_exact(totals, wholes))
+            uppers = [self.whole >> (self.extra.constant(32) - self.extra) for self.whole in wholes]
+            sums = _part(list(map(Number.below, totals, uppers)), self.many, self.height)
+            leave_unless_written([total - (self.exact - self.biases) for total in sums])
+
+        if self.wide:
+            branch(writes & self.near, lambda: cast_level(*self.level_sums(points)))
+            branch(written.get(), lambda: None, sum_exactly)
+        else:
+            sums, seen = self.level_sums(points)
+            branch(writes, lambda: cast_level(sums, seen))
+            leave_unless_written([total - (self.level - self.biases) for total in sums])
 
 
 def _repeat(vector: Number) -> Number:
