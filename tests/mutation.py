@@ -99,7 +99,7 @@ MUTATIONS = (
     Mutation(
         "that half a vector holds a column's lanes",
         "fxpnn/kernels/products.py",
-        "half = frame[9] - lane <= HALF",
+        "half = frame[USED] - lane <= HALF",
         "half = True",
         "tests/kernels/vector/test_vector_kernels.py",
     ),
