@@ -4,10 +4,10 @@ import contextlib
 import gzip
 import hashlib
 import io
-import mmap
 import os
+import re
 import shutil
-import sys
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +21,10 @@ PIECE = 1 << 20
 CACHE = "FXPNN_CACHE_DIR"
 """The environment variable that names another folder for what fxpnn keeps between runs."""
 
+STALE = 3600.0
+"""Seconds after which a temporary file can only be what a killed writer left."""
+
+_TEMPORARY = re.compile(r"\.fxpnn-[0-9a-f]{16}")
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -90,16 +94,16 @@ def fill(stream: Readable, memory: memoryview) -> int:
     return done
 
 
-def release(array: object) -> None:
-    """Let go of the memory of a mapped file's array; it is read again where it is used again.
-
-    Only where a mapping is read-only: another one's memory may hold what the file does not.
-    """
-    under = getattr(array, "base", None)
-    while under is not None and not isinstance(under, mmap.mmap):
-        array, under = under, getattr(under, "base", None)
-    if under is not None and getattr(array, "mode", "") == "r" and sys.platform != "win32":
-        under.madvise(mmap.MADV_DONTNEED)
+def check_memory(path: Path, size: int) -> None:
+    """Raise ``DataError`` where ``size`` bytes are more than half of this machine's memory."""
+    if not hasattr(os, "sysconf"):  # Windows does not say
+        return
+    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    if size > most:
+        raise DataError(
+            f"{path}: must be at most {most} bytes, half of this machine's memory, not {size}; "
+            "divide it into several files"
+        )
 
 
 def read(path: Path, limit: int, kind: type[FxpnnError]) -> bytes:
@@ -112,11 +116,19 @@ def read(path: Path, limit: int, kind: type[FxpnnError]) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise kind(f"{path}: must be at most {limit} bytes, not {size}")
-        return file.read(size)
+        parts = [file.read(size)]
+        while more := file.read(PIECE):  # a file of /proc has a size of 0, a log may grow
+            parts.append(more)
+            size += len(more)
+            if size > limit:
+                raise kind(f"{path}: must be at most {limit} bytes, not more")
+        return b"".join(parts)
 
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: to a temporary file beside it, then renamed over it.
+
+    What writers that were killed left in the folder is removed.
 
     Raises:
         DataError: the folder or file cannot be written, or the disk is full; an old file stays.
@@ -138,15 +150,40 @@ def write(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):  # gone already where all went well
             temporary.unlink()
+        _sweep(target.parent)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of ``write`` that are too old to be still written."""
+    oldest = time.time() - STALE
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (
+                _TEMPORARY.fullmatch(entry.name)
+                and entry.is_file(follow_symlinks=False)
+                and entry.stat(follow_symlinks=False).st_mtime < oldest
+            ):
+                with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+                    Path(entry).unlink()
 
 
 def cache_folder(name: str) -> Path:
-    """Name a folder, which may not exist yet, for what can be made or fetched again."""
+    """Name a folder, which may not exist yet, for what can be made or fetched again.
+
+    A user without a home has none: the path then lies below the null device, where no file can be.
+    A shared folder such as ``/tmp`` would let other users put code there.
+    """
     if place := os.environ.get(CACHE):
         return Path(place, name).absolute()
     import platformdirs  # here, because few commands need it
 
-    return platformdirs.user_cache_path("fxpnn", appauthor=False) / name
+    try:
+        folder = platformdirs.user_cache_path("fxpnn", appauthor=False)
+    except RuntimeError:
+        folder = Path("~")
+    if not folder.is_absolute():  # "~" that could not be expanded
+        folder = Path(os.devnull, "fxpnn")
+    return folder / name
 
 
 def sha256(content: bytes) -> str:

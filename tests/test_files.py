@@ -8,7 +8,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fxpnn import files
@@ -178,14 +177,38 @@ def test_sha256_is_the_standard_one() -> None:
     )
 
 
-def test_released_memory_is_read_again(tmp_path: Path) -> None:
-    """Views of a mapped file keep their values, also what only a private mapping has."""
-    path = tmp_path / "a"
-    path.write_bytes(bytes(range(256)) * 64)
-    mapped = np.memmap(path, np.uint8, mode="r", offset=16)
-    private = np.memmap(path, np.uint8, mode="c", offset=16)
-    private += 1
-    for array, expected in ((mapped, 16), (private, 17), (np.arange(16, 20), 16)):
-        for view in (array, array[:3], array.view(np.ndarray)[np.newaxis, :3][0]):
-            files.release(view)
-            assert view[0] == expected
+def test_write_sweeps_what_killed_writers_left(tmp_path: Path) -> None:
+    """Old temporary files go; a young one, a link and a user's file of a like name stay."""
+    names = {name: f".fxpnn-{name * 16}" for name in "abc"}
+    kept = {"a", names["b"], names["c"], ".fxpnn-notes", ".fxpnn-0123456789abcdef0"}
+    for name in (*names.values(), ".fxpnn-notes", ".fxpnn-0123456789abcdef0"):
+        if name == names["c"]:
+            (tmp_path / name).symlink_to(tmp_path / ".fxpnn-notes")
+        else:
+            (tmp_path / name).touch()
+        if name != names["b"]:
+            os.utime(tmp_path / name, (0, 0), follow_symlinks=False)
+    files.write(tmp_path / "a", b"new")
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_read_takes_what_has_no_size() -> None:
+    """A file of /proc says that it has 0 bytes and holds more; the limit holds there too."""
+    path = Path("/proc/self/status")
+    assert files.read(path, 1 << 20, DataError).startswith(b"Name:")
+    with pytest.raises(DataError, match=rf"^{path}: must be at most 8 bytes, not more$"):
+        files.read(path, 8, DataError)
+
+
+@pytest.mark.parametrize("home", [Path("~/.cache/fxpnn"), None])
+def test_cache_folder_without_a_home(monkeypatch: pytest.MonkeyPatch, home: Path | None) -> None:
+    """A user without a home has a cache folder that cannot be made, and no error."""
+
+    def place(name: str, *, appauthor: bool) -> Path:
+        if home is None:
+            raise RuntimeError("Could not determine home directory.")
+        return home
+
+    monkeypatch.delenv(files.CACHE, raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_path", place)
+    assert files.cache_folder("mnist") == Path(os.devnull, "fxpnn", "mnist")

@@ -1,19 +1,20 @@
 """Data sets: images and labels from every kind of source, in one form.
 
-``load_data`` takes a name (``mnist``), an IDX file or folder, an ``.npz``, or PNG images.
+``load_data`` takes a name (``mnist``), an IDX file or folder, an ``.npy``, an ``.npz``, or
+PNG and JPEG images.
 """
 
 import hashlib
 import math
 import os
+import re
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn import files
-from fxpnn.datasets import idx, mnist, npz, png
+from fxpnn.datasets import idx, images, mnist, npz
 from fxpnn.errors import DataError
 from fxpnn.network.layers import Array
 
@@ -34,18 +35,29 @@ class Data(NamedTuple):
     y: npt.NDArray[np.int64] | None = None
 
 
-def load_data(source: str | os.PathLike[str], *, split: Split | None = None) -> Data:
+def load_data(
+    source: str | os.PathLike[str],
+    *,
+    split: Split | None = None,
+    labels: str | os.PathLike[str] | None = None,
+) -> Data:
     """Load a data set by name or path; what a file is, its first bytes say, not its name.
 
     - ``"mnist"``: the 10,000 test images, bundled. ``"mnist:calibration"``: 1,000 training images,
       bundled. ``"mnist:train"``: the 60,000 training images, once ``fetch`` has brought them.
       ``split`` chooses between test and train of ``"mnist"``.
-    - An IDX file of unsigned bytes, raw (a large one is mapped, read-only, and costs no memory) or
-      gzip. Labels are read where they lie beside it: ``...labels...idx1...`` for
-      ``...images...idx3...``.
+    - An IDX file of unsigned bytes, raw or gzip. Labels are read where they lie beside it:
+      ``...labels...idx1...`` for ``...images...idx3...``.
     - A folder of IDX files, ``t10k-*`` or ``train-*``; ``split`` chooses where it holds both.
-    - An ``.npz`` with ``x`` and optionally ``y``.
-    - A PNG, 8-bit grey or RGB, or a folder of PNGs of one size, sorted by name.
+    - An ``.npy`` of inputs.
+    - An ``.npz`` with ``x`` and optionally ``y``; or with ``x_train``, ``y_train``, ``x_test`` and
+      ``y_test``, of which ``split`` chooses.
+    - A PNG or JPEG, 8-bit grey or RGB, or a folder of them of one size, sorted by name.
+    - A folder of one such folder for each class. The labels are the folders' names where all are
+      numbers, else their places in the order of the names.
+
+    ``:test`` or ``:train`` behind a path chooses the split as well. ``labels`` is an ``.npy`` or
+    IDX file of labels for data that have none. Integers of 0 to 255 are pixels, of any dtype.
 
     Raises:
         DataError: the source is missing, damaged, ambiguous or too large to unpack, its labels do
@@ -53,17 +65,30 @@ def load_data(source: str | os.PathLike[str], *, split: Split | None = None) -> 
     """
     if split not in (None, "test", "train"):
         raise DataError(f"split must be 'test' or 'train', not {split!r}")
+    data = _loaded(source, split)
+    return data if labels is None else _labelled(data, source, Path(labels))
+
+
+def _loaded(source: str | os.PathLike[str], split: Split | None) -> Data:
     if isinstance(source, str) and (paths := mnist.find(source, split)):
         return _from_idx(*paths)
     path = Path(source)
+    base, colon, end = os.fspath(path).rpartition(":")
+    if colon and end in ("test", "train") and not path.exists() and Path(base).exists():
+        path, split = Path(base), cast(Split, end)
     if path.is_dir():
         return _from_folder(path, split)
-    if split is not None:
-        raise DataError(f"{path}: must be a folder or mnist where a split is chosen, not a file")
     if not path.exists():
         known = ", ".join(mnist.DATASETS)
         raise DataError(f"{path}: must be {known}, or a file or folder that exists")
-    return _from_file(path)
+    return _from_file(path, split)
+
+
+def _labelled(data: Data, source: object, path: Path) -> Data:
+    if data.y is not None:
+        raise DataError(f"{source}: has labels of its own, {path} must not be given")
+    y = npz.read_npy(path) if npz.is_npy(path) else idx.read_idx(path)
+    return Data(data.x, _checked_labels(path, y, data.x))
 
 
 def data_sha256(data: Data) -> str:
@@ -80,16 +105,22 @@ def data_sha256(data: Data) -> str:
             for start in range(0, len(array), DIGESTED):
                 part = np.ascontiguousarray(array[start : start + DIGESTED], dtype)
                 digest.update(part.reshape(-1).view(np.uint8).data)
-                files.release(array)
     return digest.hexdigest()
 
 
-def _from_file(path: Path) -> Data:
-    if png.is_png(path):
-        return Data(png.read_png([path]))
+def _from_file(path: Path, split: Split | None = None) -> Data:
     if npz.is_zip(path):
-        x, y = npz.read_npz(path)
-        return Data(_checked_inputs(path, x), None if y is None else _checked_labels(path, y, x))
+        x, y = npz.read_npz(path, split)
+        if split is not None and x.ndim == 3:  # Keras's grey images have no channel
+            x = x[:, np.newaxis]
+        x = _checked_inputs(path, x)
+        return Data(x, None if y is None else _checked_labels(path, y, x))
+    if split is not None:
+        raise DataError(f"{path}: must be a folder or mnist where a split is chosen, not a file")
+    if images.is_image(path):
+        return Data(images.read_images([path]))
+    if npz.is_npy(path):
+        return Data(_checked_inputs(path, npz.read_npy(path)))
     return _from_idx(path, idx.labels_beside(path))
 
 
@@ -97,30 +128,56 @@ def _from_folder(folder: Path, split: Split | None) -> Data:
     splits = idx.images_in(folder)
     if split in splits:
         return _from_file(splits[split])
+    if split is not None and (folder / split).is_dir():
+        return _from_folder(folder / split, None)
     if split is not None:
         raise DataError(f"{folder}: must hold {idx.PREFIX[split]}-images-idx3-ubyte, raw or .gz")
     if len(splits) > 1:
         names = " or ".join(path.name for path in splits.values())
         raise DataError(f"{folder}: holds a test and a training set; name {names}, or a split")
     if splits:
-        return _from_file(*splits.values())
-    if images := png.images_in(folder):
-        return Data(png.read_png(images))
-    raise DataError(f"{folder}: must hold IDX files (t10k-*, train-*) or PNG images")
+        return _from_file(next(iter(splits.values())))
+    if paths := images.images_in(folder):
+        return Data(images.read_images(paths))
+    if classes := [p for p in idx.listed(folder) if p.is_dir() and not p.name.startswith(".")]:
+        return _from_classes(sorted(classes))
+    raise DataError(
+        f"{folder}: must hold IDX files (t10k-*, train-*), PNG or JPEG images, "
+        "or a folder of these for each class"
+    )
 
 
-def _from_idx(images: Path, labels: Path | None) -> Data:
-    x = idx.read_idx(images)
+def _from_classes(folders: list[Path]) -> Data:
+    paths, labels = [], []
+    numbers = all(re.fullmatch("[0-9]{1,9}", folder.name) for folder in folders)
+    for place, folder in enumerate(folders):
+        found = images.images_in(folder)
+        if not found:
+            raise DataError(f"{folder}: must hold PNG or JPEG images of one class")
+        paths += found
+        labels += [int(folder.name) if numbers else place] * len(found)
+    return Data(images.read_images(paths), np.array(labels, np.int64))
+
+
+def _from_idx(path: Path, labels: Path | None) -> Data:
+    x = idx.read_idx(path)
     if x.ndim == 1:
-        raise DataError(f"{images}: must hold images (2 to 4 dimensions), not labels (1)")
+        raise DataError(f"{path}: must hold images (2 to 4 dimensions), not labels (1)")
     if x.ndim == 3:
         x = x[:, np.newaxis]
     return Data(x, None if labels is None else _checked_labels(labels, idx.read_idx(labels), x))
 
 
 def _checked_inputs(path: Path, x: Array) -> Array:
-    if x.dtype.kind != "f" and x.dtype != np.uint8:
-        raise DataError(f"{path}: x must be uint8 or floats, not {x.dtype}")
+    if x.dtype.kind in "iu":
+        if x.min() < 0 or x.max() > 255:
+            raise DataError(
+                f"{path}: x must be pixels (integers of 0 to 255) or floats, "
+                f"not {x.dtype} of {x.min()} to {x.max()}"
+            )
+        x = x.astype(np.uint8, copy=False)
+    elif x.dtype.kind != "f":
+        raise DataError(f"{path}: x must be pixels (integers) or floats, not {x.dtype}")
     if x.ndim < 2:
         raise DataError(f"{path}: x must have 2 or more dimensions, not {x.ndim}")
     if not all(map(math.isfinite, (x.min(), x.max()))):

@@ -62,11 +62,20 @@ def check(folder: Path, file: mnist.IdxFile) -> Check:
     if path is None:
         return Check(folder / file.name, False, "missing")
     try:
+        if path.stat().st_size > file.size + files.PIECE:  # gzip may be endless without content
+            return Check(path, False, f"must hold {file.size} bytes, not more")
         with files.unpacked(path, DataError) as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            hasher, size = hashlib.sha256(), 0
+            while size <= file.size and (piece := stream.read(files.PIECE)):
+                hasher.update(piece)
+                size += len(piece)
+    except OSError as error:
+        return Check(path, False, f"cannot be read: {error.strerror}")
     except DataError as error:
         return Check(path, False, str(error).removeprefix(f"{path}: "))
-    if digest != file.sha256:
+    if size > file.size:
+        return Check(path, False, f"must hold {file.size} bytes, not more")
+    if (digest := hasher.hexdigest()) != file.sha256:
         return Check(path, False, f"sha256 must be {file.sha256}, not {digest}")
     return Check(path, True, "sha256 as published")
 

@@ -1,9 +1,13 @@
 """Downloading MNIST from any mirror: only the published checksums are trusted."""
 
 import http.client
+import queue
+import threading
+import time
+import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -22,6 +26,9 @@ MIRRORS = (
 TIMEOUT = 30.0
 """Seconds that a mirror may stay silent."""
 
+TOTAL_TIME = 900.0
+"""Seconds that one file may take in all, however often a mirror sends a byte."""
+
 _PIECE = 1 << 16
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -39,7 +46,7 @@ def fetch(
 
     Files that are there and as published are kept, so that running it again goes on where it
     stopped. A file gets its name only when it is whole and its sha256 is as published; a mirror
-    that serves anything else is passed over for the next. They are stored unpacked, to be mapped.
+    that serves anything else is passed over for the next. They are stored unpacked.
 
     Raises:
         DataError: the name is not ``mnist``, a mirror is neither https nor a local file, no mirror
@@ -86,19 +93,54 @@ def _download(url: str, file: mnist.IdxFile, advance: Callable[[int], None]) -> 
     arrived = 0
     try:
         _check_url(url)
-        opener = urllib.request.build_opener(_Redirects)
-        with opener.open(url, timeout=TIMEOUT) as response:
-            while not stream.eof and (packed := response.read(_PIECE)):
-                arrived += len(packed)
-                content += stream.decompress(packed, file.size + 1 - len(content))
-                if len(content) > file.size or arrived > file.size + _PIECE:
-                    raise DataError(f"{url}: must unpack to {file.size} bytes, not more")
-                advance(len(content))
-    except (OSError, http.client.HTTPException, zlib.error) as error:
-        raise DataError(f"{url}: {getattr(error, 'reason', None) or error}") from None
+        for packed in _pieces(url, time.monotonic() + TOTAL_TIME):
+            arrived += len(packed)
+            content += stream.decompress(packed, file.size + 1 - len(content))
+            if len(content) > file.size or arrived > file.size + _PIECE:
+                raise DataError(f"{url}: must unpack to {file.size} bytes, not more")
+            advance(len(content))
+            if stream.eof:
+                break
+    except zlib.error as error:
+        raise DataError(f"{url}: {error}") from None
     if files.sha256(bytes(content)) != file.sha256:
         raise DataError(f"{url}: must have the published sha256")
     return bytes(content)
+
+
+def _pieces(url: str, deadline: float) -> Iterator[bytes]:
+    """Yield what a mirror sends, until it ends or the deadline.
+
+    A thread receives it: a name server, a handshake or a header may drip too, and no timeout of
+    the socket covers these. It ends with the process, and after ``TIMEOUT`` of silence.
+    """
+    arriving: queue.SimpleQueue[bytes | DataError] = queue.SimpleQueue()
+    left = threading.Event()
+
+    def receive() -> None:
+        try:
+            opener = urllib.request.build_opener(_Redirects)
+            with opener.open(url, timeout=TIMEOUT) as response:
+                while not left.is_set() and (packed := response.read1(_PIECE)):
+                    arriving.put(packed)
+            arriving.put(b"")
+        except DataError as error:
+            arriving.put(error)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+            arriving.put(DataError(f"{url}: {getattr(error, 'reason', None) or error}"))
+
+    threading.Thread(target=receive, daemon=True).start()
+    try:
+        while piece := arriving.get(timeout=max(0.0, deadline - time.monotonic())):
+            if isinstance(piece, DataError):
+                raise piece
+            yield piece
+    except queue.Empty:
+        raise DataError(f"{url}: must arrive within {TOTAL_TIME:.0f} seconds") from None
+    finally:
+        left.set()
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

@@ -17,9 +17,6 @@ from fxpnn import files
 from fxpnn.errors import DataError
 from fxpnn.network.layers import Array
 
-MAPPED = 64 << 20
-"""A raw file of more bytes is mapped, not read."""
-
 PREFIX = {"test": "t10k", "train": "train"}
 """How the file names of each split begin."""
 
@@ -31,8 +28,7 @@ _DIMENSIONS = range(1, 5)
 def read_idx(path: Path) -> Array:
     """Read an IDX file of unsigned bytes, 1 to 4 dimensions, none of them 0.
 
-    A raw file of more than ``MAPPED`` bytes is mapped, so that any size takes no memory, and its
-    array is read-only.
+    It is read, not mapped: a mapped file that shrinks would kill the process.
 
     Raises:
         DataError: the file cannot be read, is no such IDX file, or is longer or shorter than its
@@ -46,9 +42,8 @@ def read_idx(path: Path) -> Array:
         length = os.fstat(stream.fileno()).st_size - offset
         if length != math.prod(shape):
             raise _wrong_length(path, shape, str(length))
-        if length <= MAPPED:
-            return _filled(path, stream, shape)
-        return np.memmap(stream, np.uint8, mode="r", offset=offset, shape=shape).view(np.ndarray)
+        files.check_memory(path, length)
+        return _filled(path, stream, shape)
 
 
 def labels_beside(images: Path) -> Path | None:
@@ -91,7 +86,7 @@ def _header(path: Path, stream: files.Readable) -> tuple[int, ...]:
     if magic[:3] != _MAGIC or magic[3:] not in (bytes([n]) for n in _DIMENSIONS):
         raise DataError(
             f"{path}: must be an IDX file of unsigned bytes (it starts with 00 00 08 01 to 04), "
-            f"an .npz or a PNG, not start with {magic.hex(' ') or 'nothing'}"
+            f"an .npy, .npz, PNG or JPEG, not start with {magic.hex(' ') or 'nothing'}"
         )
     sizes = stream.read(4 * magic[3])
     if len(sizes) < 4 * magic[3]:

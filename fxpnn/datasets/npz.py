@@ -1,4 +1,4 @@
-"""Reading ``.npz``, a zip of arrays, without pickle and without trust in its headers.
+"""Reading ``.npy``, an array, and ``.npz``, a zip of them, without pickle or trust in headers.
 
 NumPy's own header reader evaluates the header as a Python literal; here it must match a pattern,
 so that a hostile one can neither exhaust the parser nor name a type that holds objects.
@@ -7,13 +7,14 @@ Source: "NEP 1, a simple file format for NumPy arrays".
 
 import contextlib
 import math
+import os
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -48,8 +49,31 @@ def is_zip(path: Path) -> bool:
         return file.read(2) == b"PK"
 
 
-def read_npz(path: Path) -> tuple[Array, Array | None]:
+def is_npy(path: Path) -> bool:
+    """Tell whether a file starts as a ``.npy`` does."""
+    with files.opened(path, DataError) as file:
+        return file.read(6) == b"\x93NUMPY"
+
+
+def read_npy(path: Path) -> Array:
+    """Read one array of numbers, in native byte order.
+
+    Raises:
+        DataError: the file is damaged, holds anything but numbers, or more than memory can.
+    """
+    with files.opened(path, DataError) as file:
+        size = os.fstat(file.fileno()).st_size
+        files.check_memory(path, size)
+        try:
+            return _array(f"{path}:", file, size)
+        except struct.error:
+            raise DataError(f"{path}: must not end within its header") from None
+
+
+def read_npz(path: Path, split: str | None = None) -> tuple[Array, Array | None]:
     """Read ``x`` and, where there is one, ``y``: numbers in native byte order.
+
+    Where the archive holds ``x_train`` and ``x_test``, as Keras stores MNIST, ``split`` chooses.
 
     Raises:
         DataError: the archive is damaged, has no ``x``, holds anything but numbers where they are
@@ -57,10 +81,15 @@ def read_npz(path: Path) -> tuple[Array, Array | None]:
     """
     with _opened(path) as archive:
         names = archive.namelist()
-        if "x.npy" not in names:
-            raise DataError(f"{path}: must hold x.npy, not only {_quoted(names)}")
-        x = _member(path, archive, "x")
-        return x, _member(path, archive, "y") if "y.npy" in names else None
+        end = "" if split is None else f"_{split}"
+        if not end and "x.npy" not in names and {"x_train.npy", "x_test.npy"} <= {*names}:
+            raise DataError(
+                f"{path}: holds a test and a training set; name {path}:test or {path}:train"
+            )
+        if f"x{end}.npy" not in names:
+            raise DataError(f"{path}: must hold x{end}.npy, not only {_quoted(names)}")
+        x = _member(path, archive, f"x{end}")
+        return x, _member(path, archive, f"y{end}") if f"y{end}.npy" in names else None
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -108,15 +137,20 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
             f"{path}: {name} must unpack to at most {limit} bytes, not {info.file_size}"
         )
     with archive.open(info) as stream:
-        shape, dtype, order = _header(f"{path}: {name}", stream)
-        held = info.file_size - stream.tell()
-        if 0 in shape:
-            raise DataError(f"{path}: {name} must not be empty, not {shape}")
-        if math.prod(shape) * dtype.itemsize != held:
-            raise DataError(f"{path}: {name} must hold {shape} of {dtype}, not {held} bytes")
-        array = np.empty(math.prod(shape), dtype)
-        if files.fill(stream, array.data.cast("B")) < held:
-            raise DataError(f"{path}: {name} must not end early")
+        return _array(f"{path}: {name}", stream, info.file_size)
+
+
+def _array(where: str, stream: IO[bytes], size: int) -> Array:
+    """Read an array of ``size`` bytes with its header; ``where`` begins the lines of errors."""
+    shape, dtype, order = _header(where, stream)
+    held = size - stream.tell()
+    if 0 in shape:
+        raise DataError(f"{where} must not be empty, not {shape}")
+    if math.prod(shape) * dtype.itemsize != held:
+        raise DataError(f"{where} must hold {shape} of {dtype}, not {held} bytes")
+    array = np.empty(math.prod(shape), dtype)
+    if files.fill(stream, array.data.cast("B")) < held:
+        raise DataError(f"{where} must not end early")
     native = array.astype(dtype.newbyteorder("="), copy=False)
     return np.ascontiguousarray(native.reshape(shape, order=order))
 

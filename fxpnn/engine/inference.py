@@ -12,7 +12,6 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn import files
 from fxpnn.engine.assembler import assemble
 from fxpnn.engine.program import Program, Words
 from fxpnn.engine.sums import Known
@@ -157,7 +156,6 @@ class Engine:
                 space.run(len(block))
                 for name, tensor in tensors.items():
                     tensor[start : start + len(block)] = space.fetch(name, len(block))
-                files.release(x)
                 if progress is not None:
                     progress(len(block))
             return np.vstack([space.counts, [0, saturations]])

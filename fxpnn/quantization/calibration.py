@@ -75,6 +75,7 @@ def observe(network: Network, x: Array, names: Iterable[str]) -> dict[str, Array
         DataError: the images are not the network's, or a tensor takes on infinity or NaN.
     """
     check_images(network, x)
+    _check_finite(x)
     wanted = tuple(names)
     share = max(1, len(x) // BLOCK)
     seen: dict[str, list[Array]] = {name: [] for name in wanted}
@@ -87,6 +88,18 @@ def observe(network: Network, x: Array, names: Iterable[str]) -> dict[str, Array
                 raise DataError(f"{name} must be finite for every calibration image, not overflow")
             seen[name].append(_sample(values.reshape(-1), SAMPLE // share))
     return {name: np.concatenate(parts) for name, parts in seen.items()}
+
+
+def _check_finite(x: Array) -> None:
+    """Raise ``DataError`` that names the first image and element that is NaN or infinite."""
+    for start in range(0, len(x), BLOCK):
+        block = x[start : start + BLOCK]
+        if not np.isfinite(block).all():
+            image, *element = (int(i) for i in np.argwhere(~np.isfinite(block))[0])
+            value = block[(image, *element)]
+            raise DataError(
+                f"calibration image {start + image}, element {element} must be finite, not {value}"
+            )
 
 
 def _sample(values: Array, most: int) -> Array:

@@ -98,3 +98,14 @@ def test_published_sizes_are_those_of_the_headers() -> None:
         images, labels = dataset.files
         assert images.size == struct.calcsize(">4I") + dataset.images * 28 * 28
         assert labels.size == struct.calcsize(">2I") + dataset.images
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["raw", "gzip"])
+def test_verify_stops_at_the_published_size(tmp_path: Path, packed: bool) -> None:
+    """A file that is longer than the published one is not read to its end."""
+    file = mnist.PUBLISHED[1]
+    content = bytes(file.size + 1)
+    name = file.name + ".gz" * packed
+    (tmp_path / name).write_bytes(gzip.compress(content) * 3 if packed else content)
+    found = verify("mnist", tmp_path)[1]
+    assert (found.ok, found.reason) == (False, f"must hold {file.size} bytes, not more")

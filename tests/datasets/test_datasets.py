@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import re
 import struct
 import subprocess
@@ -111,15 +112,78 @@ def test_idx_dimensions(tmp_path: Path, sizes: tuple[int, ...], shape: tuple[int
     assert data.y is None
 
 
-def test_raw_idx_of_any_size_costs_no_memory(tmp_path: Path) -> None:
-    """A raw file of 8 GiB is mapped, not read; nobody can write to it by its array."""
+def test_raw_idx_beyond_the_memory(tmp_path: Path) -> None:
+    """A raw file larger than half of the memory is refused before any is taken."""
     path = tmp_path / "large"
     with path.open("wb") as file:
-        file.write(idx(1 << 23, 32, 32, content=b""))
-        file.truncate(16 + (1 << 33))  # a hole: it takes no disk either
+        file.write(idx(1 << 31, 32, 32, content=b""))
+        file.truncate(16 + (1 << 41))  # a hole: it takes no disk
+    message = r"must be at most \d+ bytes, half of this machine's memory, not 2199023255552; "
+    with pytest.raises(DataError, match=rf"^{path}: {message}divide it into several files$"):
+        load_data(path)
+
+
+def test_file_cut_after_it_was_loaded(tmp_path: Path) -> None:
+    """Data are read when they are loaded: what becomes of the file does not matter."""
+    path = tmp_path / "a"
+    path.write_bytes(idx(70_000, 32, 32, content=bytes(70_000 << 10)))
     x = load_data(path).x
-    assert x.shape == (1 << 23, 1, 32, 32)
-    assert not x.flags.writeable
+    os.truncate(path, 100)
+    assert not x.any()
+
+
+def test_npy(tmp_path: Path) -> None:
+    """An array of floats is taken as it is, with labels from another file."""
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", np.array([4, 2]))
+    data = load_data(tmp_path / "x.npy", labels=tmp_path / "y.npy")
+    assert data.x.tolist() == x.tolist()
+    assert data.y is not None
+    assert data.y.tolist() == [4, 2]
+    assert load_data(tmp_path / "x.npy").y is None
+
+
+def test_npy_refuses(tmp_path: Path) -> None:
+    """A cut array gives one line, and so does one whose integers are no pixels."""
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(300).reshape(1, 300))
+    message = "x must be pixels (integers of 0 to 255) or floats, not int64 of 0 to 299"
+    with pytest.raises(DataError, match=line(path, message)):
+        load_data(path)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DataError, match=line(path, "must hold (1, 300) of int64, not 2392 bytes")):
+        load_data(path)
+    path.write_bytes(path.read_bytes()[:9])
+    with pytest.raises(DataError, match=line(path, "must not end within its header")):
+        load_data(path)
+
+
+def test_labels_given_twice(folder: Path) -> None:
+    """Data with labels of their own take no others."""
+    np.save(folder / "y.npy", np.zeros(3, np.int64))
+    message = f"has labels of its own, {folder / 'y.npy'} must not be given"
+    with pytest.raises(DataError, match=line(folder, message)):
+        load_data(folder, labels=folder / "y.npy")
+
+
+def test_npz_of_keras(tmp_path: Path) -> None:
+    """An archive of two sets asks which; its grey images get the axis of a channel."""
+    path = tmp_path / "mnist.npz"
+    x, y = np.arange(24).reshape(3, 2, 4), np.array([1, 2, 3])
+    np.savez(path, x_train=x, y_train=y, x_test=x[:1] + 1, y_test=y[:1])
+    for data, images, first in (
+        (load_data(path, split="train"), 3, 0),
+        (load_data(f"{path}:test"), 1, 1),
+    ):
+        assert data.x.shape == (images, 1, 2, 4)
+        assert data.x.dtype == np.uint8
+        assert data.x[0, 0, 0, 0] == first
+        assert data.y is not None
+        assert data.y.tolist() == [1, 2, 3][:images]
+    message = f"holds a test and a training set; name {path}:test or {path}:train"
+    with pytest.raises(DataError, match=line(path, message)):
+        load_data(path)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +210,8 @@ def test_raw_idx_of_any_size_costs_no_memory(tmp_path: Path) -> None:
 def test_idx_refuses(tmp_path: Path, content: bytes, message: str) -> None:
     """A file that is empty, cut, too long, or whose header lies gives one line."""
     magic = (
-        "must be an IDX file of unsigned bytes (it starts with 00 00 08 01 to 04), an .npz or a PNG"
+        "must be an IDX file of unsigned bytes (it starts with 00 00 08 01 to 04), "
+        "an .npy, .npz, PNG or JPEG"
     )
     path = tmp_path / "a"
     path.write_bytes(content)
@@ -249,7 +314,7 @@ def test_folder_of_two_splits(folder: Path) -> None:
 
 
 def test_folder_prefers_the_raw_file(folder: Path) -> None:
-    """Where a file lies raw and packed, the raw one is mapped."""
+    """Where a file lies raw and packed, the raw one is read."""
     (folder / f"{IMAGES}.gz").write_bytes(b"not read")
     (folder / f"{LABELS}.gz").write_bytes(b"not read")
     assert load_data(folder, split="test").x.shape[0] == 3
@@ -264,7 +329,10 @@ def test_folder_without_the_split(folder: Path) -> None:
 
 def test_folder_without_data(tmp_path: Path) -> None:
     """A folder without data says what it could hold."""
-    message = "must hold IDX files (t10k-*, train-*) or PNG images"
+    message = (
+        "must hold IDX files (t10k-*, train-*), PNG or JPEG images, "
+        "or a folder of these for each class"
+    )
     with pytest.raises(DataError, match=line(tmp_path, message)):
         load_data(tmp_path)
 

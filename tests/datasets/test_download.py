@@ -47,6 +47,12 @@ class Mirror:
                     self.end_headers()
                 elif self.path.startswith("/silent/"):
                     mirror.silence.wait()
+                elif self.path.startswith("/drip/"):
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write(gzip.compress(b"")[:10])
+                    while not mirror.silence.wait(0.02):
+                        self.wfile.write(b"\0\0\0\xff\xff")  # an empty block
                 elif self.path in mirror.answers:
                     self.send_response(200)
                     self.end_headers()
@@ -289,3 +295,12 @@ def test_default_mirrors_are_https() -> None:
     """Two mirrors are known, by https."""
     assert len(download.MIRRORS) == 2
     assert all(url.startswith("https://") for url in download.MIRRORS)
+
+
+def test_fetch_from_a_mirror_that_drips(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror that sends a byte now and then is left when the time for a file is over."""
+    monkeypatch.setattr(download, "TOTAL_TIME", 0.2)
+    url = f"{mirror.url}/drip/{FIRST}.gz"
+    message = f"{FIRST}: cannot be fetched: {url}: must arrive within 0 seconds"
+    with pytest.raises(DataError, match=rf"^{re.escape(message)}$"):
+        fetch("mnist", mirrors=[f"{mirror.url}/drip"])

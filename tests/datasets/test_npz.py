@@ -85,8 +85,12 @@ def test_npz_must_be_finite(tmp_path: Path, value: float, dtype: str) -> None:
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (np.zeros((2, 3), np.int32), None, "x must be uint8 or floats, not int32"),
-        (np.zeros((2, 3), bool), None, "x must be uint8 or floats, not bool"),
+        (
+            np.full((2, 3), 256, np.int32),
+            None,
+            "x must be pixels (integers of 0 to 255) or floats, not int32 of 256 to 256",
+        ),
+        (np.zeros((2, 3), bool), None, "x must be pixels (integers) or floats, not bool"),
         (np.zeros(3), None, "x must have 2 or more dimensions, not 1"),
         (np.zeros((0, 3)), None, "x must not be empty, not (0, 3)"),
         (np.zeros((2, 3)), np.zeros(2), f"labels must be integers, not float64; {LEAVE}"),

@@ -154,7 +154,10 @@ def test_observe_keeps_the_extremes_of_a_sample(monkeypatch: pytest.MonkeyPatch)
         (PIXELS[:0], "images must be (N, 1, 1, 2) with N of 1 or more, not (0, 1, 1, 2)"),
         (PIXELS[:, 0], "images must be (N, 1, 1, 2) with N of 1 or more, not (199, 1, 2)"),
         (PIXELS.astype(int), "images must be uint8 pixels or scaled floats, not int64"),
-        (np.full((1, 1, 1, 2), np.nan), "input must be finite for every calibration image, ..."),
+        (
+            np.array([[[[0, 1]]], [[[2, np.nan]]]]),
+            "calibration image 1, element [0, 0, 1] must be finite, not nan",
+        ),
         (np.full((1, 1, 1, 2), -1e300), "input must be finite for every calibration image, ..."),
     ],
 )

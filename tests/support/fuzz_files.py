@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from fxpnn.onnx.write.quantized import Target, to_quantized_model
-from tests.datasets.test_png import SIGNATURE, png
+from tests.datasets.test_images import SIGNATURE, png
 from tests.support.fxp_sample import SAMPLE, signed, taken_apart
 from tests.support.onnx_models import floats, model, op
 from tests.support.qonnx_models import QONNX, fixed_of, quant

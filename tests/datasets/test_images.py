@@ -1,4 +1,4 @@
-"""PNG images load as the pixels they are, one size to a folder."""
+"""PNG and JPEG images load as the pixels they are, one size to a folder."""
 
 import re
 import struct
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fxpnn.datasets import load_data
 from fxpnn.errors import DataError
@@ -171,3 +172,42 @@ def test_png_needs_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = tmp_path / "a.png"
     path.write_bytes(WHOLE)
     refuses(path, path, "PNG images need Pillow: pip install 'fxpnn[images]'")
+
+
+def test_png_with_two_headers(tmp_path: Path) -> None:
+    """A second header of another size is refused before its pixels are taken."""
+    path = tmp_path / "a.png"
+    for side in (13_000, 60_000):
+        path.write_bytes(header(2, 2) + png(side, side, b"")[8:])
+        with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: must [^\n]+$"):
+            load_data(path)
+
+
+def test_folder_of_classes(tmp_path: Path) -> None:
+    """Labels are the numbers that name the folders, or the places of their names."""
+    for names, labels in ((("3", "10"), [3, 10]), (("b", "a"), [1, 0])):
+        folder = tmp_path / names[0]
+        for value, name in enumerate(names):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "i.png").write_bytes(png(1, 1, bytes([value])))
+        x, y = load_data(folder)
+        assert y is not None
+        assert {int(p): int(c) for p, c in zip(x.ravel(), y, strict=True)} == dict(
+            enumerate(labels)
+        )
+    (folder / "c").mkdir()
+    refuses(folder, folder / "c", "must hold PNG or JPEG images of one class")
+
+
+def test_jpeg(tmp_path: Path) -> None:
+    """A JPEG loads as the pixels that Pillow decodes; a cut one gives one line."""
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 4), (255, 255, 255)).save(path)
+    assert load_data(path).x.shape == (1, 3, 4, 8)
+    assert load_data(path).x.min() == 255
+    path.write_bytes(path.read_bytes()[:-40])
+    message = "must be a whole JPEG, not cut or damaged: "
+    with pytest.raises(DataError, match=rf"^{re.escape(f'{path}: {message}')}[^\n]+$"):
+        load_data(path)
+    Image.new("CMYK", (8, 4)).save(path, "JPEG")
+    refuses(path, path, "must be 8-bit grey or RGB, not JPEG of CMYK")

@@ -1,10 +1,12 @@
-"""PNG images: headers are checked here, pixels are decoded by Pillow."""
+"""PNG and JPEG images: sizes are checked here, pixels are decoded by Pillow."""
 
+import contextlib
 import math
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +15,12 @@ from fxpnn.datasets.idx import listed
 from fxpnn.errors import DataError
 from fxpnn.network.layers import Array, Shape
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 _HEADER = struct.Struct(">8sI4sIIBB")
 _CHANNELS = {(8, 0): 1, (8, 2): 3}
 """Channels for the bit depths and colour types that are read: grey and RGB."""
@@ -33,19 +40,19 @@ _BROKEN = (
 """What Pillow raises for an image that is damaged."""
 
 
-def is_png(path: Path) -> bool:
-    """Tell whether a file starts as a PNG does."""
+def is_image(path: Path) -> bool:
+    """Tell whether a file starts as a PNG or JPEG does."""
     with files.opened(path, DataError) as file:
-        return file.read(len(_SIGNATURE)) == _SIGNATURE
+        return file.read(len(_SIGNATURE)).startswith((_SIGNATURE, _JPEG))
 
 
 def images_in(folder: Path) -> list[Path]:
-    """List the PNG files of a folder, sorted by name; hidden ones are left out."""
-    images = (path for path in listed(folder) if path.suffix.lower() == ".png")
+    """List the PNG and JPEG files of a folder, sorted by name; hidden ones are left out."""
+    images = (path for path in listed(folder) if path.suffix.lower() in _SUFFIXES)
     return sorted(path for path in images if not path.name.startswith("."))
 
 
-def read_png(paths: Sequence[Path]) -> Array:
+def read_images(paths: Sequence[Path]) -> Array:
     """Read images of one size into uint8 ``(N, channels, height, width)``.
 
     Raises:
@@ -69,6 +76,12 @@ def read_png(paths: Sequence[Path]) -> Array:
 def _shape(path: Path) -> Shape:
     with files.opened(path, DataError) as file:
         start = file.read(_HEADER.size)
+    if start.startswith(_JPEG):
+        with _decoder(path, "JPEG") as image:
+            channels = {"L": 1, "RGB": 3}.get(image.mode)
+            if channels is None:
+                raise DataError(f"{path}: must be 8-bit grey or RGB, not JPEG of {image.mode}")
+            return _bounded(path, channels, *image.size)
     if len(start) < _HEADER.size:
         raise DataError(f"{path}: must not end within its PNG header")
     signature, length, kind, width, height, depth, colour = _HEADER.unpack(start)
@@ -79,24 +92,51 @@ def _shape(path: Path) -> Shape:
         raise DataError(
             f"{path}: must be 8-bit grey or RGB, not {depth}-bit of PNG colour type {colour}"
         )
+    return _bounded(path, channels, width, height)
+
+
+def _bounded(path: Path, channels: int, width: int, height: int) -> Shape:
     if not 1 <= width * height <= _PIXELS:
         raise DataError(f"{path}: must have 1 to {_PIXELS} pixels, not {width} x {height}")
     return channels, height, width
 
 
 def _pixels(path: Path, shape: Shape) -> Array:
+    channels, height, width = shape
+    with files.opened(path, DataError) as file:
+        kind = "JPEG" if file.read(len(_JPEG)) == _JPEG else "PNG"
+    if kind == "PNG":
+        with _decoder(path, kind) as image:
+            _check_size(path, image, shape)
+            image.verify()  # the checksums, which unpacking does not look at
+    with _decoder(path, kind) as image:
+        _check_size(path, image, shape)
+        pixels = np.frombuffer(image.tobytes(), np.uint8)
+        return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def _check_size(path: Path, image: "Image.Image", shape: Shape) -> None:
+    """Refuse a size that a later header changed, before memory is taken for it."""
+    found = (len(image.getbands()), image.height, image.width)
+    if found != shape:
+        raise DataError(f"{path}: must have one header, of {shape}, not another of {found}")
+
+
+@contextlib.contextmanager
+def _decoder(path: Path, kind: str) -> Iterator["Image.Image"]:
+    """Open an image with Pillow; whatever it reports meanwhile becomes one line."""
     try:
         from PIL import Image
     except ImportError:
-        raise DataError(f"{path}: PNG images need Pillow: pip install 'fxpnn[images]'") from None
-    channels, height, width = shape
+        raise DataError(f"{path}: {kind} images need Pillow: pip install 'fxpnn[images]'") from None
+    broken = (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # how Pillow tells of a bad animation
-            with Image.open(path, formats=["PNG"]) as image:
-                image.verify()  # the checksums, which unpacking does not look at
-            with Image.open(path, formats=["PNG"]) as image:
-                pixels = np.frombuffer(image.tobytes(), np.uint8)
-        return pixels.reshape(height, width, channels).transpose(2, 0, 1)
-    except _BROKEN as error:
-        raise DataError(f"{path}: must be a whole PNG, not cut or damaged: {error}") from None
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=[kind]) as image:
+                yield image
+    except DataError:  # a ValueError too
+        raise
+    except broken as error:
+        raise DataError(f"{path}: must be a whole {kind}, not cut or damaged: {error}") from None
