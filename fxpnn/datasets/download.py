@@ -124,8 +124,8 @@ def _pieces(url: str, deadline: float) -> Iterator[bytes]:
                 while not left.is_set() and (packed := response.read1(_PIECE)):
                     arriving.put(packed)
             arriving.put(b"")
-        except DataError as error:
-            arriving.put(error)
+        except DataError as error:  # without its traceback, which holds the connection
+            arriving.put(DataError(str(error)))
         except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
