@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     "--data",
     metavar="DATA",
     required=True,
-    help="mnist, mnist:calibration, mnist:train, or a path: IDX file or folder, .npz, PNG or "
-    "folder of PNGs.",
+    help="mnist, mnist:calibration, mnist:train, or a path: IDX file or folder, .npy, .npz, "
+    "PNG, JPEG, or a folder of them or of one folder per class.",
+)
+@click.option(
+    "--labels",
+    type=params.FILE,
+    metavar="LABELS.npy",
+    help="The classes of data that have none of their own: .npy or IDX.",
 )
 @click.option(
     "--reference",
@@ -63,6 +69,7 @@ if TYPE_CHECKING:
 def infer(
     model: Path,
     data: str,
+    labels: Path | None,
     reference: Path | None,
     output: Path | None,
     max_loss: float | None,
@@ -85,7 +92,7 @@ def infer(
     from . import sources
 
     if output is not None:
-        sources.check_target(output, model, reference, data)
+        sources.check_target(output, model, reference, data, labels)
     fixed, source = sources.load_fixed(model, pixels)
     network = None
     if reference is not None:
@@ -93,7 +100,9 @@ def infer(
         network = replace(network, scaling=fixed.scaling)  # the same numbers for both
         if fixed.provenance.model not in ("", original.sha256):
             note(f"{model} was quantized from another file than {reference}", quiet)
-    images, images_source = sources.load_images(data, fixed.input_shape, limit, pixels)
+    images, images_source = sources.load_images(
+        data, fixed.input_shape, limit, pixels, labels=labels
+    )
     if max_loss is not None and images.y is None:
         raise DataError(f"{data}: must have labels where --max-loss is given")
     from . import comparing, results  # compiles loops

@@ -94,13 +94,14 @@ def load_images(
     limit: int | None = None,
     pixels: Pixels | None = None,
     split: Split | None = None,
+    labels: Path | None = None,
 ) -> tuple[Data, DataSource]:
     """Load data for a network whose input has the given shape.
 
     Raises:
         DataError: the data cannot be used, do not fit, or are floats where pixels were scaled.
     """
-    data = load_data(name, split=split)
+    data = load_data(name, split=split, labels=labels)
     data = Data(data.x[:limit], None if data.y is None else data.y[:limit])
     _check_images(name, data.x, shape)
     if pixels is not None and pixels.given() and data.x.dtype != np.uint8:
