@@ -101,12 +101,6 @@ INNER = {
 }
 """What a folder inside a room may import of that room, beside itself; its other modules may all."""
 
-PENDING_ARROWS = {
-    ("fxpnn.proofs.bounds", "fxpnn.engine.assembler"),  # proofs
-    ("fxpnn.proofs.bounds", "fxpnn.engine.workspace"),  # proofs
-}
-"""Arrows that still run up, each with the piece of work that removes it."""
-
 
 def room(module: str) -> str:
     """Name the room of a module: its first folder or file below ``fxpnn``."""
@@ -121,7 +115,7 @@ def inner(module: str) -> str:
 
 def arrows() -> set[tuple[str, str]]:
     """Pair each module with each one that it imports; ``fxpnn`` itself imports by name, later."""
-    return {(module, name) for module in FILES for name in ours(module)} - PENDING_ARROWS
+    return {(module, name) for module in FILES for name in ours(module)}
 
 
 def runs_up(module: str, name: str) -> bool:
@@ -134,7 +128,7 @@ def runs_up(module: str, name: str) -> bool:
 
 def picture() -> str:
     """Draw the rooms in their order, each with the rooms that it imports."""
-    drawn = arrows() | PENDING_ARROWS
+    drawn = arrows()
     lines = []
     for name in ROOMS:
         below = {room(target) for module, target in drawn if room(module) == name} - {name}
@@ -168,11 +162,6 @@ def test_no_imports_go_round() -> None:
     )
 
 
-def test_no_pending_arrow_is_stale() -> None:
-    """An arrow that has been removed is no longer excused."""
-    assert {arrow for arrow in PENDING_ARROWS if arrow[1] not in ours(arrow[0])} == set()
-
-
 def test_only_kernels_compile() -> None:
     """Numba stands behind one door."""
     using = {module for module in FILES if roots(module) & {"numba", "llvmlite"}}
@@ -182,12 +171,6 @@ def test_only_kernels_compile() -> None:
 
 RUNNERS = {"fxpnn.analysis.comparison", "fxpnn.analysis.inspection"}
 """The modules of ``analysis`` that run or assemble networks; the others are values."""
-
-PENDING_LIGHT = {
-    "fxpnn.proofs.bounds",  # proofs
-    "fxpnn.quantization.quantizer",  # proofs
-}
-"""Modules that will need no kernel, but do until the named piece of work has removed it."""
 
 LIGHT = [
     *("errors", "files", "fixedpoint", "network", "golden", "reference", "datasets"),
@@ -199,7 +182,7 @@ LIGHT = [
 def test_vocabulary_and_files_need_no_compiler(name: str) -> None:
     """What describes, reads, proves or specifies imports no kernel, not even through others."""
     compiling = reaching(*(module for module in FILES if module.startswith("fxpnn.kernels.")))
-    compiling -= RUNNERS | PENDING_LIGHT
+    compiling -= RUNNERS
     assert f"fxpnn.{name}" in FILES
     assert not [m for m in compiling if f"{m}.".startswith(f"fxpnn.{name}.")]
 

@@ -17,13 +17,14 @@ from fxpnn.engine.program import Program, Words
 from fxpnn.engine.sums import Known
 from fxpnn.engine.workspace import Conversion, Workspace, counts
 from fxpnn.fixedpoint.casting import from_float_counted, to_float
+from fxpnn.fixedpoint.interval import full
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 from fxpnn.kernels.build.kernel import interpreted
 from fxpnn.network.fixed import Counts, FixedNetwork
 from fxpnn.network.graph import INPUT
 from fxpnn.network.images import check_images, logits_of, takes_every_word
 from fxpnn.network.layers import Array, Layer, Shape, Softmax, products
-from fxpnn.proofs.bounds import Proof, full, prove
+from fxpnn.proofs.bounds import Proof, prove
 
 CACHED_WORDS = 1 << 18
 """A block's workspace takes at most this many words where it can: it stays in a core's cache."""
@@ -206,8 +207,7 @@ def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
     for node in fixed.nodes:
         proof, source = proofs[node.name], intervals[node.inputs[0]]
         if proof.total is not None:
-            total = int(proof.total.low.min()), int(proof.total.high.max())
-            found[node.name] = Known(proof.proved, proof.terms, total, source)
+            found[node.name] = Known(proof.proved, proof.terms, proof.total.limits, source)
     return found
 
 

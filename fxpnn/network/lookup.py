@@ -4,7 +4,7 @@ The integer formulas of activations, run once per word when a network is loaded:
 activation is one look-up, whatever its formula, and its bounds are exact.
 """
 
-from functools import singledispatch
+from functools import cache, singledispatch
 from typing import NamedTuple
 
 import numpy as np
@@ -23,15 +23,21 @@ SIXTH, SIXTH_FRAC = 43691, 18
 
 
 class Response(NamedTuple):
-    """Answers by a word's 16 bits: the output's raw value, int16, and whether it overflowed."""
+    """What words give: the output's raw value, int16, and whether it overflowed."""
 
     raw: npt.NDArray[np.int16]
     over: Flags
 
 
+@cache
 def words() -> Raw:
-    """Return every 16-bit word as int64, in the order of its bits: 0..32767, -32768..-1."""
-    return np.arange(1 << 16).astype(np.uint16).view(np.int16).astype(np.int64)
+    """Return every 16-bit word as int64, in the order of its bits: 0..32767, -32768..-1.
+
+    The array is one for all who ask, and read-only.
+    """
+    made = np.arange(1 << 16).astype(np.uint16).view(np.int16).astype(np.int64)
+    made.setflags(write=False)
+    return made
 
 
 class Exact(NamedTuple):
@@ -45,13 +51,13 @@ class Exact(NamedTuple):
     uncast: Flags | None = None
 
 
-def response(node: FixedNode, source: QFormat) -> Response | None:
-    """Return what the layer answers to each word, or ``None`` if it does not map single values.
+def response(node: FixedNode, source: QFormat, x: Raw | None = None) -> Response | None:
+    """Return what the layer answers to words ``x``, or ``None`` if it does not map single values.
 
-    A join answers with the cast of one of its inputs. Words outside ``source`` are never given
-    and count as no overflow.
+    By default to every word, in the order of its bits. A join answers with the cast of one of its
+    inputs. Words outside ``source`` are never given and count as no overflow.
     """
-    x = words()
+    x = words() if x is None else x
     found = exact(node.layer, node, x, source)
     if found is None:
         return None

@@ -1,25 +1,32 @@
-"""Own interval arithmetic: what can overflow, and the accumulator width that cannot.
+"""Bounds of every layer: what can overflow, and the accumulator that cannot.
 
 An interval holds the smallest and largest raw value of each element for every possible input. The
 proof for sums: where each input's interval contains 0, so does each term's; then the interval of
 the final sum (the bias and every term's own extreme) also bounds every prefix, in every order.
+
+Nothing is run for a proof: numpy's integers, and floats that hold them exactly, are all it needs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import singledispatch
 
 import numpy as np
 
-from fxpnn.engine.assembler import assemble
-from fxpnn.engine.workspace import run_words
-from fxpnn.fixedpoint.casting import Flags, Raw, requantize
-from fxpnn.fixedpoint.interval import Interval
-from fxpnn.fixedpoint.qformat import Overflow, QFormat
-from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
+from fxpnn.fixedpoint.casting import Flags, Raw
+from fxpnn.fixedpoint.interval import Interval, full, once
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.fixedpoint.requantize import Shift
+from fxpnn.network import layers
+from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
-from fxpnn.network.layers import Add, Concat, Conv2D, Dense, L2Pool2D, Mul, PRelu, Shape, Softmax
-from fxpnn.network.lookup import response, words
-from fxpnn.reference import compute
+from fxpnn.network.layers import Layer, Shape
+from fxpnn.network.lookup import response
+from fxpnn.proofs import windows
+from fxpnn.proofs.sums import product_interval, sum_interval
+
+Formats = Sequence[QFormat]
+Intervals = Sequence[Interval]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,54 +58,9 @@ def prove(fixed: FixedNetwork) -> dict[str, Proof]:
     return proofs
 
 
-def full(fmt: QFormat, shape: Shape) -> Interval:
-    """Return the whole range of a format for every element."""
-    return Interval(np.full(shape, fmt.min), np.full(shape, fmt.max))
-
-
-def prove_node(node: FixedNode, inputs: Sequence[Interval], formats: Sequence[QFormat]) -> Proof:
+def prove_node(node: FixedNode, inputs: Intervals, formats: Formats) -> Proof:
     """Bound one layer for inputs inside the given intervals."""
-    if isinstance(node.layer, Dense | Conv2D):
-        return _prove_sum(node, sum_interval(node.layer, inputs[0]), formats[0])
-    shape = node.layer.shape(*(x.low.shape for x in inputs))
-    if isinstance(node.layer, Softmax):
-        largest = full(node.output_format, shape).high
-        return Proof(Interval(np.zeros_like(largest), largest), node.softmax_shift is not None)
-    if isinstance(node.layer, L2Pool2D):
-        return _prove_length(node, inputs[0], formats[0])
-    if isinstance(node.layer, Add):
-        return _prove_add(node, inputs, formats)
-    if isinstance(node.layer, Mul):
-        ends, frac = product_interval(*inputs), sum(fmt.frac for fmt in formats)
-        return _prove_cast(node, ends, frac)
-    if isinstance(node.layer, Concat):
-        parts = [_prove_response(node, x, f) for x, f in zip(inputs, formats, strict=True)]
-        return _join(node.layer, parts)
-    if response(node, formats[0]) is not None:
-        return _prove_response(node, inputs[0], formats[0])
-    return _prove_monotone(node, inputs[0], formats[0])
-
-
-def sum_interval(layer: Dense | Conv2D, x: Interval) -> Interval:
-    """Bound bias and products at every step: each term takes its own extreme.
-
-    The bound is reached where the inputs' intervals contain 0: by the input that takes its upper
-    end where the weight is positive and its lower end where it is negative, or the reverse.
-    """
-    low, high = np.minimum(x.low, 0)[None], np.maximum(x.high, 0)[None]
-    weight = layer.weight.astype(np.int64)
-    nothing = np.zeros_like(layer.bias)
-    rising = replace(layer, weight=np.maximum(weight, 0))
-    falling = replace(layer, weight=np.minimum(weight, 0), bias=nothing)
-    lowest = compute(rising, low) + compute(falling, high)
-    highest = compute(rising, high) + compute(falling, low)
-    return Interval(lowest[0], highest[0])
-
-
-def product_interval(x: Interval, y: Interval) -> Interval:
-    """Bound the products of two tensors: an extreme of one times an extreme of the other."""
-    corners = [a * b for a in x for b in y]
-    return Interval(np.minimum.reduce(corners), np.maximum.reduce(corners))
+    return _prove(node.layer, node, inputs, formats)
 
 
 def signed_bits(low: int, high: int) -> int:
@@ -112,96 +74,197 @@ def signed_bits(low: int, high: int) -> int:
     )
 
 
-def _prove_sum(node: FixedNode, total: Interval, fmt: QFormat) -> Proof:
-    layer, register = node.layer, node.accumulator
-    assert isinstance(layer, Dense | Conv2D)
+@singledispatch
+def _prove(layer: Layer, node: FixedNode, inputs: Intervals, formats: Formats) -> Proof:
+    """Bound a function of single values from its answers to all words that the input can be."""
+    return _prove_response(node, inputs[0], formats[0])
+
+
+def _prove_response(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
+    low, high = x.limits
+    answers = response(node, fmt, np.arange(low, high + 1))
+    assert answers is not None, f"no way to bound {node.op}"
+    values, saturates = answers.raw.astype(np.int64), bool(answers.over.any())
+    if (values[1:] >= values[:-1]).all():
+        ends = Interval(*(values[end - low] for end in x.once))
+    else:
+        ends = Interval(values.min(), values.max())
+    return Proof(ends.spread(x.low.shape), saturates)
+
+
+@_prove.register
+def _prove_sum(
+    layer: layers.Dense | layers.Conv2D, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    register = node.accumulator
     assert register is not None
-    lowest, highest = int(total.low.min()), int(total.high.max())
+    total = sum_interval(layer, inputs[0])
+    lowest, highest = total.limits
     proved = register.min <= lowest and highest <= register.max
+    axes = (-1, *[1] * (total.low.ndim - 1))
     reached = total
     if not proved:  # a clamped or wrapped sum may end anywhere in the register
-        reached = Interval(
-            np.full_like(total.low, register.min), np.full_like(total.high, register.max)
-        )
-    axes = (-1, *[1] * (total.low.ndim - 1))
-    frac = (fmt.frac + node.fracs(layer.weight.shape[0])).reshape(axes)
-    modes = (node.output_format, node.rounding, node.overflow)
-    (low, under), (high, over) = (requantize(end, frac, *modes) for end in reached)
+        ends = Interval(np.array(register.min), np.array(register.max))
+        reached = ends.spread(total.low.shape)
+    fracs = node.product_fracs(formats[0]).reshape(axes)
+    output, saturates = _cast(node.requantize, reached, fracs)
     bias = layer.bias.reshape(axes)
+    low, high = total.once
     return Proof(
-        _unless_torn(Interval(low, high), under | over, node),
-        bool((under | over).any()),
+        output,
+        saturates,
         total,
-        (int((total.low - bias).min()), int((total.high - bias).max())),
+        (int((low - bias).min()), int((high - bias).max())),
         signed_bits(lowest, highest),
         proved,
     )
 
 
-def _unless_torn(ends: Interval, overflowed: Flags, node: FixedNode) -> Interval:
-    """Widen to the whole format where an overflow may land anywhere in it."""
-    torn = overflowed & (node.overflow in (Overflow.WRAP, Overflow.SATURATE_ZERO))
-    fmt = node.output_format
-    return Interval(np.where(torn, fmt.min, ends.low), np.where(torn, fmt.max, ends.high))
+def _cast(cast: Shift, exact: Interval, fracs: int | Raw) -> tuple[Interval, bool]:
+    """Bound the cast of exact values from their ends, which it keeps in order.
 
-
-def _prove_response(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
-    """Bound a function of single values from its answer to every word."""
-    answers = response(node, fmt)
-    assert answers is not None
-    low, high = int(x.low.min()), int(x.high.max())
-    order = np.argsort(words())[low + 32768 : high + 32769]
-    values, saturates = answers.raw[order].astype(np.int64), bool(answers.over[order].any())
-    if (np.diff(values) >= 0).all():
-        return Proof(Interval(values[x.low - low], values[x.high - low]), saturates)
-    lowest, highest = np.full_like(x.low, values.min()), np.full_like(x.low, values.max())
-    return Proof(Interval(lowest, highest), saturates)
-
-
-def _join(layer: Concat, parts: Sequence[Proof]) -> Proof:
-    ends = zip(*(part.output for part in parts), strict=True)
-    low, high = (np.concatenate(end, layer.axis) for end in ends)
-    return Proof(Interval(low, high), any(part.saturates for part in parts))
-
-
-def _prove_add(node: FixedNode, inputs: Sequence[Interval], formats: Sequence[QFormat]) -> Proof:
-    finer = max(fmt.frac for fmt in formats)
-    lifts = [finer - fmt.frac for fmt in formats]
-    sums = [(a << lifts[0]) + (b << lifts[1]) for a, b in zip(*inputs, strict=True)]
-    return _prove_cast(node, Interval(*sums), finer)
-
-
-def _prove_cast(node: FixedNode, exact: Interval, frac: int) -> Proof:
-    """Bound the cast of exact values from their ends, which it keeps in order."""
-    modes = (node.output_format, node.rounding, node.overflow)
-    (low, under), (high, over) = (requantize(end, frac, *modes) for end in exact)
-    flags = under | over
-    return Proof(_unless_torn(Interval(low, high), flags, node), bool(flags.any()))
-
-
-def _prove_monotone(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
-    """Bound a layer that keeps the order of its inputs by running it on their ends.
-
-    A slope may turn the order below 0 around, where it is straight: its ends and 0 bound it.
+    Also tell whether any overflows.
     """
-    raw, counts = _run(node, np.stack(x), fmt)
-    low, high = raw
-    if isinstance(node.layer, PRelu):
-        low, high = np.minimum(np.minimum(low, high), 0), np.maximum(np.maximum(low, high), 0)
-    saturates = counts.saturations > 0
-    ends = _unless_torn(Interval(low, high), np.full(low.shape, saturates), node)
-    return Proof(ends, saturates)
+    (low, under), (high, over) = (cast.array(end, fracs) for end in exact.once)
+    overflowed = under | over
+    return _unless_torn(cast, low, high, overflowed).spread(exact.low.shape), bool(overflowed.any())
 
 
-def _prove_length(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
+def _unless_torn(cast: Shift, low: Raw, high: Raw, overflowed: Flags) -> Interval:
+    """Widen to the whole format where an overflow may land anywhere in it."""
+    if cast.clamps or not overflowed.any():
+        return Interval(low, high)
+    fmt = cast.format
+    return Interval(np.where(overflowed, fmt.min, low), np.where(overflowed, fmt.max, high))
+
+
+@_prove.register
+def _prove_add(layer: layers.Add, node: FixedNode, inputs: Intervals, formats: Formats) -> Proof:
+    finer = max(fmt.frac for fmt in formats)
+    x, y = (
+        [end << (finer - fmt.frac) for end in ends.once]
+        for ends, fmt in zip(inputs, formats, strict=True)
+    )
+    exact = Interval(x[0] + y[0], x[1] + y[1]).spread(inputs[0].low.shape)
+    return Proof(*_cast(node.requantize, exact, finer))
+
+
+@_prove.register
+def _prove_mul(layer: layers.Mul, node: FixedNode, inputs: Intervals, formats: Formats) -> Proof:
+    frac = sum(fmt.frac for fmt in formats)
+    return Proof(*_cast(node.requantize, product_interval(*inputs), frac))
+
+
+@_prove.register
+def _prove_concat(
+    layer: layers.Concat, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    parts = [_prove_response(node, x, fmt) for x, fmt in zip(inputs, formats, strict=True)]
+    output = Interval(
+        *(_join(ends, layer.axis) for ends in zip(*(p.output for p in parts), strict=True))
+    )
+    return Proof(output, any(part.saturates for part in parts))
+
+
+def _join(ends: Sequence[Raw], axis: int) -> Raw:
+    """Join ends; along the other axes, what is the same in all stays once."""
+    axis %= ends[0].ndim
+    sizes = np.max([once(end).shape for end in ends], axis=0)
+    shapes = [(*sizes[:axis], end.shape[axis], *sizes[axis + 1 :]) for end in ends]
+    pairs = zip(ends, shapes, strict=True)
+    joined = np.concatenate([np.broadcast_to(once(end), shape) for end, shape in pairs], axis)
+    shape = (*ends[0].shape[:axis], joined.shape[axis], *ends[0].shape[axis + 1 :])
+    return np.broadcast_to(joined, shape)
+
+
+@_prove.register
+def _prove_softmax(
+    layer: layers.Softmax, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    ends = Interval(np.array(0), np.array(node.output_format.max))
+    return Proof(ends.spread(inputs[0].low.shape), node.softmax_shift is not None)
+
+
+@_prove.register
+def _prove_max_pool(
+    layer: layers.MaxPool2D, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    ends = Interval(*(windows.max_pool(layer, end, node.output_format.min) for end in inputs[0]))
+    return Proof(ends.spread(layer.shape(inputs[0].low.shape)), False)
+
+
+@_prove.register
+def _prove_average_pool(
+    layer: layers.AvgPool2D, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    cast = Shift(node.output_format)  # its modes are not heeded yet: to nearest even
+    made = [windows.average_pool(layer, end, formats[0].frac, cast) for end in inputs[0]]
+    (low, under), (high, over) = made
+    ends = Interval(low, high).spread(layer.shape(inputs[0].low.shape))
+    return Proof(ends, bool(under.any() or over.any()))
+
+
+@_prove.register
+def _prove_l2_pool(
+    layer: layers.L2Pool2D, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
     """Bound a root of squares by the ends of larger magnitude."""
-    raw, counts = _run(node, np.where(-x.low > x.high, x.low, x.high)[None], fmt)
-    return Proof(Interval(np.zeros_like(raw[0]), raw[0]), counts.saturations > 0)
+    low, high = inputs[0].once
+    magnitude = np.broadcast_to(np.maximum(-low, high), inputs[0].low.shape)
+    longest, over = windows.l2_pool(layer, magnitude, node.output_format.max)
+    ends = Interval(np.array(0), longest).spread(layer.shape(inputs[0].low.shape))
+    return Proof(ends, bool(over.any()))
 
 
-def _run(node: FixedNode, raw: Raw, fmt: QFormat) -> tuple[Raw, Counts]:
-    """Run one layer that has no sums on raw words."""
-    alone = FixedNetwork("layer", raw.shape[1:], fmt, (replace(node, inputs=(INPUT,)),))
-    program = assemble(alone, {}, (), len(raw), plainly=True)  # two images are soon run
-    tensors, counts = run_words(program, raw.astype(np.int16))
-    return tensors[node.name].astype(np.int64), counts[node.name]
+@_prove.register
+def _prove_prelu(
+    layer: layers.PRelu, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    """Bound a slope, which may turn the order below 0 around: its ends and 0 bound it."""
+    x, cast = inputs[0], node.requantize
+    axes = (-1, *[1] * (x.low.ndim - 1))
+    slope, fracs = layer.slope.astype(np.int64), node.product_fracs(formats[0])
+    made = []
+    saturates = False
+    for end in x.once:
+        sloped, over = cast.array(end * slope.reshape(axes), fracs.reshape(axes))
+        made.append(np.where(end >= 0, end, sloped))
+        saturates |= bool((over & (end < 0)).any())
+    low = np.minimum(np.minimum(*made), 0)
+    high = np.maximum(np.maximum(*made), 0)
+    ends = _unless_torn(cast, low, high, np.array(saturates))
+    return Proof(ends.spread(x.low.shape), saturates)
+
+
+@_prove.register
+def _prove_pad(layer: layers.Pad, node: FixedNode, inputs: Intervals, formats: Formats) -> Proof:
+    made, shape = [], layer.shape(inputs[0].low.shape)
+    for end in inputs[0]:
+        sizes = [
+            n if before + after else m
+            for (before, after), n, m in zip(layer.pads, end.shape, once(end).shape, strict=True)
+        ]
+        grown = np.broadcast_to(once(end), sizes)
+        made.append(np.pad(grown, layer.pads, constant_values=int(layer.value)))
+    return Proof(Interval(*made).spread(shape), False)
+
+
+@_prove.register
+def _prove_reshape(
+    layer: layers.Reshape | layers.Flatten, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    shape = layer.shape(inputs[0].low.shape)
+    return Proof(Interval(*(_reshape(end, shape) for end in inputs[0])), False)
+
+
+def _reshape(end: Raw, shape: Shape) -> Raw:
+    """Relabel values; where all are the same, they stay once."""
+    kept = once(end)
+    return np.broadcast_to(kept.reshape(()), shape) if kept.size == 1 else end.reshape(shape)
+
+
+@_prove.register
+def _prove_transpose(
+    layer: layers.Transpose, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    return Proof(Interval(*(end.transpose(layer.order) for end in inputs[0])), False)

@@ -9,7 +9,7 @@ import numpy as np
 from fxpnn import __version__
 from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixedpoint.casting import from_float, to_float
-from fxpnn.fixedpoint.interval import Interval
+from fxpnn.fixedpoint.interval import Interval, full
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network import layers
 from fxpnn.network.fixed import BIAS_BITS, FixedNetwork, FixedNode, Provenance
@@ -17,7 +17,8 @@ from fxpnn.network.graph import INPUT, Network, Node, Scaling
 from fxpnn.network.layers import Array, Layer, Range
 from fxpnn.network.tables import table_for
 from fxpnn.network.traits import Output
-from fxpnn.proofs.bounds import full, product_interval, prove_node, sum_interval
+from fxpnn.proofs.bounds import prove_node
+from fxpnn.proofs.sums import product_interval, sum_interval
 from fxpnn.quantization.calibration import HEADROOM, ROOMY_WORD, choose, fitting, observe
 from fxpnn.quantization.settings import Method, Plan, Settings
 

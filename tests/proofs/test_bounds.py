@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from fxpnn import golden
 from fxpnn.engine.inference import Engine
-from fxpnn.fixedpoint.interval import Interval
+from fxpnn.fixedpoint.interval import Interval, full
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Conv2D, Dense, Window
-from fxpnn.proofs.bounds import full, product_interval, prove, prove_node, signed_bits, sum_interval
+from fxpnn.proofs.bounds import prove, prove_node, signed_bits
+from fxpnn.proofs.sums import product_interval, sum_interval
 from tests.support.strategies import NetworkCase, fixed_networks, repeated_factors
 
 WORD = QFormat(16, 0)
