@@ -116,7 +116,7 @@ class Engine:
     @property
     def methods(self) -> Mapping[str, str]:
         """How the sums of each layer that has an accumulator are computed, in words."""
-        return self._main.methods
+        return self._main.methods if self._known else {}
 
     @cached_property
     def _main(self) -> Program:

@@ -6,6 +6,7 @@ activation is one look-up, whatever its formula, and its bounds are exact.
 
 from functools import cache, singledispatch
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -51,13 +52,24 @@ class Exact(NamedTuple):
     uncast: Flags | None = None
 
 
-def response(node: FixedNode, source: QFormat, x: Raw | None = None) -> Response | None:
-    """Return what the layer answers to words ``x``, or ``None`` if it does not map single values.
+def response(node: FixedNode, source: QFormat) -> Response | None:
+    """Return what the layer answers to each word, or ``None`` if it does not map single values.
 
-    By default to every word, in the order of its bits. A join answers with the cast of one of its
-    inputs. Words outside ``source`` are never given and count as no overflow.
+    A join answers with the cast of one of its inputs. Words outside ``source`` are never given
+    and count as no overflow. Proof and engine ask for the same: answers are kept, read-only, as
+    long as the node lives.
     """
-    x = words() if x is None else x
+    kept = _ANSWERS.setdefault(node, {})
+    if source not in kept:
+        kept[source] = _respond(node, source)
+    return kept[source]
+
+
+_ANSWERS: WeakKeyDictionary[FixedNode, dict[QFormat, Response | None]] = WeakKeyDictionary()
+
+
+def _respond(node: FixedNode, source: QFormat) -> Response | None:
+    x = words()
     found = exact(node.layer, node, x, source)
     if found is None:
         return None
@@ -67,7 +79,10 @@ def response(node: FixedNode, source: QFormat, x: Raw | None = None) -> Response
         over &= not node.clips_one
     if found.uncast is not None:
         raw, over = np.where(found.uncast, found.values, raw), over & ~found.uncast
-    return Response(raw.astype(np.int16), over & (x >= source.min) & (x <= source.max))
+    made = Response(raw.astype(np.int16), over & (x >= source.min) & (x <= source.max))
+    for array in made:
+        array.setflags(write=False)
+    return made
 
 
 @singledispatch

@@ -25,6 +25,9 @@ from fxpnn.network.lookup import response
 from fxpnn.proofs import windows
 from fxpnn.proofs.sums import product_interval, sum_interval
 
+WORD = QFormat(16, 0)
+"""The word in which every value of a tensor fits."""
+
 Formats = Sequence[QFormat]
 Intervals = Sequence[Interval]
 
@@ -82,9 +85,11 @@ def _prove(layer: Layer, node: FixedNode, inputs: Intervals, formats: Formats) -
 
 def _prove_response(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
     low, high = x.limits
-    answers = response(node, fmt, np.arange(low, high + 1))
+    answers = response(node, fmt)
     assert answers is not None, f"no way to bound {node.op}"
-    values, saturates = answers.raw.astype(np.int64), bool(answers.over.any())
+    rising = slice(low - WORD.min, high - WORD.min + 1)  # of words from the least to the largest
+    raw, over = (np.roll(array, -WORD.min)[rising] for array in answers)
+    values, saturates = raw.astype(np.int64), bool(over.any())
     if (values[1:] >= values[:-1]).all():
         ends = Interval(*(values[end - low] for end in x.once))
     else:
