@@ -189,9 +189,9 @@ MUTATIONS = (
     ),
     Mutation(
         "the hull with 0 that makes prefixes safe",
-        "fxpnn/proofs/bounds.py",
-        "low, high = np.minimum(x.low, 0)[None], np.maximum(x.high, 0)[None]",
-        "low, high = x.low[None], x.high[None]",
+        "fxpnn/proofs/sums.py",
+        "low, high = np.minimum(x.once.low, 0), np.maximum(x.once.high, 0)",
+        "low, high = x.once.low, x.once.high",
         "tests/proofs/test_bounds.py",
     ),
 )

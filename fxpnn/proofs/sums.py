@@ -4,6 +4,8 @@ Sums of integers are added up in float64 wherever no partial sum can reach ``2**
 exact in any order, and numpy has fast matrix products for floats alone.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from fxpnn.fixedpoint.casting import Raw
@@ -35,7 +37,7 @@ def sum_interval(layer: Dense | Conv2D, x: Interval) -> Interval:
 def product_interval(x: Interval, y: Interval) -> Interval:
     """Bound the products of two tensors: an extreme of one times an extreme of the other."""
     corners = [a * b for a in x.once for b in y.once]
-    ends = Interval(np.minimum.reduce(corners), np.maximum.reduce(corners))
+    ends = Interval(reduce(np.minimum, corners), reduce(np.maximum, corners))
     return ends.spread(np.broadcast_shapes(x.low.shape, y.low.shape))
 
 

@@ -133,6 +133,15 @@ def test_products_reach_their_bounds(x: list[int], y: list[int]) -> None:
     assert [int(end[0]) for end in found] == [min(products), max(products)]
 
 
+def test_products_of_ends_kept_once_are_whole() -> None:
+    """Ends that are the same along different axes are multiplied as if they were repeated."""
+    x = Interval(np.array([[-3]]), np.array([[2], [5]])).spread((2, 3))
+    y = Interval(np.array([[-1, 0, 4]]), np.array([[7]])).spread((2, 3))
+    found = product_interval(x, y)
+    assert found.low.tolist() == [[-21, -21, -21], [-21, -21, -21]]
+    assert found.high.tolist() == [[14, 14, 14], [35, 35, 35]]
+
+
 def test_padding_counts_as_zero() -> None:
     """A padded convolution's bound takes 0 in, though the input never is 0."""
     layer = Conv2D(
