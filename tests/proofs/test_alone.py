@@ -1,8 +1,10 @@
 """Proofs stand alone: numpy is all they need, and what is the same everywhere is kept once."""
 
+import re
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Flatten, Relu, Reshape, Transpose
 from fxpnn.proofs.bounds import prove
 
+ROOT = Path(__file__).parents[2]
 WORD = QFormat(16, 8)
 ALONE = """
 import sys
@@ -41,3 +44,17 @@ def test_ends_of_a_large_map_are_kept_once(layer: Relu | Flatten | Reshape | Tra
     assert output.low.shape == fixed.shapes["n"]
     assert output.limits == (0 if isinstance(layer, Relu) else WORD.min, WORD.max)
     assert peak < 1 << 23
+
+
+def test_commands_that_only_prove_import_no_compiler(tmp_path: Path) -> None:
+    """Quantizing, inspecting and exporting a network need neither Numba nor LLVM."""
+    model, raw = str(ROOT / "models" / "lenet5-relu.onnx"), str(tmp_path / "n.fxp")
+    for args in (
+        ["quantize", model, "-o", raw],
+        ["inspect", raw],
+        ["export", raw, "--to", "qdq", "-o", str(tmp_path / "n.onnx")],
+    ):
+        command = [sys.executable, "-X", "importtime", "-m", "fxpnn", *args]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert " fxpnn.proofs.bounds" in done.stderr
+        assert not re.search(r"\| +(numba|llvmlite)\b", done.stderr)
