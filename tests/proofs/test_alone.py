@@ -1,5 +1,6 @@
 """Proofs stand alone: numpy is all they need, and what is the same everywhere is kept once."""
 
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +25,9 @@ print(*[name for name in sys.modules if name.startswith(doors)])
 """
 
 
+COMMAND = "from fxpnn.cli.main import run; run()"
+
+
 def test_proofs_import_no_engine_no_kernel_and_no_compiler() -> None:
     """In a fresh process, not even through others."""
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
@@ -46,15 +50,23 @@ def test_ends_of_a_large_map_are_kept_once(layer: Relu | Flatten | Reshape | Tra
     assert peak < 1 << 23
 
 
-def test_commands_that_only_prove_import_no_compiler(tmp_path: Path) -> None:
-    """Quantizing, inspecting and exporting a network need neither Numba nor LLVM."""
-    model, raw = str(ROOT / "models" / "lenet5-relu.onnx"), str(tmp_path / "n.fxp")
-    for args in (
-        ["quantize", model, "-o", raw],
-        ["inspect", raw],
-        ["export", raw, "--to", "qdq", "-o", str(tmp_path / "n.onnx")],
+def test_commands_that_only_prove_compile_nothing(tmp_path: Path) -> None:
+    """Quantizing, inspecting and exporting never import Numba and leave the cache empty.
+
+    The first two import LLVM's binding with the engine, which says in words how sums are computed;
+    an export needs no kernel at all.
+    """
+    model, raw, cache = ROOT / "models" / "lenet5-relu.onnx", tmp_path / "n.fxp", tmp_path / "cache"
+    for args, kernels in (
+        (["quantize", model, "-o", raw], True),
+        (["inspect", raw], True),
+        (["export", raw, "--to", "qdq", "-o", tmp_path / "n.onnx"], False),
     ):
-        command = [sys.executable, "-X", "importtime", "-m", "fxpnn", *args]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert " fxpnn.proofs.bounds" in done.stderr
-        assert not re.search(r"\| +(numba|llvmlite)\b", done.stderr)
+        command = [sys.executable, "-X", "importtime", "-c", COMMAND, *map(str, args)]
+        environment = {**os.environ, "FXPNN_CACHE_DIR": str(cache)}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        imported = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
+        assert "fxpnn.proofs.bounds" in imported
+        assert "numba" not in imported
+        assert kernels or not any(n.startswith(("llvmlite", "fxpnn.kernels")) for n in imported)
+        assert not [path for path in cache.rglob("*") if path.is_file()]

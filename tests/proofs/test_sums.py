@@ -23,7 +23,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv2D, Interval]:
     weight = rng.integers(-32768, 32768, (2 * groups, 2, kh, kw)).astype(np.int16)
     window = Window((kh, kw), stride, (padding[0], padding[1], padding[2], padding[3]), dilation)
     layer = Conv2D(weight, rng.integers(-(2**40), 2**40, 2 * groups), window, groups)
-    shape = (2 * groups, draw(st.integers(5, 8)), draw(st.integers(5, 8)))
+    shape = (2 * groups, draw(st.integers(7, 9)), draw(st.integers(7, 9)))
     once = tuple(draw(st.sampled_from([1, size])) for size in shape)
     ends = np.sort(rng.integers(draw(st.sampled_from([-32768, 0])), 32768, (2, *once)), axis=0)
     return layer, Interval(*ends).spread(shape)
