@@ -7,15 +7,14 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from fxpnn.analysis.inspection import (
-    FLOAT_BITS,
+from fxpnn.analysis.contents import (
     FixedInspection,
     FixedLayer,
     FloatInspection,
     FloatLayer,
     Totals,
-    inspect,
 )
+from fxpnn.analysis.inspection import FLOAT_BITS, inspect
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network
 

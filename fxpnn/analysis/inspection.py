@@ -2,92 +2,24 @@
 
 from typing import overload
 
-import msgspec
 import numpy as np
 
+from fxpnn.analysis.contents import (
+    FixedInspection,
+    FixedLayer,
+    FloatInspection,
+    FloatLayer,
+    Memory,
+    Totals,
+)
 from fxpnn.analysis.report import weight_text
 from fxpnn.engine.inference import Engine
-from fxpnn.network.fixed import FixedNetwork, FixedNode, Provenance, raw_weights
-from fxpnn.network.graph import Network, Node, Scaling
-from fxpnn.network.layers import Array, Layer, Shape, products
+from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_weights
+from fxpnn.network.graph import Network, Node
+from fxpnn.network.layers import Array, Layer, products
 from fxpnn.proofs.bounds import signed_bits
 
 FLOAT_BITS = 32
-
-
-class Memory(msgspec.Struct, frozen=True):
-    """Bits that a layer's integers take: weights in their word, the rest in the narrowest."""
-
-    weight_bits: int
-    bias_bits: int
-    table_bits: int
-
-    @property
-    def bits(self) -> int:
-        """Add all up."""
-        return self.weight_bits + self.bias_bits + self.table_bits
-
-
-class FloatLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """A float layer; ``weight_range`` is the smallest and largest weight."""
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    shape: Shape
-    parameters: int
-    multiply_accumulates: int
-    weight_range: tuple[float, float] | None
-
-
-class FixedLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """A fixed layer; ``proved`` speaks of its accumulator, ``saturates`` of its output's cast.
-
-    ``sums`` says in words how the engine adds its products up.
-    """
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    shape: Shape
-    parameters: int
-    multiply_accumulates: int
-    weight_format: str | None
-    output_format: str
-    accumulator: str | None
-    accumulator_bits_needed: int | None
-    proved: bool
-    saturates: bool
-    sums: str | None
-    memory: Memory
-
-
-class Totals(msgspec.Struct, frozen=True):
-    """Sums over all layers, for one image; ``bits`` is the memory of all parameters."""
-
-    parameters: int
-    multiply_accumulates: int
-    bits: int
-
-
-class FloatInspection(msgspec.Struct, frozen=True, kw_only=True):
-    """A float network: its layers in order, and what they add up to."""
-
-    input_shape: Shape
-    scaling: Scaling
-    layers: tuple[FloatLayer, ...]
-    totals: Totals
-
-
-class FixedInspection(msgspec.Struct, frozen=True, kw_only=True):
-    """A fixed network: its layers in order, what they add up to, and where it came from."""
-
-    input_shape: Shape
-    scaling: Scaling
-    input_format: str
-    layers: tuple[FixedLayer, ...]
-    totals: Totals
-    provenance: Provenance
 
 
 @overload
