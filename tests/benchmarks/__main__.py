@@ -1,4 +1,4 @@
-"""Own the benchmark's command: what is measured, in which order, where it is told.
+"""The benchmark's command: what is measured, in which order, where it is told.
 
 Run ``python -m tests.benchmarks`` in the project's folder.
 """

@@ -1,4 +1,4 @@
-"""Own how fast each kernel is alone: a dense layer on many images in memory, against sgemm.
+"""Measure each kernel alone: a dense layer on many images in memory, against sgemm.
 
 Images lie in blocks, each in a workspace, as the engine has them. A note tells the rate on one
 block again and again, which stays in the cache.

@@ -1,4 +1,4 @@
-"""Own the bar chart of images per second on one thread: peers in blocks where that is faster."""
+"""Draw images per second on one thread as bars: peers in blocks where that is faster."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Own how time is taken: candidates turn about, the best turn counts."""
+"""Take the time: candidates turn about, and the best turn counts."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

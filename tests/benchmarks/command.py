@@ -1,4 +1,4 @@
-"""Own what a whole process costs: its time, the first and the second one, and its memory."""
+"""Measure a whole process: its time, the first and the second one, and its memory."""
 
 import os
 import resource

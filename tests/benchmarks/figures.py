@@ -1,4 +1,4 @@
-"""Own what a measurement gives: figures, and the goals by which they are judged."""
+"""What a measurement gives: figures, and the goals by which they are judged."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Own the figures that fxpnn has to reach, and those it aims at."""
+"""The figures that fxpnn has to reach, and those it aims at."""
 
 from tests.benchmarks.figures import Goal
 from tests.benchmarks.peers import REFERENCE

@@ -1,4 +1,4 @@
-"""Own how the cost of fxpnn grows with the number of images."""
+"""Measure how the cost of fxpnn grows with the number of images."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Own the job of one process: which networks and peers, on how many threads, how thoroughly."""
+"""The job of one process: which networks and peers, on how many threads, how thoroughly."""
 
 from dataclasses import dataclass
 

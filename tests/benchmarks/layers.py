@@ -1,4 +1,4 @@
-"""Own how the speed of fxpnn depends on the size of a layer."""
+"""Measure how the speed of fxpnn depends on the size of a layer."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Own the main comparison: whole networks on many images.
+"""The main comparison: whole networks on many images.
 
 All candidates are handed all images in one call; peers also in blocks of the size that suits them.
 """

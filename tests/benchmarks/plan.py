@@ -1,4 +1,4 @@
-"""Own what is measured, and for how long."""
+"""What is measured, and for how long."""
 
 from dataclasses import dataclass, replace
 

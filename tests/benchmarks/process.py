@@ -1,4 +1,4 @@
-"""Own the processes in which things are measured: fresh ones, with a known number of threads."""
+"""Fresh processes to measure in, with a known number of threads."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Own how figures are told: as tables, and as JSON."""
+"""Report figures, as tables and as JSON."""
 
 import platform
 import sys

@@ -1,4 +1,4 @@
-"""Own the time from one image to its probabilities, in process, on one thread."""
+"""Measure the time from one image to its probabilities, in process, on one thread."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Own the comparison of training: the same network, batches and steps in fxpnn and in PyTorch."""
+"""Compare training: the same network, batches and steps in fxpnn and in PyTorch."""
 
 from collections.abc import Callable
 from importlib.util import find_spec

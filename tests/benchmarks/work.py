@@ -1,4 +1,4 @@
-"""Own the work that all candidates do: a bundled network, its fixed form, and images."""
+"""The work that all candidates do: a bundled network, its fixed form, and images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

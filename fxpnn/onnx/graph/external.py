@@ -1,4 +1,4 @@
-"""Own the weights beside a model: external data, read only from inside the model's folder."""
+"""Read weights beside a model: external data, only from inside the model's folder."""
 
 import contextlib
 from collections.abc import Mapping

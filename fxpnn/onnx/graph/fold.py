@@ -1,4 +1,4 @@
-"""Own the folding of constants: operators whose inputs are all known run when the model is read."""
+"""Fold constants: operators whose inputs are all known run when the model is read."""
 
 import math
 from collections.abc import Callable, Mapping

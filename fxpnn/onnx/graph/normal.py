@@ -1,4 +1,4 @@
-"""Own the normalised graph: constants as arrays, unique names, only what the outputs need."""
+"""Normalize a graph: constants as arrays, unique names, only what the outputs need."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Own the bytes of an ONNX file: a parsed and checked message, and its tensors as arrays."""
+"""Parse the bytes of an ONNX file into a checked message, and its tensors into arrays."""
 
 import math
 from typing import Any, TypeAlias

@@ -1,4 +1,4 @@
-"""Own the patterns: activations that a model spells out in arithmetic, made one operator again."""
+"""Rewrite patterns: activations that a model spells out in arithmetic become one operator."""
 
 from dataclasses import replace
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Own the folding of ``gain * x + offset`` into the weighted layer before or behind, in float64."""
+"""Fold ``gain * x + offset`` into the weighted layer before it or behind it, in float64."""
 
 from dataclasses import dataclass, replace
 from typing import Self

@@ -1,4 +1,4 @@
-"""Own what quantizing operators say in a graph: which tensors are cast, which weights are words."""
+"""Read what quantizing operators say: which tensors are cast, which weights are words."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Own the operators that become dense layers and convolutions, or are folded into them."""
+"""Read the operators that become dense layers and convolutions, or are folded into them."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Own the reading: ONNX file to message, to normalised graph, to network."""
+"""Read an ONNX file: from bytes to a message, to a normalized graph, to a network."""
 
 import math
 from collections.abc import Sequence

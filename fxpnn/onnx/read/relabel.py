@@ -1,4 +1,4 @@
-"""Own the operators that move or join values without computing, and those that do nothing."""
+"""Read the operators that move or join values without computing, and those that do nothing."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

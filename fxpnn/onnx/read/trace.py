@@ -1,4 +1,4 @@
-"""Own the walk along a graph: what each tensor is so far, and the layers made of the operators."""
+"""Walk along a graph: what each tensor is so far, and the layers made of the operators."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Own the operators that slide a window, and how ONNX describes windows."""
+"""Read the operators that slide a window, and how ONNX describes windows."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast

@@ -1,4 +1,4 @@
-"""Own how words are said in ONNX: floats that a ``Quant`` rounds, or integers and their scale.
+"""Spell words in ONNX: as floats that a ``Quant`` rounds, or as integers and their scale.
 
 QONNX's ``Quant`` says words of any width and most modes. ONNX's pair of QuantizeLinear and
 DequantizeLinear, which ONNX Runtime runs, says words of 8 and 16 bits, rounded to nearest even.

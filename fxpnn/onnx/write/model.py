@@ -1,4 +1,4 @@
-"""Own the writing: network to ONNX, the same bytes for the same network."""
+"""Write a network as ONNX: the same bytes for the same network."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Own the list of candidates: fxpnn and its peers, where each lives, what each does otherwise."""
+"""The candidates: fxpnn and its peers, where each lives, what each does otherwise."""
 
 import importlib
 import shutil

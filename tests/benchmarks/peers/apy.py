@@ -1,4 +1,4 @@
-"""Own how apytypes runs the work; it has threads of its own."""
+"""Run the work by apytypes, which has threads of its own."""
 
 import numpy as np
 from apytypes import APyFixedArray, OverflowMode, QuantizationMode

@@ -1,4 +1,4 @@
-"""Own how numpy runs the work: plainly, and as fxpnn's float reference does.
+"""Run the work by numpy: plainly, and as fxpnn's float reference does.
 
 Plainly, a convolution copies the patches of all images into the rows of one matrix, multiplies it
 once, and a window's maximum or mean is taken over reshaped axes.

@@ -1,4 +1,4 @@
-"""Own how fxpmath runs the work."""
+"""Run the work by fxpmath."""
 
 import numpy as np
 from fxpmath import Fxp

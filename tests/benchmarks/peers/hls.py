@@ -1,4 +1,4 @@
-"""Own how hls4ml's emulation runs the work: C++ that it writes and g++ compiles."""
+"""Run the work by hls4ml's emulation: C++ that it writes and g++ compiles."""
 
 import ctypes
 import hashlib

@@ -1,4 +1,4 @@
-"""Own how PyTorch trains one of fxpnn's architectures by its recipe."""
+"""Train one of fxpnn's architectures by its recipe in PyTorch."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Own how fxpnn runs the work."""
+"""Run the work by fxpnn."""
 
 from fxpnn.engine.inference import Engine
 from fxpnn.network.layers import Array

@@ -1,4 +1,4 @@
-"""Own how PyTorch runs the work, and how its modules are made from a network."""
+"""Run the work in PyTorch, with modules made from a network."""
 
 from collections import OrderedDict
 

@@ -1,4 +1,4 @@
-"""Own how ONNX Runtime runs the work: in float32, and quantized by its own tools."""
+"""Run the work by ONNX Runtime: in float32, and quantized by its own tools."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Own the walk through a fixed network whose sums another fixed-point library computes.
+"""Walk through a fixed network whose sums another fixed-point library computes.
 
 Raw words go from layer to layer in numpy's arrays: it moves, compares and pads them.
 """

@@ -1,4 +1,4 @@
-"""Own the recipe of the models in this folder: networks as PyTorch and scikit-learn export them.
+"""Make the models of this folder: networks as PyTorch and scikit-learn export them.
 
 Run by hand, in an environment of its own; the tests need only the files it writes:
 
