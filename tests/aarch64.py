@@ -27,15 +27,16 @@ WHEELS = (
     *("numpy", "numba", "click", "onnx", "safetensors", "msgspec", "rich", "platformdirs"),
     *("pytest", "hypothesis"),
 )
+ENGINE = "tests/engine/test_inference.py::"
 TESTS = (
     "tests/engine/test_same_bits.py",
-    "tests/engine/test_inference.py",
-    "tests/kernels/test_kernels.py",
-    "tests/kernels/test_products.py",
+    f"{ENGINE}test_engine_is_the_golden_model",
+    f"{ENGINE}test_every_layer_is_the_golden_model",
+    f"{ENGINE}test_accumulators_at_their_limit",
+    f"{ENGINE}test_results_do_not_depend_on_threads_or_batch",
     "tests/kernels/test_softmax.py",
-    "tests/kernels/vector",
 )
-"""What takes some minutes: whole networks first, then loops."""
+"""What takes some minutes: each test of a loop by itself is compiled anew, which takes far longer."""
 CHOSEN = ("-m", "not slow", "-q", "-x", "-p", "no:cacheprovider")
 
 
