@@ -36,7 +36,7 @@ TESTS = (
     f"{ENGINE}test_results_do_not_depend_on_threads_or_batch",
     "tests/kernels/test_softmax.py",
 )
-"""What takes some minutes: each test of a loop by itself is compiled anew, which takes far longer."""
+"""What takes some minutes; a test of one loop compiles it anew, which takes far longer."""
 CHOSEN = ("-m", "not slow", "-q", "-x", "-p", "no:cacheprovider")
 
 
