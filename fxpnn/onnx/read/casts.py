@@ -13,7 +13,8 @@ from fxpnn.network.layers import Array, Quantize
 from fxpnn.onnx.graph.fold import fold
 from fxpnn.onnx.graph.normal import Graph, Op
 from fxpnn.onnx.graph.quant import DELINEAR, LINEAR, PAIRED, QUANT, Quantizer, quantizer
-from fxpnn.onnx.read.trace import Handler, RefusalError, Trace, Value
+from fxpnn.onnx.read.refusals import RefusalError
+from fxpnn.onnx.read.trace import Handler, Trace, Value
 
 REACH = 16
 """So many operators are looked back; no network has more between its words and their use."""

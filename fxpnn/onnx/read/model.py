@@ -11,12 +11,13 @@ from fxpnn import files
 from fxpnn.errors import ModelError
 from fxpnn.network.graph import INPUT, MAX_VALUES, Network, Node, Scaling
 from fxpnn.network.layers import Shape
-from fxpnn.onnx.graph import proto
+from fxpnn.onnx.graph import foreign, proto
 from fxpnn.onnx.graph.external import embed
 from fxpnn.onnx.graph.normal import Graph, Op, normalise
 from fxpnn.onnx.graph.rewrite import rewrite
 from fxpnn.onnx.read import activation, casts, linear, relabel, window
 from fxpnn.onnx.read.absorb import absorb
+from fxpnn.onnx.read.refusals import summary
 from fxpnn.onnx.read.trace import Trace, Value
 from fxpnn.quantization.settings import Given, Plan
 
@@ -39,7 +40,7 @@ def load(path: Path | str, shape: Shape | None = None) -> Network:
 
     Raises:
         ModelError: the file cannot be read, is no valid ONNX model, or computes what fxpnn cannot;
-            the message names the path, and every operator that is in the way.
+            the message names the path, and every kind of operator that is in the way.
     """
     return load_quantized(path, shape=shape)[0]
 
@@ -58,6 +59,7 @@ def load_quantized(
     path = Path(path)
     content = files.read(path, proto.MAX_BYTES, ModelError)
     try:
+        foreign.check(path, content)
         network, given = read_model(proto.parse(content), path.parent, shape)
     except ModelError as error:
         raise ModelError(f"{path}: {proto.one_line(str(error), 2000)}") from None
@@ -135,7 +137,7 @@ def _open(sizes: Sequence[int]) -> str:
 
 def _raise_refusals(trace: Trace) -> None:
     if trace.refusals:
-        raise ModelError("; ".join(str(refusal) for refusal in trace.refusals.values()))
+        raise ModelError(summary(trace.refusals.values()))
 
 
 def _outputs(graph: Graph, trace: Trace) -> tuple[str, ...]:

@@ -14,11 +14,10 @@ from fxpnn.network.layers import Array, Layer, Shape
 from fxpnn.onnx.graph.fold import FOLDERS, fold, size, sizes
 from fxpnn.onnx.graph.normal import Graph, Names, Op
 from fxpnn.onnx.read.affine import Affine, as_layer, fold_back
+from fxpnn.onnx.read.refusals import UNKNOWN, RefusalError
 
 BUDGET = 1 << 26
 """The most constant values that reading a model may make, beyond those that are in it."""
-
-UNKNOWN = "is not supported"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +38,12 @@ class Value:
 Result: TypeAlias = Value | Array
 
 
-class RefusalError(ModelError):
-    """An operator that cannot become a layer; ``op`` is the one to blame."""
-
-    def __init__(self, op: Op, reason: str) -> None:
-        super().__init__(f"{op}: {reason}")
-        self.op = op
-
-
 class Trace:
     """The tensors and nodes so far; handlers read operands from it and emit layers into it.
 
     A refused tensor has no entry. What reads it is left out, so that each refusal is told once, but
-    operators that are not known are told wherever they stand.
+    operators that are not known are told wherever they stand. One that is known for constants alone
+    is not known behind a refused tensor that depends on the network's input.
     """
 
     def __init__(self, graph: Graph, value: Value, batch: int) -> None:
@@ -60,6 +52,7 @@ class Trace:
         self.nodes: dict[str, Node] = {}
         self.refusals: dict[str, RefusalError] = {}
         self.casts: dict[str, Shift] = {}  # of Quantize layers
+        self._lost: set[str] = set()  # refused tensors that depend on the network's input
         self._uses = graph.uses
         self._ends = {name for name in graph.outputs if self._uses[name] == 1}
         self._names = Names()
@@ -69,15 +62,27 @@ class Trace:
     def run(self, op: Op, handlers: Mapping[str, "Handler"]) -> None:
         """Bind the output of ``op`` to what its handler returns, or note why that cannot be."""
         if any(name and name not in self.tensors for name in op.inputs):
-            if not _is_known(op, handlers):
+            varies = self._lose(op)
+            if op.kind not in handlers and (varies or op.kind not in FOLDERS):
                 self.refusals[op.name] = RefusalError(op, UNKNOWN)
             return
         try:
             self.tensors[op.outputs[0]] = self._result(op, handlers)
         except RefusalError as refusal:
+            self._lose(op)
             self.refusals.setdefault(refusal.op.name, refusal)
         except ModelError as error:
+            self._lose(op)
             self.refusals.setdefault(op.name, RefusalError(op, str(error)))
+
+    def _lose(self, op: Op) -> bool:
+        """Tell whether a refused operator depends on the network's input, and note its outputs."""
+        varies = op.kind != "Shape" and any(
+            name in self._lost or isinstance(self.tensors.get(name), Value) for name in op.inputs
+        )
+        if varies:
+            self._lost.update(op.outputs)
+        return varies
 
     def _result(self, op: Op, handlers: Mapping[str, "Handler"]) -> Result:
         known = [self.tensors[name] if name else None for name in op.inputs]
@@ -190,10 +195,6 @@ class Trace:
             bare = replace(value, affine=None)
             self._settled[value.affine] = self.emit(value.affine.op, layer, bare)
         return self._settled[value.affine]
-
-
-def _is_known(op: Op, handlers: Mapping[str, "Handler"]) -> bool:
-    return op.kind in handlers or op.kind in FOLDERS
 
 
 def image_array(array: Array, shape: Shape) -> Array:
