@@ -1,4 +1,4 @@
-"""Read the operators that are functions of single values, and softmax."""
+"""Read the operators that are functions of single values, softmax, and the choice of a class."""
 
 import math
 from collections.abc import Mapping
@@ -78,6 +78,22 @@ def _softmax(trace: Trace, op: Op) -> Value:
     )
 
 
+def _class(trace: Trace, op: Op) -> Value:
+    """Leave the logits that a LogSoftmax or ArgMax at the end reads: the class is theirs."""
+    x, rank = trace.value(op), len(trace.value(op).shape) + 1
+    if not trace.ends(op) or x.shared:
+        raise ModelError(
+            "must be an output that alone reads its logits; they are left in its place"
+        )
+    default = 0 if op.kind == "ArgMax" else 1 if op.opset < 13 else -1
+    axis = op.get("axis", default)
+    if len(x.shape) != 1 or axis not in (rank - 1, -1):
+        raise ModelError(f"axis must be the last of vectors, not {axis} of {rank} axes")
+    if op.flag("select_last_index"):
+        raise ModelError("select_last_index must be 0")
+    return x
+
+
 HANDLERS: Mapping[str, Handler] = {
     "Relu": _plain(layers.Relu()),
     "Sigmoid": _plain(layers.Sigmoid()),
@@ -90,4 +106,6 @@ HANDLERS: Mapping[str, Handler] = {
     "Clip": _clip,
     "GreaterOrEqual": _greater_or_equal,
     "Softmax": _softmax,
+    "LogSoftmax": _class,
+    "ArgMax": _class,
 }

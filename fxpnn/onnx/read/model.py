@@ -36,7 +36,8 @@ def load(path: Path | str, shape: Shape | None = None) -> Network:
 
     ``shape``, without the batch, fixes the input where the file leaves sizes open. Outputs that
     are no floats, such as the labels that a classifier adds, are left out; an output of one number
-    for each image has the shape ``(1,)``.
+    for each image has the shape ``(1,)``. Where a LogSoftmax or an ArgMax is the output, the
+    network gives the logits that it reads, whose class is the same.
 
     Raises:
         ModelError: the file cannot be read, is no valid ONNX model, or computes what fxpnn cannot;
