@@ -26,7 +26,7 @@ from fxpnn.analysis.report import (
     weight_text,
 )
 from fxpnn.analysis.statistics import ErrorStatistics, Statistics, error_statistics
-from fxpnn.engine.inference import Engine, Progress, Run
+from fxpnn.engine.inference import Engine, Progress, Run, prepared
 from fxpnn.errors import DataError, ModelError
 from fxpnn.fixedpoint.casting import to_float
 from fxpnn.kernels import compiled
@@ -80,7 +80,7 @@ def examine(
     progress: Progress | None = None,
 ) -> tuple[Report, Run]:
     """Do as ``compare`` and give the run's raw results too."""
-    engine = Engine(fixed)
+    engine = prepared(fixed)
     found, run = _measure(network, engine, x, y, 0, threads, progress)
     return summarize(fixed, found, engine.proofs), run
 
@@ -103,7 +103,7 @@ def measure(
         DataError: the images or labels do not fit, or ``first`` is no such multiple.
         ModelError: the reference has other layers than the fixed network.
     """
-    return _measure(network, Engine(fixed), x, y, first, threads, progress)[0]
+    return _measure(network, prepared(fixed), x, y, first, threads, progress)[0]
 
 
 def summarize(

@@ -1,5 +1,7 @@
 """The report of a comparison: accuracy, what overflowed, how far each layer is from the floats."""
 
+from typing import Any
+
 import msgspec
 
 from fxpnn.fixedpoint.qformat import QFormat
@@ -86,6 +88,17 @@ class Report(msgspec.Struct, frozen=True):
     softmax: SoftmaxReport | None
     timing: Timing
     flipped: tuple[Flip, ...]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return one dict for each layer, for a table or a data frame."""
+        return [msgspec.structs.asdict(layer) for layer in self.layers]
+
+    def __repr__(self) -> str:
+        lost = self.accuracy
+        return (
+            f"Report({len(self.layers)} layers, accuracy float {lost.reference}, fixed "
+            f"{lost.fixed}, loss {lost.loss}, flips {lost.flips})"
+        )
 
 
 def weight_text(formats: tuple[QFormat, ...]) -> str | None:

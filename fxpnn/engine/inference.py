@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from fxpnn.network.fixed import Counts, FixedNetwork
 from fxpnn.network.graph import INPUT
 from fxpnn.network.images import check_images, logits_of, takes_every_word
 from fxpnn.network.layers import Array, Layer, Shape, Softmax, products
+from fxpnn.network.value import Value
 from fxpnn.proofs.bounds import Proof, prove
 
 CACHED_WORDS = 1 << 18
@@ -42,12 +43,15 @@ PLAIN = "FXPNN_KERNELS"
 
 They run too where Numba compiles nothing: the vector code has no other form."""
 
+ENGINE = "_engine"
+"""Where a network keeps its engine."""
+
 Progress: TypeAlias = Callable[[int], None]
 """Called with the number of images done since the last call."""
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Value):
     """What a fixed network gave for a batch of images.
 
     ``tensors`` holds the raw outputs (and every node that was asked for) by name, int16
@@ -61,6 +65,10 @@ class Run:
     tensors: Mapping[str, Words]
     layers: Mapping[str, Counts]
     softmax: QFormat | None
+
+    def __post_init__(self) -> None:
+        for name in ("tensors", "layers"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @cached_property
     def predictions(self) -> npt.NDArray[np.int64]:
@@ -91,6 +99,12 @@ class Engine:
         self._programs: dict[frozenset[str], Program] = {}
         self._unchecked = "Bfdh" if takes_every_word(fixed) else "Bfd"
         self._spaces: list[Workspace] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.fixed,)
+
+    def __repr__(self) -> str:
+        return f"Engine({self.fixed!r})"
 
     def __call__(self, x: Array) -> Words:
         """Return the first output's raw words for images, and nothing else: the shortest way.
@@ -179,6 +193,9 @@ def infer(
 ) -> Run:
     """Run images through a fixed network, bit for bit as the hardware would.
 
+    The network is prepared once, when it is first run. Who wants raw outputs alone, and one image
+    in microseconds, calls an ``Engine``.
+
     Args:
         fixed: the network.
         x: ``(N, *input_shape)``: uint8 pixels (scaled as the network says), scaled floats, or int16
@@ -191,7 +208,18 @@ def infer(
         DataError: the images are none, of another shape or dtype, or hold NaN or words that the
             input's format has not.
     """
-    return Engine(fixed).run(x, threads, keep, progress)
+    return prepared(fixed).run(x, threads, keep, progress)
+
+
+def prepared(fixed: FixedNetwork) -> Engine:
+    """Return the engine of a network, made when it is first asked for and kept with the network.
+
+    It lies beside the network's fields: copies and pickles leave it out, and it goes when the
+    network goes. Threads that ask at once may each make one; all get the first that was kept.
+    """
+    kept = vars(fixed).get(ENGINE)
+    engine: Engine = vars(fixed).setdefault(ENGINE, Engine(fixed)) if kept is None else kept
+    return engine
 
 
 def _work(layer: Layer, shape: Shape) -> int:
@@ -237,7 +265,7 @@ def _finish(
     return Run(
         raw,
         tensors[logits],
-        MappingProxyType(tensors),
-        MappingProxyType(found),
+        tensors,
+        found,
         node.output_format if softmax else None,
     )

@@ -17,6 +17,7 @@ from fxpnn.network.graph import INPUT, Node, Scaling, check_outputs, infer_shape
 from fxpnn.network.graph import Provenance as Provenance
 from fxpnn.network.layers import Array, Layer, Number, Shape, Softmax, Step
 from fxpnn.network.traits import Output
+from fxpnn.network.value import Value
 
 SOFTMAX_CLASSES = 4096
 BIAS_BITS = 62
@@ -25,7 +26,7 @@ BIAS_BITS = 62
 RawArray: TypeAlias = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FixedNode(Node):
     """A layer with raw integer parameters, and what its integers mean.
 
@@ -100,8 +101,8 @@ class Counts:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class FixedNetwork:
+@dataclass(frozen=True, eq=False, repr=False)
+class FixedNetwork(Value):
     """A network of integers: everything that the hardware stores, and the meaning of each word.
 
     ``shapes`` and ``formats`` hold the shape and format of the input and of every node's output.

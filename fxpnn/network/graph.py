@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fxpnn.errors import ModelError
 from fxpnn.network.layers import Array, Layer, Shape
+from fxpnn.network.value import Value
 
 INPUT = "input"
 """The name by which nodes refer to the network's input."""
@@ -63,8 +64,8 @@ class Provenance:
     version: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Node:
+@dataclass(frozen=True, eq=False, repr=False)
+class Node(Value):
     """A layer in its place: its name and the names of the nodes it reads (or ``INPUT``)."""
 
     name: str
@@ -77,8 +78,8 @@ class Node:
         return type(self.layer).__name__
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Value):
     """A float network: nodes in an order in which each reads only earlier ones.
 
     ``input_shape`` leaves the batch out; ``outputs`` names the result nodes (default: the last).

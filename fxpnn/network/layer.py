@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.network.traits import Traits
+from fxpnn.network.value import Value
 
 Shape: TypeAlias = tuple[int, ...]
 Array: TypeAlias = npt.NDArray[Any]
@@ -21,8 +22,8 @@ Range: TypeAlias = tuple[float, float]
 """The smallest and the largest value of a tensor."""
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
+@dataclass(frozen=True, eq=False, repr=False)
+class Layer(Value):
     """Base of all layers; arrays given to one become read-only.
 
     A new kind of layer is a frozen dataclass derived from it, with its ``traits``. A function of

@@ -30,7 +30,7 @@ SELECTS = Traits(output=Output.KEPT, exact=True, monotone=True)
 SUMS = Traits(sums=True, weight="weight", bias="bias")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense(Layer):
     """Multiply by a matrix and add a bias: ``y[o] = bias[o] + sum(weight[o, k] * x[k])``.
 
@@ -53,7 +53,7 @@ class Dense(Layer):
         return (self.weight.shape[0],)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conv2D(Layer):
     """Correlate maps with kernels (they are not flipped) and add a bias per output map.
 
@@ -93,7 +93,7 @@ class Conv2D(Layer):
         return (self.weight.shape[0], *places)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Pool2D(Layer):
     window: Window
 
@@ -108,14 +108,14 @@ class _Pool2D(Layer):
         return shape
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MaxPool2D(_Pool2D):
     """Keep the largest value of each window; padding never wins."""
 
     traits: ClassVar[Traits] = SELECTS
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AvgPool2D(_Pool2D):
     """Average each window; ``count_padding`` divides by the padded positions too."""
 
@@ -124,7 +124,7 @@ class AvgPool2D(_Pool2D):
     count_padding: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class L2Pool2D(_Pool2D):
     """Take the root of the sum of squares of each window."""
 
@@ -135,14 +135,14 @@ class L2Pool2D(_Pool2D):
         return math.sqrt(math.prod(self.window.kernel))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Relu(Layer):
     """``max(0, x)``."""
 
     traits: ClassVar[Traits] = SELECTS
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LeakyRelu(Layer):
     """``x`` where it is not negative, else ``slope * x``."""
 
@@ -155,7 +155,7 @@ class LeakyRelu(Layer):
         return max(1.0, abs(self.slope))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PRelu(Layer):
     """``x`` where it is not negative, else ``slope * x``; ``slope`` is ``(channels,)``."""
 
@@ -174,7 +174,7 @@ class PRelu(Layer):
         return max(1.0, float(np.abs(self.slope).max()))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Clip(Layer):
     """Clamp to ``low..high``; ReLU6 is ``Clip(0, 6)``."""
 
@@ -191,7 +191,7 @@ class Clip(Layer):
             raise ModelError(f"low must be at most high, not {self.low} and {self.high}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sigmoid(Layer):
     """``1 / (1 + exp(-x))``."""
 
@@ -200,7 +200,7 @@ class Sigmoid(Layer):
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tanh(Layer):
     """``tanh(x)``."""
 
@@ -209,7 +209,7 @@ class Tanh(Layer):
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Silu(Layer):
     """``x * sigmoid(x)``, also called swish."""
 
@@ -220,7 +220,7 @@ class Silu(Layer):
         return -0.375, max(ranges[0][1], 0.0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class HardSigmoid(Layer):
     """``clip(alpha * x + beta, 0, 1)``."""
 
@@ -236,7 +236,7 @@ class HardSigmoid(Layer):
     beta: Number = 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class HardSwish(Layer):
     """``x * clip(x + 3, 0, 6) / 6``."""
 
@@ -247,7 +247,7 @@ class HardSwish(Layer):
         return -0.375, max(ranges[0][1], 0.0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Step(Layer):
     """1 where ``x >= threshold``, else 0."""
 
@@ -256,7 +256,7 @@ class Step(Layer):
     threshold: Number = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Softmax(Layer):
     """``exp(x) / sum(exp(x))`` along ``axis`` of the shape without the batch."""
 
@@ -272,7 +272,7 @@ class Softmax(Layer):
         return shapes[0]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Add(Layer):
     """Add two tensors of the same shape."""
 
@@ -293,7 +293,7 @@ class Add(Layer):
         return sum(low for low, _ in ranges), sum(high for _, high in ranges)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Mul(Layer):
     """Multiply two tensors; where the second has size 1 along an axis, its values repeat."""
 
@@ -307,7 +307,7 @@ class Mul(Layer):
         return x
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Concat(Layer):
     """Join tensors along ``axis`` of the shape without the batch."""
 
@@ -328,14 +328,14 @@ class Concat(Layer):
         return tuple(joined)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Quantize(Layer):
     """Change nothing but the number format: a fixed network casts here."""
 
     traits: ClassVar[Traits] = Traits(exact=True, monotone=True)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pad(Layer):
     """Surround each axis with a constant: ``pads`` holds (before, after) per axis but the batch."""
 
@@ -355,7 +355,7 @@ class Pad(Layer):
         return tuple(b + size + a for size, (b, a) in zip(shapes[0], self.pads, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Flatten(Layer):
     """Relabel a tensor as a vector, last axis fastest."""
 
@@ -366,7 +366,7 @@ class Flatten(Layer):
         return (math.prod(shapes[0]),)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reshape(Layer):
     """Relabel a tensor as ``target``, last axis fastest."""
 
@@ -381,7 +381,7 @@ class Reshape(Layer):
         return self.target
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Transpose(Layer):
     """Reorder axes: output axis ``i`` is input axis ``order[i]``, the batch not counted."""
 
