@@ -1,5 +1,6 @@
 """Fold ``gain * x + offset`` into the weighted layer before it or behind it, in float64."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,7 +15,7 @@ from fxpnn.onnx.graph.proto import narrow
 class Affine:
     """``gain * x + offset``, not yet folded; both are float64 and broadcast to one image.
 
-    ``op`` is the operator to blame where no layer can take it.
+    ``op`` is the operator that brought it last.
     """
 
     gain: Array
@@ -39,13 +40,32 @@ class Affine:
         return replace(self, gain=before.gain * self.gain, offset=offset)
 
 
-def as_layer(affine: Affine, shape: Shape) -> Conv2D | None:
-    """Return the map as a layer of its own, a 1 x 1 convolution of each map, or ``None``."""
-    gain, offset = (per_channel(array, shape) for array in (affine.gain, affine.offset))
-    if len(shape) != 3 or gain is None or offset is None:
-        return None
+def as_maps(affine: Affine, shape: Shape) -> Shape:
+    """Return the maps on which the map is one for each channel.
+
+    They are those of ``shape`` or its first axis; else one of all elements, or one of each.
+    """
+    if len(shape) != 3 and affine.uniform:
+        return 1, 1, math.prod(shape)
+    if any(per_channel(array, shape) is None for array in (affine.gain, affine.offset)):
+        return math.prod(shape), 1, 1
+    return shape if len(shape) == 3 else (shape[0], 1, math.prod(shape[1:]))
+
+
+def as_layer(affine: Affine, shape: Shape, channels: int) -> Conv2D:
+    """Return the map as a layer of its own, a 1 x 1 convolution of each of ``as_maps``."""
+    gain, offset = (_by_map(array, shape, channels) for array in (affine.gain, affine.offset))
     weight = narrow(gain.reshape(-1, 1, 1, 1))
-    return Conv2D(weight, narrow(offset), Window((1, 1)), groups=shape[0])
+    return Conv2D(weight, narrow(offset), Window((1, 1)), groups=channels)
+
+
+def _by_map(array: Array, shape: Shape, channels: int) -> Array:
+    if array.size == 1:
+        return np.broadcast_to(array.reshape(1), (channels,))
+    values = per_channel(array, shape)
+    if values is None or len(values) != channels:
+        values = np.broadcast_to(array, shape).reshape(-1)
+    return values
 
 
 def fold_back(layer: Layer, affine: Affine, shape: Shape) -> Layer | None:

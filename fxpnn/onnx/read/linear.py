@@ -121,6 +121,12 @@ def _subtract(trace: Trace, op: Op) -> Value:
     return trace.transform(op, x, -sign, offset)
 
 
+def _negate(trace: Trace, op: Op) -> Value:
+    x = trace.pending(op)
+    ones = np.ones((1,) * len(x.shape))
+    return trace.transform(op, x, -ones, 0 * ones)
+
+
 def _multiply(trace: Trace, op: Op) -> Value:
     a, b = trace.operand(op, 0), trace.operand(op, 1)
     if isinstance(a, Value) and isinstance(b, Value):
@@ -193,6 +199,7 @@ HANDLERS: Mapping[str, Handler] = {
     "Add": _add,
     "Sum": _sum,
     "Sub": _subtract,
+    "Neg": _negate,
     "Mul": _multiply,
     "Div": _divide,
     "ai.onnx.ml.Scaler": _scaler,

@@ -10,10 +10,10 @@ import numpy as np
 from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.graph import MAX_VALUES, Node
-from fxpnn.network.layers import Array, Layer, Shape
+from fxpnn.network.layers import Array, Layer, Reshape, Shape
 from fxpnn.onnx.graph.fold import FOLDERS, fold, size, sizes
 from fxpnn.onnx.graph.normal import Graph, Names, Op
-from fxpnn.onnx.read.affine import Affine, as_layer, fold_back
+from fxpnn.onnx.read.affine import Affine, as_layer, as_maps, fold_back
 from fxpnn.onnx.read.refusals import UNKNOWN, RefusalError
 
 BUDGET = 1 << 26
@@ -68,12 +68,9 @@ class Trace:
             return
         try:
             self.tensors[op.outputs[0]] = self._result(op, handlers)
-        except RefusalError as refusal:
-            self._lose(op)
-            self.refusals.setdefault(refusal.op.name, refusal)
         except ModelError as error:
             self._lose(op)
-            self.refusals.setdefault(op.name, RefusalError(op, str(error)))
+            self.refusals[op.name] = RefusalError(op, str(error))
 
     def _lose(self, op: Op) -> bool:
         """Tell whether a refused operator depends on the network's input, and note its outputs."""
@@ -179,21 +176,22 @@ class Trace:
     def settle(self, value: Value) -> Value:
         """Return the value with nothing left to fold.
 
-        What no layer takes becomes one, if it is the same for all pixels of a map.
-
-        Raises:
-            RefusalError: it is not; this blames the operator that brought it.
+        What no layer takes becomes one, on maps where the value is none.
         """
         if value.affine is None:
             return value
-        self.spend(2 * value.shape[0])
-        layer = as_layer(value.affine, value.shape)
-        if layer is None:
-            reason = "must stand beside a convolution or dense layer that it can be folded into"
-            raise RefusalError(value.affine.op, reason)
         if value.affine not in self._settled:
-            bare = replace(value, affine=None)
-            self._settled[value.affine] = self.emit(value.affine.op, layer, bare)
+            op, bare = value.affine.op, replace(value, affine=None)
+            maps = as_maps(value.affine, value.shape)
+            self.spend(2 * maps[0])
+            layer = as_layer(value.affine, value.shape, maps[0])
+            if maps == value.shape:
+                made = self.emit(op, layer, bare)
+            else:
+                made = self.emit(op, Reshape(maps), bare, part=".maps")
+                made = self.emit(op, layer, made)
+                made = self.emit(op, Reshape(value.shape), made, part=".shape")
+            self._settled[value.affine] = made
         return self._settled[value.affine]
 
 

@@ -1,9 +1,10 @@
-"""What multiplies and adds per channel is folded into a weighted layer, exactly, or refused."""
+"""What multiplies and adds is folded into a weighted layer, exactly, or becomes one."""
 
 import numpy as np
 import onnx
 import pytest
 
+import fxpnn
 from fxpnn.network.layers import Array, Conv2D, Dense
 from fxpnn.onnx import from_model
 from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
@@ -165,6 +166,84 @@ FORMS = {
     ),
 }
 
+RELU = op("Relu", "x", "r")
+ALONE = {
+    "a batch normalization of a vector behind an activation": form(
+        "Relu Reshape Conv2D Reshape Relu",
+        RELU,
+        op("BatchNormalization", "r s b m v", "c", "norm"),
+        op("Relu", "c", "y"),
+        weights=BN,
+        shape=("N", 3),
+        opset=9,
+    ),
+    "a scale that is an output": form(
+        "Relu Reshape Conv2D Reshape",
+        RELU,
+        op("Mul", "r c", "y", "last"),
+        weights={"c": 2.0},
+    ),
+    "a bias for each pixel": form(
+        "Conv2D Reshape Conv2D Reshape Relu",
+        op("Conv", "x k", "a"),
+        op("Add", "a c", "b", "pixels"),
+        op("Relu", "b", "y"),
+        weights={**conv(), "c": floats(4, 3)},
+        shape=MAPS,
+    ),
+    "one less a probability": form(
+        "Dense Sigmoid Reshape Conv2D Reshape Concat",
+        op("Gemm", "x w", "h"),
+        op("Sigmoid", "h", "p"),
+        op("Sub", "one p", "q"),
+        op("Concat", "q p", "y", axis=1),
+        weights={"w": floats(4, 1), "one": np.ones(1, np.float32)},
+    ),
+    "a vector less another for each element": form(
+        "Relu Reshape Conv2D Reshape Tanh",
+        RELU,
+        op("Sub", "c r", "a"),
+        op("Tanh", "a", "y"),
+        weights={"c": floats(4)},
+    ),
+    "negative rows": form(
+        "Relu Reshape Conv2D Reshape Relu",
+        RELU,
+        op("Neg", "r", "n"),
+        op("Add", "n c", "a"),
+        op("Relu", "a", "y"),
+        weights={"c": floats(3, 1)},
+        shape=("N", 3, 5),
+    ),
+    "rows and columns": form(
+        "Relu Reshape Conv2D Reshape Relu",
+        RELU,
+        op("Mul", "r g", "n"),
+        op("Add", "n c", "a"),
+        op("Relu", "a", "y"),
+        weights={"g": floats(5), "c": floats(3, 1)},
+        shape=("N", 3, 5),
+    ),
+    "a negative before a dense layer": form(
+        "Dense", op("Neg", "x", "n"), op("Gemm", "n w", "y"), weights={"w": floats(4, 3)}
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ALONE.values(), ids=ALONE)
+def test_what_no_layer_takes_is_a_layer(case: Form) -> None:
+    """It becomes a convolution of maps of one pixel or row, and ONNX Runtime computes the same."""
+    check(case)
+
+
+def test_one_less_a_probability_is_exact() -> None:
+    """The fixed network's first column is one less its second, to the bit."""
+    case = ALONE["one less a probability"]
+    x = floats(300, 4)
+    fixed = fxpnn.quantize(from_model(case.model), x)
+    got = fxpnn.to_float(fxpnn.infer(fixed, x).raw, fixed.formats[fixed.outputs[0]])
+    assert (got[:, 0] == 1 - got[:, 1]).all()
+
 
 @pytest.mark.parametrize("case", FORMS.values(), ids=FORMS)
 def test_folding(case: Form) -> None:
@@ -172,8 +251,6 @@ def test_folding(case: Form) -> None:
     check(case)
 
 
-BESIDE = "must stand beside a convolution or dense layer that it can be folded into"
-RELU = op("Relu", "x", "r")
 REFUSED = {
     "a batch normalization of other channels": (
         model(op("BatchNormalization", "x s b m v", "y"), weights=BN, shape=MAPS),
@@ -205,31 +282,6 @@ REFUSED = {
             shape=MAPS,
         ),
         "BatchNormalization (node y, opset 17): training_mode must be 0",
-    ),
-    "a batch normalization of a vector behind an activation": (
-        model(
-            RELU,
-            op("BatchNormalization", "r s b m v", "c", "norm"),
-            op("Relu", "c", "y"),
-            weights=BN,
-            shape=("N", 3),
-            opset=9,
-        ),
-        f"BatchNormalization (node norm, opset 9): {BESIDE}",
-    ),
-    "a scale that is an output": (
-        model(RELU, op("Mul", "r c", "y", "last"), weights={"c": 2.0}),
-        f"Mul (node last, opset 17): {BESIDE}",
-    ),
-    "a bias for each pixel": (
-        model(
-            op("Conv", "x k", "a"),
-            op("Add", "a c", "b", "pixels"),
-            op("Relu", "b", "y"),
-            weights={**conv(), "c": floats(4, 3)},
-            shape=MAPS,
-        ),
-        f"Add (node pixels, opset 17): {BESIDE}",
     ),
     "a value for each of too many elements": (
         model(
