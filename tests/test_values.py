@@ -106,3 +106,28 @@ def test_a_report_is_a_table() -> None:
     rows = fxpnn.compare(network, fixed, X).to_dicts()
     assert [row["name"] for row in rows] == ["input", "hidden", "relu", "output", "softmax"]
     assert all(row.keys() == rows[0].keys() for row in rows)
+
+
+@pytest.mark.parametrize("kind", [list, lambda x: x.astype(np.longdouble), lambda x: np.float32(1)])
+def test_other_images_are_refused_everywhere(kind: Callable[[Any], Any]) -> None:
+    """A list, long doubles and a scalar end in the package's own error, wherever they are given."""
+    network, fixed = small()
+    x = kind(X)
+    engine = fxpnn.Engine(fixed)
+    for action in (
+        lambda: fxpnn.infer(fixed, x),
+        lambda: engine(x),
+        lambda: engine.run(x),
+        lambda: fxpnn.compare(network, fixed, x),
+        lambda: fxpnn.quantize(network, x),
+    ):
+        with pytest.raises(fxpnn.DataError, match=r"^images must be .*$"):
+            action()
+
+
+def test_labels_are_an_array() -> None:
+    """A list of labels is refused in a line that says so."""
+    network, fixed = small()
+    message = r"^labels must be an array \(5,\), one per image, not a list$"
+    with pytest.raises(fxpnn.DataError, match=message):
+        fxpnn.compare(network, fixed, X, [0] * 5)  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ from fxpnn.fixedpoint.casting import to_float
 from fxpnn.kernels import compiled
 from fxpnn.network.fixed import Counts, FixedNetwork
 from fxpnn.network.graph import INPUT, Network
-from fxpnn.network.images import logits_of
+from fxpnn.network.images import check_images, logits_of
 from fxpnn.network.layers import Array, Softmax
 from fxpnn.proofs.bounds import Proof, prove
 from fxpnn.quantization.calibration import fitting
@@ -150,6 +150,7 @@ def _measure(
         raise DataError(
             f"a part must begin at a multiple of {block_images(fixed)} images, not at {first}"
         )
+    check_images(fixed, x)
     count = class_count(fixed)
     y = _class_labels(fixed, count, x, y)
     if network is not None:
@@ -187,8 +188,9 @@ def _class_labels(
     """Return labels that name classes; a row of numbers without a softmax may be no classes."""
     if y is None or count is None:
         return None
-    if y.shape != (len(x),):
-        raise DataError(f"labels must be ({len(x)},), one per image, not {y.shape}")
+    if not isinstance(y, np.ndarray) or y.shape != (len(x),):
+        given = y.shape if isinstance(y, np.ndarray) else f"a {type(y).__name__}"
+        raise DataError(f"labels must be an array ({len(x)},), one per image, not {given}")
     if isinstance(fixed[fixed.outputs[0]].layer, Softmax):
         return y
     return y if y.dtype.kind in "iu" and y.min() >= 0 and y.max() < count else None

@@ -113,6 +113,8 @@ class Engine:
         that stays. More than a block's images go the way of ``run``, and so does what ``run`` must
         check: raw words where the input's format has fewer.
         """
+        if not isinstance(x, np.ndarray) or not x.ndim:
+            return self.run(x).raw
         program, images = self._main, len(x)
         fits = 0 < images <= program.images and x.dtype.char in self._unchecked
         if not fits or x.shape[1:] != self.fixed.input_shape:

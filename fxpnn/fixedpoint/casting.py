@@ -21,8 +21,8 @@ def cast(
     raw: npt.ArrayLike,
     source: QFormat,
     target: QFormat,
-    rounding: Rounding = Rounding.NEAREST_EVEN,
-    overflow: Overflow = Overflow.SATURATE,
+    rounding: Rounding | str = Rounding.NEAREST_EVEN,
+    overflow: Overflow | str = Overflow.SATURATE,
 ) -> Raw:
     """Cast integers of one format to another.
 
@@ -41,12 +41,14 @@ def cast(
 
     Raises:
         DataError: ``raw`` holds no integers, or one outside the source's range.
+        FormatError: a text names no mode.
     """
     array = np.asarray(raw)
     if array.dtype.kind not in "iu":
         raise DataError(f"raw values must be integers, not {array.dtype}")
     if array.size and (array.min() < source.min or array.max() > source.max):
         raise DataError(f"raw values must fit {source}, not reach {array.min()}..{array.max()}")
+    rounding, overflow = Rounding.of(rounding), Overflow.of(overflow)
     values = array.astype(np.int64)
     if source == target:
         return values
@@ -88,8 +90,8 @@ def limits(target: QFormat, overflow: Overflow) -> tuple[int, int]:
 def from_float(
     values: npt.ArrayLike,
     target: QFormat,
-    rounding: Rounding = Rounding.NEAREST_EVEN,
-    overflow: Overflow = Overflow.SATURATE,
+    rounding: Rounding | str = Rounding.NEAREST_EVEN,
+    overflow: Overflow | str = Overflow.SATURATE,
     name: str = "values",
 ) -> Raw:
     """Cast floats to raw integers; the product with ``2**frac`` is taken exactly.
@@ -108,16 +110,18 @@ def from_float(
         int64 counts of ``2**-target.frac``.
 
     Raises:
-        DataError: a value is NaN; it names the tensor and the index.
+        DataError: a value is NaN, or no double; it names the tensor and the index.
+        FormatError: a text names no mode.
     """
-    return from_float_counted(values, target, rounding, overflow, name)[0]
+    modes = Rounding.of(rounding), Overflow.of(overflow)
+    return from_float_counted(values, target, *modes, name)[0]
 
 
 def from_float_counted(
     values: npt.ArrayLike, target: QFormat, rounding: Rounding, overflow: Overflow, name: str
 ) -> tuple[Raw, Flags]:
     """Do as ``from_float`` and also say which values overflowed."""
-    floats = np.asarray(values, dtype=np.float64)
+    floats = _doubles(values, name)
     if np.isnan(floats).any():
         index = [int(i) for i in np.argwhere(np.isnan(floats))[0]]
         raise DataError(f"{name}{index} must be a number, not NaN")
@@ -140,6 +144,27 @@ def from_float_counted(
 def to_float(raw: npt.ArrayLike, source: QFormat) -> Floats:
     """Return the exact values of raw integers, float64."""
     return np.ldexp(np.asarray(raw, dtype=np.float64), -source.frac)
+
+
+def _doubles(values: npt.ArrayLike, name: str) -> Floats:
+    """Return numbers as float64; those that it would round are refused, for a cast rounds once."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name} must be an array of real numbers, not {array.dtype}")
+    with np.errstate(over="ignore"):
+        doubles = array.astype(np.float64)
+    lost = np.zeros(array.shape, np.bool_)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        lost = (doubles.astype(array.dtype) != array) & ~np.isnan(array)
+    elif array.dtype.kind in "iu":
+        lost = (array > 2**53) | (array < -(2**53))
+    if lost.any():
+        index = [int(i) for i in np.argwhere(lost)[0]]
+        raise DataError(f"{name}{index} must be a double, not a longer number that one rounds")
+    return doubles
 
 
 def _round_shift(values: Raw, shift: Raw, rounding: Rounding) -> Raw:

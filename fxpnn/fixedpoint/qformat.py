@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Integral
 from typing import NamedTuple, Self, TypeVar
 
 from fxpnn.errors import FormatError
@@ -14,7 +15,27 @@ TENSOR_BITS = 16
 """Raw values that flow through a network are stored as int16."""
 
 
-class Rounding(Enum):
+class Mode(Enum):
+    """Base of choices that have a name; wherever one is taken, its name is too."""
+
+    @classmethod
+    def of(cls, value: Self | str) -> Self:
+        """Return the member, or the one that a text names.
+
+        >>> Rounding.of("floor")
+        <Rounding.FLOOR: 'floor'>
+
+        Raises:
+            FormatError: it is neither.
+        """
+        for member in cls:
+            if value is member or (isinstance(value, str) and value == member.value):
+                return member
+        known = ", ".join(str(member.value) for member in cls)
+        raise FormatError(f"{cls.__name__.lower()} must be one of {known}, not {value!r}")
+
+
+class Rounding(Mode):
     """How a cast rounds the exact value; ``ap_fixed``'s name stands behind each.
 
     >>> Rounding("nearest-even").ap_name
@@ -35,7 +56,7 @@ class Rounding(Enum):
         return _AP_ROUNDING[self]
 
 
-class Overflow(Enum):
+class Overflow(Mode):
     """What a cast does with a rounded value outside the format's range.
 
     >>> Overflow("wrap").ap_name
@@ -70,6 +91,7 @@ _AP_OVERFLOW = {
 }
 _Mode = TypeVar("_Mode", Rounding, Overflow)
 _Q = re.compile(r"(U?)Q(-?\d{1,4})\.(-?\d{1,4})")
+_AP_INT = re.compile(r"ap_(u?)int<\s*(\d{1,4})\s*>")
 _AP = re.compile(
     r"ap_(u?)fixed<\s*(\d{1,4})\s*,\s*(-?\d{1,4})\s*"
     r"(?:,\s*(AP_\w+)\s*)?(?:,\s*(AP_\w+)\s*)?(?:,\s*0\s*)?>"
@@ -94,6 +116,9 @@ class QFormat:
     signed: bool = True
 
     def __post_init__(self) -> None:
+        for what, count in (("a word", self.word), ("fraction bits", self.frac)):
+            if not isinstance(count, Integral):
+                raise FormatError(f"{what} must be a whole number, not {count!r}")
         if not 1 <= self.word <= MAX_WORD:
             raise FormatError(f"a word must be 1 to {MAX_WORD} bits, not {self.word}")
         if not -1000 <= self.frac <= 1000:
@@ -129,7 +154,7 @@ class QFormat:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``Qm.n``, ``UQm.n``, ``ap_fixed<W,I>`` or ``ap_ufixed<W,I>``.
+        """Read ``Qm.n``, ``UQm.n``, ``ap_fixed<W,I>``, ``ap_ufixed<W,I>`` or ``ap_int<W>``.
 
         Raises:
             FormatError: the text is no format, or names modes (``parse_number`` reads those).
@@ -178,6 +203,8 @@ def parse_number(text: str) -> NumberType:
     if match := _Q.fullmatch(text):
         signed, frac = not match[1], int(match[3])
         return NumberType(_sized(text, int(match[2]) + frac + signed, frac, signed))
+    if match := _AP_INT.fullmatch(text):
+        return NumberType(_sized(text, int(match[2]), 0, not match[1]))
     if match := _AP.fullmatch(text):
         word, signed = int(match[2]), not match[1]
         rounding = _named(_AP_ROUNDING, match[4], "rounding", text)

@@ -1,5 +1,7 @@
 """Which images a network takes, and which of its nodes tells their class."""
 
+import numpy as np
+
 from fxpnn.errors import DataError
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network
@@ -14,7 +16,11 @@ def check_images(network: Network | FixedNetwork, x: Array) -> None:
 
     A fixed network also wants pixels, floats, or raw words that its input's format has.
     """
-    if x.shape[1:] != network.input_shape or not len(x):
+    if not isinstance(x, np.ndarray):
+        raise DataError(f"images must be a NumPy array, not a {type(x).__name__}")
+    if x.dtype.kind == "f" and x.dtype.itemsize > 8:
+        raise DataError(f"images must be floats of at most 64 bits, not {x.dtype}, to round once")
+    if not x.ndim or x.shape[1:] != network.input_shape or not len(x):
         wanted = ", ".join(map(str, ("N", *network.input_shape)))
         raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
     if isinstance(network, FixedNetwork):

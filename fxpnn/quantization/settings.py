@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -13,6 +12,7 @@ from fxpnn import files
 from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import (
     Accumulator,
+    Mode,
     NumberType,
     Overflow,
     QFormat,
@@ -26,7 +26,7 @@ MAX_LINE = 1000
 """The parser's memory grows with the square of the parts of a dotted key, which is one line."""
 
 
-class Method(Enum):
+class Method(Mode):
     """How a format is chosen: by what calibration data reached, or by what any input can reach."""
 
     MINMAX = "minmax"
@@ -50,7 +50,7 @@ class Settings:
     may have one for each output channel.
     ``per_channel`` gives each output channel's weights a fraction of their own. ``softmax`` is
     ``None`` for the softmax that cannot overflow, else the constant it subtracts instead of the
-    maximum (0 is the naive softmax).
+    maximum (0 is the naive softmax). Methods, modes, accumulators and formats may be given as text.
     """
 
     word: int = 16
@@ -64,6 +64,16 @@ class Settings:
     softmax: float | None = None
 
     def __post_init__(self) -> None:
+        parsed = {
+            "method": Method.of(self.method),
+            "rounding": Rounding.of(self.rounding),
+            "overflow": Overflow.of(self.overflow),
+            "accumulator": _parsed(Accumulator, self.accumulator),
+            "output": _parsed(QFormat, self.output),
+            "weight": _parsed(QFormat, self.weight),
+        }
+        for name, value in parsed.items():
+            object.__setattr__(self, name, value)
         if not 2 <= self.word <= 16:
             raise FormatError(f"a tensor's word must be 2 to 16 bits, not {self.word}")
         for fmt in (*self.weights, self.output):
@@ -84,6 +94,17 @@ class Settings:
             return settings
         cast = given.output
         return replace(settings, output=cast.format, rounding=cast.rounding, overflow=cast.overflow)
+
+
+def _parsed(kind: type[Accumulator] | type[QFormat], value: Any) -> Any:
+    """Return the values that texts mean; what is of the kind already, or ``None``, is kept."""
+    if isinstance(value, tuple):
+        return tuple(_parsed(kind, each) for each in value)
+    if value is None or isinstance(value, kind):
+        return value
+    if not isinstance(value, str):
+        raise FormatError(f"{kind.__name__} must be one or its text, not {value!r}")
+    return kind.parse(value)
 
 
 @dataclass(frozen=True, slots=True)

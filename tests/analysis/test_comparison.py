@@ -157,7 +157,7 @@ def test_progress_counts_both_runs() -> None:
 
 def test_labels_of_another_length() -> None:
     """Labels must be one per image."""
-    message = "labels must be (700,), one per image, not (699,)"
+    message = "labels must be an array (700,), one per image, not (699,)"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         compare(FLOAT, quantize(FLOAT, IMAGES), IMAGES, np.zeros(699, np.int64))
 

@@ -109,7 +109,7 @@ def test_ap_fixed_reads_with_its_modes(rounding: str, overflow: str) -> None:
 NOT_A_FORMAT = [
     *("", "Q", "3.12", "q3.12", "Q3,12", "Q3.12.1", "Q 3.12", "IQ3.12", "Q3.", "Q.12", "Q+3.12"),
     *("Q3.12345", "ap_fixed<16>", "ap_fixed<-16,4>", "ap_fixed<16,4,AP_RND,AP_SAT,1>"),
-    *("ap_fixed<16,4,>", "ap_fixed<16,4", "ap_int<16>", "float32", "Q3.12 Q3.12", "ap_fixed<,>"),
+    *("ap_fixed<16,4,>", "ap_fixed<16,4", "ap_int<16,8>", "float32", "Q3.12 Q3.12", "ap_fixed<,>"),
 ]
 
 

@@ -1,0 +1,126 @@
+"""Texts and objects are taken alike; what is no number of 64 bits is refused."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+import fxpnn
+from fxpnn.errors import DataError, FormatError
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.quantization.settings import Method, Settings
+
+RAW = np.arange(-400, 400, 7)
+WIDE, NARROW = QFormat(16, 12), QFormat(4, 4)
+
+
+@pytest.mark.parametrize(("rounding", "overflow"), [*product(Rounding, Overflow)])
+def test_a_mode_may_be_given_by_its_name(rounding: Rounding, overflow: Overflow) -> None:
+    """Both casts do for a text what they do for the mode of that name."""
+    texts, modes = (rounding.value, overflow.value), (rounding, overflow)
+    assert (fxpnn.cast(RAW, WIDE, NARROW, *texts) == fxpnn.cast(RAW, WIDE, NARROW, *modes)).all()
+    floats = RAW / 256
+    of_texts, of_modes = (fxpnn.from_float(floats, NARROW, *given) for given in (texts, modes))
+    assert (of_texts == of_modes).all()
+
+
+@pytest.mark.parametrize("value", ["nonsense", "FLOOR", None, 3, Overflow.WRAP])
+def test_what_names_no_rounding_is_refused(value: str) -> None:
+    """Nothing is rounded by another mode instead."""
+    message = r"^rounding must be one of nearest-even, .*, zero, not .*$"
+    with pytest.raises(FormatError, match=message):
+        fxpnn.cast(RAW, WIDE, NARROW, value)
+    with pytest.raises(FormatError, match=message):
+        fxpnn.from_float(RAW / 256, NARROW, value)
+
+
+def test_what_names_no_overflow_is_refused() -> None:
+    """It is named in the line."""
+    message = "^overflow must be one of saturate, .*, wrap, not 'rubbish'$"
+    with pytest.raises(FormatError, match=message):
+        fxpnn.cast(RAW, WIDE, NARROW, "floor", "rubbish")
+
+
+def test_settings_take_texts() -> None:
+    """Settings of texts equal those of objects."""
+    texts = Settings(
+        method="mse",  # type: ignore[arg-type]
+        rounding="floor",  # type: ignore[arg-type]
+        overflow="wrap",  # type: ignore[arg-type]
+        accumulator="32 wrap",  # type: ignore[arg-type]
+        output="Q5.10",  # type: ignore[arg-type]
+        weight=("Q1.6", "Q0.7"),  # type: ignore[arg-type]
+    )
+    assert texts == Settings(
+        method=Method.MSE,
+        rounding=Rounding.FLOOR,
+        overflow=Overflow.WRAP,
+        accumulator=Accumulator(32, Overflow.WRAP),
+        output=QFormat(16, 10),
+        weight=(QFormat(8, 6), QFormat(8, 7)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("method", "^method must be one of minmax, percentile, mse, proved, not 'nonsense'$"),
+        ("rounding", "^rounding must be one of .*, not 'nonsense'$"),
+        ("overflow", "^overflow must be one of .*, not 'nonsense'$"),
+        ("accumulator", "^an accumulator must look like .*, not 'nonsense'$"),
+        ("output", "^a format must look like .*, not 'nonsense'$"),
+        ("weight", "^a format must look like .*, not 'nonsense'$"),
+    ],
+)
+def test_nonsense_in_settings_is_refused(key: str, message: str) -> None:
+    """When they are made, not when they are used."""
+    with pytest.raises(FormatError, match=message):
+        Settings(**{key: "nonsense"})  # type: ignore[arg-type]
+
+
+def test_an_object_of_another_kind_is_refused() -> None:
+    """A format is no accumulator."""
+    with pytest.raises(FormatError, match=r"^Accumulator must be one or its text, not QFormat.*$"):
+        Settings(accumulator=QFormat(16, 10))  # type: ignore[arg-type]
+
+
+def test_a_format_has_whole_numbers() -> None:
+    """Floats are refused, even those without a fraction."""
+    with pytest.raises(FormatError, match=r"^a word must be a whole number, not 16\.0$"):
+        QFormat(16.0, 12)  # type: ignore[arg-type]
+    with pytest.raises(FormatError, match=r"^fraction bits must be a whole number, not '12'$"):
+        QFormat(16, "12")  # type: ignore[arg-type]
+
+
+def test_integers_of_hls_are_read() -> None:
+    """``ap_int<8>`` means ``ap_fixed<8,8>``."""
+    assert QFormat.parse("ap_int<8>") == QFormat(8, 0)
+    assert QFormat.parse(" ap_uint< 12 > ") == QFormat(12, 0, signed=False)
+    with pytest.raises(
+        FormatError, match=r"^ap_int<40> takes 40 bits; a word must be 1 to 32 bits$"
+    ):
+        QFormat.parse("ap_int<40>")
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 60, reason="long doubles are short here")
+def test_a_number_longer_than_a_double_is_refused() -> None:
+    """It would be rounded twice; one that is a double is taken."""
+    long = np.array([0.25, np.longdouble(0.5) + np.longdouble(2) ** -60])
+    with pytest.raises(DataError, match=r"^x\[1\] must be a double, not a longer number .*$"):
+        fxpnn.from_float(long, QFormat(16, 0), name="x")
+    exact = np.array([0.5, np.inf, -2.5], np.longdouble)
+    assert fxpnn.from_float(exact, QFormat(16, 1)).tolist() == [1, 32767, -5]
+
+
+def test_an_integer_longer_than_a_double_is_refused() -> None:
+    """2**53 is the last from which on all are doubles."""
+    assert fxpnn.from_float([2**53, -(2**53)], QFormat(8, -48)).tolist() == [32, -32]
+    with pytest.raises(DataError, match=r"^values\[0\] must be a double, .*$"):
+        fxpnn.from_float([2**53 + 1], QFormat(8, -48))
+
+
+@pytest.mark.parametrize("values", [["a"], [None], [1j], [[1.0], [1.0, 2.0]]])
+def test_what_is_no_number_is_refused(values: list[object]) -> None:
+    """The line says what is taken."""
+    with pytest.raises(DataError, match=r"^values must be an array of real numbers, not .*$"):
+        fxpnn.from_float(values, NARROW)  # type: ignore[arg-type]
