@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -119,10 +120,7 @@ class Engine:
         fits = 0 < images <= program.images and x.dtype.char in self._unchecked
         if not fits or x.shape[1:] != self.fixed.input_shape:
             return self.run(x).raw
-        try:
-            space = self._spaces.pop()  # of this engine's threads, each has one at a time
-        except IndexError:
-            space = Workspace(program, self._conversion)
+        space = self._space(program)
         space.enter(x)
         space.run(images)
         raw = space.fetch(self.fixed.outputs[0], images)
@@ -148,6 +146,13 @@ class Engine:
             self._programs[names] = program
         return self._programs[names]
 
+    def _space(self, program: Program) -> Workspace:
+        """Return a workspace of this thread's own; those of the main program stay for the next."""
+        if program is self._main:
+            with suppress(IndexError):  # another thread may take the last
+                return self._spaces.pop()
+        return Workspace(program, self._conversion)
+
     def run(
         self,
         x: Array,
@@ -166,7 +171,8 @@ class Engine:
 
         def work(number: int) -> npt.NDArray[np.int64]:
             """Run every ``workers``-th block in one workspace."""
-            space, saturations = Workspace(program, self._conversion), 0
+            space, saturations = self._space(program), 0
+            space.counts.fill(0)
             for start in starts[number::workers]:
                 block = x[start : start + program.images]
                 saturations += space.enter(block, start)
@@ -175,7 +181,10 @@ class Engine:
                     tensor[start : start + len(block)] = space.fetch(name, len(block))
                 if progress is not None:
                     progress(len(block))
-            return np.vstack([space.counts, [0, saturations]])
+            totals = np.vstack([space.counts, [0, saturations]])
+            if program is self._main:
+                self._spaces.append(space)
+            return totals
 
         if workers == 1:
             totals = work(0)

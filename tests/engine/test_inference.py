@@ -338,3 +338,16 @@ def test_progress_counts_every_image() -> None:
     seen: list[int] = []
     infer(network(), images(), progress=seen.append)
     assert sum(seen) == 300
+
+
+def test_a_workspace_is_used_again_and_counts_from_0() -> None:
+    """Whatever an engine ran before, a run counts what its own images lose."""
+    fixed, x = network(16, Overflow.WRAP), np.full((3, 1, 2, 3), 32767, np.int16)
+    first = Engine(fixed).run(x, 1)
+    assert any(counts != Counts() for counts in first.layers.values())
+    engine = Engine(fixed)
+    for _ in range(3):
+        engine(x)
+        again = engine.run(x, 1)
+        assert dict(again.layers) == dict(first.layers)
+        assert (again.raw == first.raw).all()
