@@ -1,5 +1,6 @@
 """A .fxp file that lies, rightly signed, is refused in one line before memory is taken."""
 
+import copy
 import json
 import re
 import tracemalloc
@@ -296,7 +297,7 @@ def test_any_lie_is_refused_or_possible(data: st.DataObject) -> None:
     header, tensors = taken_apart()
     for _ in range(data.draw(st.integers(1, 2))):
         container, key = data.draw(st.sampled_from(places(header)))
-        container[key] = data.draw(json_values)
+        container[key] = copy.deepcopy(data.draw(json_values))  # the next lie may lie in it
     survivor(signed(json.dumps(header), tensors))
 
 
