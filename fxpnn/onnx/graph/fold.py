@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -129,6 +130,20 @@ def _concat(op: Op, inputs: Inputs) -> Array:
     return np.concatenate(arrays, axis=op.get("axis", 0))
 
 
+def _clip(op: Op, inputs: Inputs) -> Array:
+    """Clip to constants, or to attributes in opsets before 11; a missing end is open."""
+    array = _input(inputs, 0)
+    for place, name, limit in ((1, "min", np.maximum), (2, "max", np.minimum)):
+        end = _setting(op, inputs, place, name)
+        if end is not None:
+            array = limit(array, np.array(end, array.dtype).reshape(()))
+    return array
+
+
+def _extreme(function: Callable[[Array, Array], Array]) -> "Folder":
+    return lambda op, inputs: reduce(function, (_input(inputs, i) for i in range(len(inputs))))
+
+
 def _divide(a: Array, b: Array) -> Array:
     """Divide; integers toward zero, as ONNX does."""
     if a.dtype.kind == "f":
@@ -167,6 +182,12 @@ FOLDERS: Mapping[str, Folder] = {
     "Mul": _binary(np.multiply),
     "Div": _binary(_divide),
     "Pow": _binary(lambda a, b: np.power(a, b).astype(a.dtype)),
+    "Max": _extreme(np.maximum),
+    "Min": _extreme(np.minimum),
+    "Clip": _clip,
+    "Relu": _unary(lambda a: np.maximum(a, np.zeros((), a.dtype))),
+    "Abs": _unary(np.abs),
+    "Log": _unary(np.log),
     "Neg": _unary(np.negative),
     "Sqrt": _unary(np.sqrt),
     "Reciprocal": _unary(np.reciprocal),
@@ -174,5 +195,5 @@ FOLDERS: Mapping[str, Folder] = {
     "Floor": _unary(np.floor),
     **dict.fromkeys((*QUANT, *LINEAR, *DELINEAR), fold_quantized),
 }
-_BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow")
+_BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min")
 _VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

@@ -16,7 +16,7 @@ from fxpnn.fixedpoint.qformat import MAX_WORD, Overflow, QFormat, Rounding
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.graph.proto import QUANTIZING, narrow, number_type
+from fxpnn.onnx.graph.proto import QUANTIZING, DType, narrow, number_type
 
 QUANT = tuple(f"{domain}.{kind}" for domain, kind in product(QUANTIZING, ("Quant", "IntQuant")))
 LINEAR, DELINEAR = (
@@ -25,6 +25,8 @@ LINEAR, DELINEAR = (
 )
 PAIRED = "paired"
 """The attribute of a QuantizeLinear that gives numbers again, as the operator behind it does."""
+LIMITS = "limits"
+"""The attribute of one whose words a Clip keeps to these: Brevitas says narrow words so (QCDQ)."""
 
 ROUNDINGS: Mapping[str, Rounding] = {
     "ROUND": Rounding.NEAREST_EVEN,
@@ -38,7 +40,7 @@ ROUNDINGS: Mapping[str, Rounding] = {
 
 From the table of the operator ``Quant`` in QONNX's documentation.
 """
-_INTEGERS = ("int8", "uint8", "int16", "int32")
+_INTEGERS = ("int8", "uint8", "int16", "uint16", "int32")
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +140,24 @@ def _linear(op: Op, inputs: tuple[Array | None, ...], rank: int) -> Quantizer:
         if not -rank <= axis < rank:
             raise ModelError(f"axis must be inside the {rank} axes, not {axis}")
         fracs = fracs.reshape(-1, *(1,) * (rank - 1 - axis % rank))
-    return Quantizer(8 * kind.itemsize, fracs, kind.kind == "i")
+    word, signed, overflow = _clipped(kind, *op.get(LIMITS, (None, None)))
+    return Quantizer(word, fracs, signed, overflow=overflow)
+
+
+def _clipped(kind: DType, low: int | None, high: int | None) -> tuple[int, bool, Overflow]:
+    """Return the word whose limits a type has, or those that a Clip leaves of it."""
+    info = np.iinfo(kind)
+    low, high = (info.min if low is None else low), (info.max if high is None else high)
+    low, high = max(low, int(info.min)), min(high, int(info.max))
+    word = high.bit_length() + (low < 0) if high > 0 else 0
+    if word >= 2 and low == 0 and high == 2**word - 1:
+        return word, False, Overflow.SATURATE
+    if word >= 2 and high == 2 ** (word - 1) - 1 and low in (-high - 1, -high):
+        symmetric = low == -high
+        return word, True, Overflow.SATURATE_SYMMETRIC if symmetric else Overflow.SATURATE
+    raise ModelError(
+        f"the Clip of its words must keep those of 2 bits or more, not {low} to {high}"
+    )
 
 
 def _given(array: Array | None, place: int) -> Array:

@@ -12,7 +12,7 @@ from fxpnn.network.fixed import raw_weights
 from fxpnn.network.layers import Array, Quantize
 from fxpnn.onnx.graph.fold import fold
 from fxpnn.onnx.graph.normal import Graph, Op
-from fxpnn.onnx.graph.quant import DELINEAR, LINEAR, PAIRED, QUANT, Quantizer, quantizer
+from fxpnn.onnx.graph.quant import DELINEAR, LIMITS, LINEAR, PAIRED, QUANT, Quantizer, quantizer
 from fxpnn.onnx.read.refusals import RefusalError
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
@@ -23,16 +23,37 @@ WEIGHTED, MOVERS = ("Gemm", "MatMul", "Conv", "PRelu"), ("Identity", "Transpose"
 
 
 def pair(graph: Graph) -> Graph:
-    """Return the graph with each QuantizeLinear and the DequantizeLinear behind it made one."""
+    """Return the graph with each QuantizeLinear and the DequantizeLinear behind it made one.
+
+    A Clip between them, or before a DequantizeLinear of constants, says a narrower word.
+    """
     makers = {op.outputs[0]: op for op in graph.ops}
 
     def joined(op: Op) -> Op:
-        first = makers.get(op.inputs[0]) if op.kind in DELINEAR and op.inputs else None
-        if first is None or first.kind not in LINEAR or not _alike(graph, op, first):
+        if op.kind not in DELINEAR or not op.inputs:
             return op
-        return replace(first, outputs=op.outputs, attributes={**first.attributes, PAIRED: 1})
+        first, limits = makers.get(op.inputs[0]), {}
+        if first is not None and first.kind == "Clip":
+            if (ends := _ends(graph, first)) is None:
+                return op
+            first, limits = makers.get(first.inputs[0]), {LIMITS: ends}
+        if first is None or first.kind not in LINEAR or not _alike(graph, op, first):
+            return replace(op, attributes={**op.attributes, **limits})
+        given = {**first.attributes, **limits, PAIRED: 1}
+        return replace(first, outputs=op.outputs, attributes=given)
 
     return replace(graph, ops=tuple(map(joined, graph.ops))).live()
+
+
+def _ends(graph: Graph, clip: Op) -> tuple[int | None, int | None] | None:
+    """Return the ends of a Clip of words, ``None`` for an open one; or no pair if not constant."""
+    ends: list[int | None] = []
+    for place in (1, 2):
+        array = graph.constants.get(clip.inputs[place]) if clip.has(place) else None
+        if clip.has(place) and (array is None or array.size != 1 or array.dtype.kind not in "iu"):
+            return None
+        ends.append(None if array is None else int(array.reshape(-1)[0]))
+    return ends[0], ends[1]
 
 
 def _alike(graph: Graph, op: Op, other: Op) -> bool:

@@ -43,6 +43,13 @@ CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
     "unsqueeze": (op("Unsqueeze", "a b", "c"), {"a": floats(3), "b": np.array([0, -1])}),
     "shape": (op("Shape", "a", "c", start=-2), {"a": floats(2, 3, 4)}),
     "concatenate": (op("Concat", "a b", "c", axis=-1), {"a": floats(2, 1), "b": floats(2, 3)}),
+    "clip": (op("Clip", "a b", "c"), {"a": floats(4), "b": np.array(-0.25, np.float32)}),
+    "clip integers": (op("Clip", "a - b", "c"), {"a": INT, "b": np.array(4)}),
+    "maximum": (op("Max", "a b b", "c"), {"a": floats(4), "b": floats(1)}),
+    "minimum": (op("Min", "a b", "c"), {"a": INT, "b": np.array(4)}),
+    "rectify": (op("Relu", "a", "c"), {"a": floats(4)}),
+    "magnitude": (op("Abs", "a", "c"), {"a": INT}),
+    "logarithm": (op("Log", "a", "c"), {"a": FLOAT}),
     "drop out": (op("Dropout", "a", "c"), {"a": FLOAT}),
 }  # fmt: skip
 

@@ -223,7 +223,11 @@ APART = "must stand in a pair with one scale and zero point, or read constants"
     ("refused", "message"),
     [
         (pair(np.int8(3)), f"{LINEAR}: zero point must be 0, not 3"),
-        (pair(np.uint16(0)), f"{LINEAR}: words must be int8, uint8, int16, int32, not uint16"),
+        (
+            pair(np.uint16(0)),
+            f"{LINEAR}: UQ14.2 takes 17 bits with the zero sign of int16, not 16; "
+            "did you mean UQ13.2?",
+        ),
         (pair(weights={"s": np.float32(0.3)}), f"{LINEAR}: scale must be a power of two, not 0.3"),
         (
             pair(weights={"s": np.full(4, 0.5, np.float32), "z": np.zeros(4, np.int8)}),
