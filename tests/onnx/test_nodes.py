@@ -39,6 +39,7 @@ OPERATORS = {
     "MatMul": "matmul",
     "MaxPool": "maxpool",
     "Mul": "mul",
+    "Neg": "neg",
     "PRelu": "prelu",
     "Pad": "pad",
     "Relu": "relu",
@@ -60,6 +61,7 @@ ELEMENTWISE = {
     "HardSigmoid",
     "HardSwish",
     "LeakyRelu",
+    "Neg",
     "PRelu",
     "Relu",
     "Sigmoid",
@@ -86,11 +88,11 @@ INNER = {
 """Operators that are read inside networks only: their modules, and why not alone."""
 
 SKIPPED = {
-    r"_[13]d_(default|dilations)": "its window has one or three axes; fxpnn has maps",
+    r"_3d_(default|dilations)": "its window has three axes; fxpnn has rows and maps",
     r"u?int(8|16|32|64)": "its tensors are integers; fxpnn reads float networks",
     r"training_mode": "it trains: it asks for the running mean and variance",
     r"edge_pad|reflect_pad|wrap_pad": "fxpnn pads with a constant",
-    r"lppool_2d_(default|same_lower|pads)": "its p is not 2",
+    r"lppool_(1d_default|2d_(default|same_lower|pads))": "its p is not 2",
     r"matmul_(3d|4d|bcast)": "its second matrix differs for each image",
     r"matmul_(1d_3d|4d_1d|1d_1d)": "it multiplies by a vector; fxpnn has matrices",
     r"identity_(sequence|opt)": "its tensors are sequences, or optional",

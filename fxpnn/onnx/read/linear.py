@@ -24,13 +24,16 @@ from fxpnn.onnx.read.trace import Handler, Result, Trace, Value, image_array
 from fxpnn.onnx.read.window import window
 
 
-def _weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D) -> Value:
+def weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D, part: str = "") -> Value:
     """Emit the layer with what is left to fold of its input."""
     if x.affine is None:
-        return trace.emit(op, layer, x)
-    layer.shape(x.shape)  # before arrays of both meet
+        return trace.emit(op, layer, x, part=part)
+    layer.shape(x.held)  # before arrays of both meet
     folded = fold_ahead(layer, x.affine, x.shape)
-    return trace.emit(op, folded, x) if folded else trace.emit(op, layer, trace.settle(x))
+    if folded is None:
+        settled = trace.settle(x)
+        folded, x = layer, trace.maps(settled) if isinstance(layer, Conv2D) else settled
+    return trace.emit(op, folded, x, part=part)
 
 
 def _gemm(trace: Trace, op: Op) -> Value:
@@ -43,7 +46,7 @@ def _gemm(trace: Trace, op: Op) -> Value:
     bias = np.zeros(len(weight), np.float32)
     if op.has(2):
         bias = _scaled(_bias(_floats(trace.constant(op, 2)), len(weight)), op.get("beta", 1.0))
-    return _weighted(trace, op, x, Dense(weight, bias))
+    return weighted(trace, op, x, Dense(weight, bias))
 
 
 def _bias(array: Array, size: int) -> Array:
@@ -59,19 +62,21 @@ def _scaled(array: Array, factor: float) -> Array:
 
 
 def _matmul(trace: Trace, op: Op) -> Value:
-    x, weight = trace.pending(op, 0), _floats(trace.constant(op, 1))
+    x, weight = trace.rows(trace.pending(op, 0)), _floats(trace.constant(op, 1))
     if weight.ndim != 2:
         raise ModelError(f"B must be a matrix, not {weight.shape}")
     layer = Dense(weight.T, np.zeros(weight.shape[1], np.float32))
-    return _weighted(trace, op, x, layer)
+    return weighted(trace, op, x, layer)
 
 
 def _conv(trace: Trace, op: Op) -> Value:
     x, weight = trace.pending(op, 0), _floats(trace.constant(op, 1))
     bias = _floats(trace.constant(op, 2)) if op.has(2) else np.zeros(weight.shape[:1], np.float32)
-    kernel = tuple(op.get("kernel_shape", weight.shape[2:]))
-    layer = Conv2D(weight, bias, window(op, kernel, x.shape), op.get("group", 1))
-    return _weighted(trace, op, x, layer)
+    x, kernel = trace.maps(x), tuple(op.get("kernel_shape", weight.shape[2:]))
+    if weight.ndim == 3 and x.maps:
+        weight = weight[:, :, None]
+    layer = Conv2D(weight, bias, window(op, kernel, x), op.get("group", 1))
+    return weighted(trace, op, x, layer)
 
 
 def _batch_normalization(trace: Trace, op: Op) -> Value:
@@ -112,7 +117,10 @@ def _sum(trace: Trace, op: Op) -> Value:
 
 
 def _subtract(trace: Trace, op: Op) -> Value:
+    """Add what is constant, or the second operand's negative."""
     a, b = trace.operand(op, 0), trace.operand(op, 1)
+    if isinstance(a, Value) and isinstance(b, Value):
+        return trace.emit(op, Add(), trace.settle(a), trace.settle(_negated(trace, op, b)))
     x, array = _value_and_array(a, b)
     offset = image_array(array, x.shape)
     sign = np.ones_like(offset)
@@ -122,7 +130,10 @@ def _subtract(trace: Trace, op: Op) -> Value:
 
 
 def _negate(trace: Trace, op: Op) -> Value:
-    x = trace.pending(op)
+    return _negated(trace, op, trace.pending(op))
+
+
+def _negated(trace: Trace, op: Op, x: Value) -> Value:
     ones = np.ones((1,) * len(x.shape))
     return trace.transform(op, x, -ones, 0 * ones)
 
@@ -168,6 +179,8 @@ def _scaler(trace: Trace, op: Op) -> Value:
 
 
 def _divide(trace: Trace, op: Op) -> Value:
+    if isinstance(trace.operand(op, 1), Value):
+        raise ModelError("its divisor must be a constant")
     x = trace.pending(op, 0)
     divisor = image_array(trace.constant(op, 1), x.shape)
     if not divisor.all():

@@ -146,7 +146,7 @@ def _outputs(graph: Graph, trace: Trace) -> tuple[str, ...]:
     sources = []
     for name in graph.outputs:
         tensor = trace.tensors[name]
-        value = trace.settle(tensor) if isinstance(tensor, Value) else None
+        value = trace.rows(trace.settle(tensor)) if isinstance(tensor, Value) else None
         if value is None or value.turned or value.source == INPUT:
             raise ModelError(f"output {name} must be computed from the input by a layer")
         sources.append(value.source)

@@ -17,6 +17,7 @@ from fxpnn.onnx.read.trace import Handler, Trace, Value
 def _moved(trace: Trace, op: Op, x: Value, layer: Layer, move: Callable[[Array], Array]) -> Value:
     """Emit a layer that relabels ``x``; ``move`` relabels what is left to fold of it alike."""
     y = trace.emit(op, layer, x)
+    y = replace(y, shape=y.held, maps=False)
     if x.affine is None:
         return y
     if x.affine.uniform:
@@ -69,7 +70,7 @@ def _flatten(trace: Trace, op: Op) -> Value:
 
 
 def _transpose(trace: Trace, op: Op) -> Value:
-    x = trace.pending(op, turned=True)
+    x = trace.rows(trace.pending(op, turned=True))
     rank = 1 + len(x.shape)
     order = tuple(op.get("perm", range(rank)[::-1]))
     if order == (1, 0):
@@ -114,7 +115,7 @@ def _axes(values: Sequence[int], rank: int) -> list[int]:
 
 
 def _pad(trace: Trace, op: Op) -> Value:
-    x = trace.value(op)
+    x = trace.rows(trace.value(op))
     rank = 1 + len(x.shape)
     if op.get("mode", "constant") != "constant":
         raise ModelError(f"mode must be constant, not {op.get('mode')}")
@@ -132,7 +133,7 @@ def _pad(trace: Trace, op: Op) -> Value:
 
 
 def _concat(trace: Trace, op: Op) -> Value:
-    values = [trace.value(op, i) for i in range(len(op.inputs))]
+    values = [trace.rows(trace.value(op, i)) for i in range(len(op.inputs))]
     axis = op.get("axis", 0)
     rank = 1 + len(values[0].shape)
     if axis % rank == 0:

@@ -26,6 +26,8 @@ class Value:
 
     ``shape`` leaves the batch out. ``shared`` tells that more than one operator reads it, so that
     nothing may be folded into its source; ``turned`` that its images are columns, not rows.
+    ``maps`` tells that the node holds ``(channels, length)`` as maps of height 1, which is how
+    one-dimensional convolutions and pools are computed.
     """
 
     source: str
@@ -33,6 +35,12 @@ class Value:
     shared: bool = False
     affine: Affine | None = None
     turned: bool = False
+    maps: bool = False
+
+    @property
+    def held(self) -> Shape:
+        """Give the shape that the node's output has."""
+        return (self.shape[0], 1, self.shape[1]) if self.maps else self.shape
 
 
 Result: TypeAlias = Value | Array
@@ -58,6 +66,7 @@ class Trace:
         self._names = Names()
         self._budget = BUDGET
         self._settled: dict[Affine, Value] = {}
+        self._relabelled: dict[tuple[str, Shape], str] = {}
 
     def run(self, op: Op, handlers: Mapping[str, "Handler"]) -> None:
         """Bind the output of ``op`` to what its handler returns, or note why that cannot be."""
@@ -67,7 +76,7 @@ class Trace:
                 self.refusals[op.name] = RefusalError(op, UNKNOWN)
             return
         try:
-            self.tensors[op.outputs[0]] = self._result(op, handlers)
+            self._bind(op, self._result(op, handlers))
         except ModelError as error:
             self._lose(op)
             self.refusals[op.name] = RefusalError(op, str(error))
@@ -81,7 +90,16 @@ class Trace:
             self._lost.update(op.outputs)
         return varies
 
-    def _result(self, op: Op, handlers: Mapping[str, "Handler"]) -> Result:
+    def _bind(self, op: Op, results: "Results") -> None:
+        made = results if isinstance(results, tuple) else (results,)
+        for place, name in enumerate(op.outputs):
+            result = made[place] if place < len(made) else None
+            if result is not None:
+                self.tensors[name] = result
+            elif self._uses[name]:
+                raise ModelError(f"its {'further ' * (place > 0)}output {name} must not be used")
+
+    def _result(self, op: Op, handlers: Mapping[str, "Handler"]) -> "Results":
         known = [self.tensors[name] if name else None for name in op.inputs]
         constants = tuple(tensor for tensor in known if not isinstance(tensor, Value))
         if op.kind in FOLDERS and len(constants) == len(known):
@@ -89,9 +107,6 @@ class Trace:
             return fold(op, constants)
         if op.kind not in handlers:
             raise ModelError(UNKNOWN)
-        for name in op.outputs[1:]:
-            if self._uses[name]:
-                raise ModelError(f"its further output {name} must not be used")
         return handlers[op.kind](self, op)
 
     def spend(self, count: int) -> None:
@@ -127,6 +142,33 @@ class Trace:
         """Return an input that depends on the network's and has nothing left to fold."""
         return self.settle(self.pending(op, index))
 
+    def rows(self, value: Value) -> Value:
+        """Return the value as it is in the model: rows are not held as maps of height 1."""
+        if not value.maps:
+            return value
+        source = self._relabel(value, value.shape, ".rows")
+        return replace(value, source=source, maps=False)
+
+    def maps(self, value: Value) -> Value:
+        """Return the value with rows held as maps of height 1; what is none stays as it is."""
+        if value.maps or len(value.shape) != 2:
+            return value
+        held = replace(value, maps=True)
+        return replace(held, source=self._relabel(value, held.held, ".maps"))
+
+    def _relabel(self, value: Value, shape: Shape, part: str) -> str:
+        """Return the node that reshapes a value's source, the same for all who ask, or undo one."""
+        source, key = value.source, (value.source, shape)
+        if key not in self._relabelled:
+            name = self._append(source + part, Reshape(shape), (source,))
+            self._relabelled |= {key: name, (name, value.held): source}
+        return self._relabelled[key]
+
+    def _append(self, name: str, layer: Layer, sources: tuple[str, ...]) -> str:
+        name = self._names.unique(name)
+        self.nodes[name] = Node(name, layer, sources)
+        return name
+
     def constant(self, op: Op, index: int) -> Array:
         """Return an input that does not depend on the network's."""
         tensor = self.operand(op, index)
@@ -148,12 +190,18 @@ class Trace:
         return float(array.reshape(-1)[0])
 
     def emit(self, op: Op, layer: Layer, *values: Value, part: str = "") -> Value:
-        """Append a node with ``op``'s name (and ``part``) that reads ``values``."""
-        shape = layer.shape(*(value.shape for value in values))
+        """Append a node with ``op``'s name (and ``part``) that reads ``values``.
+
+        Where one of several rows is held as maps, all are, and what the layer makes of them.
+        """
+        maps = any(value.maps for value in values) and all(len(v.shape) == 2 for v in values)
+        read = [self.maps(value) if maps else self.rows(value) for value in values]
+        shape = layer.shape(*(value.held for value in read))
         if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
             raise ModelError(f"its output must hold 1 to {MAX_VALUES} values, not {shape}")
-        name = self._names.unique(op.name + part)
-        self.nodes[name] = Node(name, layer, tuple(value.source for value in values))
+        name = self._append(op.name + part, layer, tuple(value.source for value in read))
+        if maps and len(shape) == 3 and shape[1] == 1:
+            return Value(name, (shape[0], shape[2]), maps=True)
         return Value(name, shape)
 
     def transform(self, op: Op, value: Value, gain: Array, offset: Array) -> Value:
@@ -182,13 +230,14 @@ class Trace:
             return value
         if value.affine not in self._settled:
             op, bare = value.affine.op, replace(value, affine=None)
-            maps = as_maps(value.affine, value.shape)
+            uniform = value.maps and value.affine.uniform
+            maps = value.held if uniform else as_maps(value.affine, value.shape)
             self.spend(2 * maps[0])
             layer = as_layer(value.affine, value.shape, maps[0])
-            if maps == value.shape:
+            if maps == value.held:
                 made = self.emit(op, layer, bare)
             else:
-                made = self.emit(op, Reshape(maps), bare, part=".maps")
+                made = self.emit(op, Reshape(maps), self.rows(bare), part=".maps")
                 made = self.emit(op, layer, made)
                 made = self.emit(op, Reshape(value.shape), made, part=".shape")
             self._settled[value.affine] = made
@@ -205,4 +254,7 @@ def image_array(array: Array, shape: Shape) -> Array:
     return array.reshape(full[1:]).astype(np.float64)
 
 
-Handler: TypeAlias = Callable[[Trace, Op], Result]
+Results: TypeAlias = Result | tuple[Result | None, ...]
+"""What an operator's outputs are; several where a model may use another than the first."""
+
+Handler: TypeAlias = Callable[[Trace, Op], Results]

@@ -4,30 +4,34 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import AvgPool2D, L2Pool2D, MaxPool2D, Reshape, Shape, Window
+from fxpnn.network.layers import AvgPool2D, L2Pool2D, MaxPool2D, Reshape, Window
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
 
-def window(op: Op, kernel: Sequence[int], shape: Shape) -> Window:
-    """Return the window of a convolution or pool on a map of ``shape``."""
-    if len(kernel) != 2 or len(shape) != 3:
-        raise ModelError(f"its kernel must have two axes on maps, not {len(kernel)} on {shape}")
+def window(op: Op, kernel: Sequence[int], x: Value) -> Window:
+    """Return the window of a convolution or pool on maps, or on rows held as maps of height 1."""
+    if len(kernel) != len(x.shape) - 1 or len(x.held) != 3:
+        raise ModelError(
+            "its kernel must have the one axis of rows or the two of maps, "
+            f"not {len(kernel)} on {x.shape}"
+        )
+    flat = (1,) * (2 - len(kernel))
     bare = Window(
-        _pair(kernel),
-        _pair(op.get("strides", (1, 1))),
-        dilation=_pair(op.get("dilations", (1, 1))),
+        _pair(flat, kernel),
+        _pair(flat, op.get("strides", (1,) * len(kernel))),
+        dilation=_pair(flat, op.get("dilations", (1,) * len(kernel))),
         ceil_mode=op.flag("ceil_mode"),
     )
-    padding = _padding(op, bare, shape)
+    padding = _padding(op, bare, x)
     return Window(bare.kernel, bare.stride, padding, bare.dilation, bare.ceil_mode)
 
 
-def _pair(values: Sequence[int]) -> tuple[int, int]:
-    return cast(tuple[int, int], tuple(values))
+def _pair(flat: tuple[int, ...], values: Sequence[int]) -> tuple[int, int]:
+    return cast(tuple[int, int], (*flat, *values))
 
 
-def _padding(op: Op, bare: Window, shape: Shape) -> tuple[int, int, int, int]:
+def _padding(op: Op, bare: Window, x: Value) -> tuple[int, int, int, int]:
     """Return (top, left, bottom, right), ONNX's own order.
 
     SAME pads so that the output is the input over the stride, rounded up; an odd count goes to the
@@ -36,14 +40,17 @@ def _padding(op: Op, bare: Window, shape: Shape) -> tuple[int, int, int, int]:
     """
     mode = op.get("auto_pad", "NOTSET")
     if mode == "NOTSET":
-        return cast(tuple[int, int, int, int], tuple(op.get("pads", (0, 0, 0, 0))))
+        pads = tuple(op.get("pads", (0,) * 2 * (len(x.shape) - 1)))
+        if x.maps and len(pads) == 2:
+            return 0, pads[0], 0, pads[1]
+        return cast(tuple[int, int, int, int], pads)
     if mode == "VALID":
         return 0, 0, 0, 0
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
         raise ModelError(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not {mode}")
     totals = [
         (-(-size // stride) - 1) * stride + span - size
-        for size, stride, span in zip(shape[1:], bare.stride, bare.span, strict=True)
+        for size, stride, span in zip(x.held[1:], bare.stride, bare.span, strict=True)
     ]
     if min(totals) < -1:
         raise ModelError(f"auto_pad must pad where a stride skips pixels, not {mode}")
@@ -54,43 +61,49 @@ def _padding(op: Op, bare: Window, shape: Shape) -> tuple[int, int, int, int]:
 
 
 def _max_pool(trace: Trace, op: Op) -> Value:
-    x = trace.value(op)
-    return trace.emit(op, MaxPool2D(window(op, op.get("kernel_shape", ()), x.shape)), x)
+    x = trace.maps(trace.value(op))
+    return trace.emit(op, MaxPool2D(window(op, op.get("kernel_shape", ()), x)), x)
 
 
 def _average_pool(trace: Trace, op: Op) -> Value:
-    x = trace.value(op)
+    x = trace.maps(trace.value(op))
     counted = op.flag("count_include_pad")
-    layer = AvgPool2D(window(op, op.get("kernel_shape", ()), x.shape), counted)
+    layer = AvgPool2D(window(op, op.get("kernel_shape", ()), x), counted)
     return trace.emit(op, layer, x)
 
 
 def _lp_pool(trace: Trace, op: Op) -> Value:
-    x = trace.value(op)
+    x = trace.maps(trace.value(op))
     if op.get("p", 2) != 2:
         raise ModelError(f"p must be 2, not {op.get('p')}")
-    return trace.emit(op, L2Pool2D(window(op, op.get("kernel_shape", ()), x.shape)), x)
+    return trace.emit(op, L2Pool2D(window(op, op.get("kernel_shape", ()), x)), x)
 
 
 def _global_average_pool(trace: Trace, op: Op) -> Value:
-    x = trace.value(op)
-    return trace.emit(op, AvgPool2D(window(op, x.shape[1:], x.shape)), x)
+    x = trace.maps(trace.value(op))
+    return trace.emit(op, AvgPool2D(window(op, x.shape[1:], x)), x)
 
 
 def _global_max_pool(trace: Trace, op: Op) -> Value:
-    x = trace.value(op)
-    return trace.emit(op, MaxPool2D(window(op, x.shape[1:], x.shape)), x)
+    x = trace.maps(trace.value(op))
+    return trace.emit(op, MaxPool2D(window(op, x.shape[1:], x)), x)
 
 
-def _reduce_mean(trace: Trace, op: Op) -> Value:
-    """Average whole maps, another way to say GlobalAveragePool."""
-    x, axes = trace.value(op), trace.integers(op, 1, "axes")
-    if len(x.shape) != 3 or sorted(axes) not in ([2, 3], [-2, -1], [-1, 2], [-2, 3]):
-        raise ModelError(f"axes must be those of maps, 2 and 3, not {axes}")
-    y = trace.emit(op, AvgPool2D(Window(_pair(x.shape[1:]))), x)
-    if op.flag("keepdims", default=True):
-        return y
-    return trace.emit(op, Reshape(x.shape[:1]), y, part=".flat")
+def _reduce(pool: type[AvgPool2D | MaxPool2D]) -> Handler:
+    """Return the handler that pools whole maps or rows, another way to say a global pool."""
+
+    def reduce(trace: Trace, op: Op) -> Value:
+        x, axes = trace.value(op), trace.integers(op, 1, "axes")
+        rank = 1 + len(x.shape)
+        if rank not in (3, 4) or sorted(axis % rank for axis in axes) != [*range(2, rank)]:
+            raise ModelError(f"axes must be those of maps or rows, 2 and on, not {axes}")
+        x = trace.maps(x)
+        y = trace.emit(op, pool(Window(_pair((), x.held[1:]))), x)
+        if op.flag("keepdims", default=True):
+            return y
+        return trace.emit(op, Reshape(x.shape[:1]), y, part=".flat")
+
+    return reduce
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -99,5 +112,6 @@ HANDLERS: Mapping[str, Handler] = {
     "LpPool": _lp_pool,
     "GlobalAveragePool": _global_average_pool,
     "GlobalMaxPool": _global_max_pool,
-    "ReduceMean": _reduce_mean,
+    "ReduceMean": _reduce(AvgPool2D),
+    "ReduceMax": _reduce(MaxPool2D),
 }

@@ -245,6 +245,11 @@ def test_one_less_a_probability_is_exact() -> None:
     assert (got[:, 0] == 1 - got[:, 1]).all()
 
 
+FORMS["a difference of values"] = form(
+    "Relu Reshape Conv2D Reshape Add", op("Relu", "x", "r"), op("Sub", "x r", "y")
+)
+
+
 @pytest.mark.parametrize("case", FORMS.values(), ids=FORMS)
 def test_folding(case: Form) -> None:
     """Nothing of the arithmetic is left as a layer, and ONNX Runtime computes the same."""

@@ -26,7 +26,7 @@ def test_operators_known_for_constants_alone_do_not_hide() -> None:
             weights={"two": 2.0},
             opset=13,
         ),
-        "ReduceMean (node m, opset 13): axes must be those of maps, 2 and 3, not [-1]; "
+        "ReduceMean (node m, opset 13): axes must be those of maps or rows, 2 and on, not [-1]; "
         "Pow (node s, opset 13): is not supported; Sqrt (node r, opset 13): is not supported",
     )
 

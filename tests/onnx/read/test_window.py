@@ -61,14 +61,25 @@ def pool(kind: str, **attributes: Any) -> onnx.ModelProto:
 
 
 REFUSED = {
-    "one axis": (
-        model(op("MaxPool", "x", "y", kernel_shape=[2]), shape=("N", 3, 8)),
-        "MaxPool (node y, opset 17): its kernel must have two axes on maps, not 1 on (3, 8)",
+    "one axis on maps": (
+        pool("MaxPool", kernel_shape=[2]),
+        "MaxPool (node y, opset 17): "
+        "its kernel must have the one axis of rows or the two of maps, not 1 on (2, 6, 5)",
+    ),
+    "two axes on rows": (
+        model(op("MaxPool", "x", "y", kernel_shape=[2, 2]), shape=("N", 3, 8)),
+        "MaxPool (node y, opset 17): "
+        "its kernel must have the one axis of rows or the two of maps, not 2 on (3, 8)",
+    ),
+    "three axes": (
+        model(op("MaxPool", "x", "y", kernel_shape=[2, 2, 2]), shape=("N", 3, 8, 8, 8)),
+        "MaxPool (node y, opset 17): "
+        "its kernel must have the one axis of rows or the two of maps, not 3 on (3, 8, 8, 8)",
     ),
     "a vector": (
         model(op("GlobalAveragePool", "x", "y")),
         "GlobalAveragePool (node y, opset 17): "
-        "its kernel must have two axes on maps, not 0 on (4,)",
+        "its kernel must have the one axis of rows or the two of maps, not 0 on (4,)",
     ),
     "another norm": (
         pool("LpPool", kernel_shape=[2, 2], p=1),
@@ -97,7 +108,7 @@ REFUSED = {
     ),
     "mean over channels": (
         pool("ReduceMean", axes=[1]),
-        "ReduceMean (node y, opset 17): axes must be those of maps, 2 and 3, not [1]",
+        "ReduceMean (node y, opset 17): axes must be those of maps or rows, 2 and on, not [1]",
     ),
 }
 
