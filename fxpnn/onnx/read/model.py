@@ -15,7 +15,7 @@ from fxpnn.onnx.graph import foreign, proto
 from fxpnn.onnx.graph.external import embed
 from fxpnn.onnx.graph.normal import Graph, Op, normalise
 from fxpnn.onnx.graph.rewrite import rewrite
-from fxpnn.onnx.read import activation, casts, linear, relabel, window
+from fxpnn.onnx.read import activation, casts, classical, linear, relabel, window
 from fxpnn.onnx.read.absorb import absorb
 from fxpnn.onnx.read.refusals import summary
 from fxpnn.onnx.read.trace import Trace, Value
@@ -27,6 +27,7 @@ HANDLERS = {
     **activation.HANDLERS,
     **relabel.HANDLERS,
     **casts.HANDLERS,
+    **classical.HANDLERS,
 }
 """What makes a layer of each operator that is supported."""
 
