@@ -1,6 +1,8 @@
 """Run a fixed network on data, and compare it with its reference, behind a progress bar."""
 
-from fxpnn.analysis.comparison import examine
+from concurrent.futures import Executor
+
+from fxpnn.analysis.comparison import examine, examine_by
 from fxpnn.datasets import Data
 from fxpnn.engine.inference import Run
 from fxpnn.network.fixed import FixedNetwork
@@ -20,9 +22,17 @@ def compare_with_progress(
     threads: int | None,
     quiet: bool,
     show_flips: bool = False,
-) -> tuple[RunReport, Run]:
-    """Run the data, compare with the network where there is one; a bar shows how far it is."""
+    executor: Executor | None = None,
+) -> tuple[RunReport, Run | None]:
+    """Run the data, compare with the network where there is one; a bar shows how far it is.
+
+    What an executor's workers ran stays there: it is ``None`` here.
+    """
     passes = 1 if network is None else 2
     with progress(model.name, passes * len(data.x), quiet) as advance:
-        report, run = examine(network, fixed, data.x, data.y, threads, advance)
-    return run_report(report, model, source, show_flips), run
+        if executor is None:
+            report, run = examine(network, fixed, data.x, data.y, threads, advance)
+        else:
+            run = None
+            report = examine_by(executor, network, fixed, data.x, data.y, threads, advance)
+    return run_report(report, model, source, fixed.scaling, show_flips), run

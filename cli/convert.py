@@ -21,10 +21,10 @@ def _pair(text: str) -> tuple[str, str]:
 @click.command(
     epilog=options.example(
         "fxpnn convert lenet5-relu lenet.safetensors -o lenet.onnx --scale 1/255",
-        "fxpnn convert mlp-784-100-10 mlp.npz -o mlp.onnx --map fc1=hidden --map fc2=output",
+        "fxpnn convert mlp-784-100-10 mlp.npz -o mine.onnx --map fc1=hidden --map fc2=output",
     )
 )
-@click.argument("name", metavar="NAME", type=params.parsed(params.one_of(params.ARCHITECTURES)))
+@click.argument("name", metavar="NAME", type=params.one_of(params.ARCHITECTURES))
 @click.argument("state", metavar="STATE", type=params.FILE)
 @click.option(
     "-o",
@@ -37,14 +37,14 @@ def _pair(text: str) -> tuple[str, str]:
 @click.option(
     "--map",
     "pairs",
-    type=params.parsed(_pair),
+    type=params.Parsed(_pair),
     metavar="THEIRS=OURS",
     multiple=True,
     help="Which parameter of STATE is which of the architecture, as fc1.weight=hidden.weight, or "
     "which layer, as fc1=hidden; may be repeated.  [default: guessed by shapes]",
 )
 @options.with_pixels
-@options.as_json
+@options.as_json("views.files:Converted")
 def convert(
     name: str,
     state: Path,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @options.with_settings
 @click.option("--limit", type=params.COUNT, metavar="N", help="Run the first N images only.")
 @options.threads
-@options.as_json
+@options.as_json("views.run:RunReports", "views.lessons:Book")
 @options.quiet
 def demo(
     settings: "fxpnn.Settings", limit: int | None, threads: int | None, as_json: bool, quiet: bool
@@ -33,6 +33,8 @@ def demo(
     Nothing is read but the package itself. With --textbook the networks of the lectures run
     instead.
     """
+    from fxpnn.analysis import tables
+
     from .views import run as view
 
     done = []
@@ -41,8 +43,9 @@ def demo(
         done.append(run)
         if not as_json:
             view.print_run(run)
-        if (overflow := view.overflow_text(run)) and (as_json or not on_terminal()):
-            note(f"{run.model.name}: {overflow}", quiet)
+        if as_json or not on_terminal():
+            for finding in tables.findings(run.report):
+                note(f"{run.model.name}: {finding}", quiet)
     if as_json:
         print_json(view.RunReports(1, tuple(done)))
 

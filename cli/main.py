@@ -1,7 +1,7 @@
 """The command line's entry: commands are imported when used, errors end in one line."""
 
-import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,21 +13,31 @@ import click
 import fxpnn
 from fxpnn.errors import FormatError, FxpnnError
 
-from .console.terminal import GateError, complain, show_log
+from .console import signals
+from .console.group import Group, helped
+from .console.signals import Ended
+from .console.terminal import GateError, complain, drained, open_streams, show_log
 
-COMMANDS = ("demo", "quantize", "infer", "inspect", "export", "convert", "train", "data")
+NAME = "fxpnn"
+COMMANDS = (
+    *("demo", "quantize", "infer", "explain", "report", "search", "sweep", "inspect"),
+    *("trace", "diff", "export", "cosim", "convert", "train", "data", "schema"),
+)
 
 GATE_FAILED, USAGE, UNUSABLE, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 130, 141
+COMPLETE = "_FXPNN_COMPLETE"
+"""The environment variable by which a shell asks for completions, as click names it."""
+UNDONE = "nothing was left half-written"
 
 
-class Commands(click.Group):
+class Commands(Group):
     """A group that imports a command when it is asked for, and ends every failure in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands, the most used first."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def find(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module that holds a command."""
         if cmd_name not in COMMANDS:
             return None
@@ -40,27 +50,23 @@ class Commands(click.Group):
         # Before numpy loads: images go to threads of ours already, threads of BLAS that wait for a
         # busy core cost ten times the work, and how many there are would show in training's bits.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # it may lack letters of a file's name
-        extra |= {"prog_name": "fxpnn", "standalone_mode": False}
-        sys.exit(self._status(args, extra))
+        status = self._status(sys.argv[1:] if args is None else [*args])
+        if (error := drained(sys.stdout)) and status == 0:
+            status = _unusable(error)
+        drained(sys.stderr)
+        sys.exit(status)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a reader that went away (``| head``) ends it without a word."""
+    def _status(self, args: list[str]) -> int:
         try:
-            super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(PIPE_CLOSED)
-
-    def _status(self, args: Sequence[str] | None, extra: dict[str, Any]) -> int:
-        try:
-            return int(super().main(args, **extra) or 0)
+            return self._run(args)
+        except click.exceptions.Exit as done:
+            return done.exit_code
         except (click.Abort, KeyboardInterrupt):
-            complain("interrupted", "nothing was left half-written")
+            complain("interrupted", UNDONE)
             return INTERRUPTED
+        except Ended as ended:
+            complain("ended", f"{ended} came; {UNDONE}")
+            raise
         except GateError as error:
             complain("failed", error)
             return GATE_FAILED
@@ -71,11 +77,31 @@ class Commands(click.Group):
             complain("error", error)
             return USAGE if isinstance(error, FormatError) else UNUSABLE
         except OSError as error:
-            complain("error", f"{error.filename}: {error.strerror}" if error.filename else error)
-            return UNUSABLE
+            return _unusable(error)
         except MemoryError as error:
             complain("error", ": ".join(filter(None, ("out of memory", str(error)))))
             return UNUSABLE
+
+    def _run(self, args: list[str]) -> int:
+        if asked := os.environ.get(COMPLETE):
+            from click.shell_completion import shell_complete
+
+            return shell_complete(self, {}, NAME, COMPLETE, asked)
+        with self.make_context(NAME, args) as ctx:
+            self.invoke(ctx)
+        return 0
+
+
+def _unusable(error: OSError) -> int:
+    """Say what a file or stdout does not do; only what is printed has an error without a name.
+
+    A reader that went away (``| head``) is told nothing.
+    """
+    if isinstance(error, BrokenPipeError):
+        return PIPE_CLOSED
+    where = error.filename or "stdout: cannot be written"
+    complain("error", f"{where}: {error.strerror or error}")
+    return UNUSABLE
 
 
 def _usage(error: click.ClickException) -> str:
@@ -93,7 +119,7 @@ def _usage(error: click.ClickException) -> str:
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(fxpnn.__version__, prog_name="fxpnn", message="%(prog)s %(version)s")
+@click.version_option(fxpnn.__version__, prog_name=NAME, message="%(prog)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Tell what a neural network computes in fixed point, to the bit, and what that costs.
@@ -106,9 +132,21 @@ def main(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
+helped(main)
+
+
 def run() -> NoReturn:
-    """Run the command line of this process."""
+    """Run the command line of this process, and die by the signal that ends it."""
+    open_streams()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # they speak to who writes code, not to who runs it
     show_log()
-    main.main()
+    try:
+        signals.heed()
+        main.main()
+    except Ended as ended:
+        signals.die_by(ended.number)
+    except KeyboardInterrupt:  # before or behind all that ends in one line
+        signals.die_by(signal.SIGINT)
+    finally:
+        signals.release()

@@ -2,17 +2,22 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from click.core import ParameterSource
 
 import fxpnn
+from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import Accumulator, NumberType, Overflow, Rounding
+from fxpnn.network.rounded import WeightRounding
 
 from . import params
 from .console.terminal import hide_log
+
+if TYPE_CHECKING:
+    from fxpnn.analysis.cost import Cost
 
 Function: TypeAlias = Callable[..., None]
 
@@ -22,13 +27,62 @@ def example(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _hush(_: click.Context, __: click.Parameter, quiet: bool) -> bool:
+def _hush(ctx: click.Context, _: click.Parameter, quiet: bool) -> bool:
     if quiet:
-        hide_log()
+        hide_log(ctx)
     return quiet
 
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+class Json(click.Option):
+    """The option --json, which knows where the types of what it prints are: ``module:Type``."""
+
+    def __init__(self, *names: Any, types: tuple[str, ...], **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.types = types
+
+
+def as_json(*types: str) -> Callable[[Function], Function]:
+    """Add --json to a command; ``fxpnn schema`` describes what it prints by these types."""
+    return click.option(
+        "--json",
+        "as_json",
+        cls=Json,
+        types=types,
+        is_flag=True,
+        help="Print the results as JSON; fxpnn schema tells its shape.",
+    )
+
+
+def _decorate(command: Function, *decorators: Callable[[Function], Function]) -> Function:
+    """Apply decorators, the first outermost, as if they stood above the command."""
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def _together(*decorators: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    return lambda command: _decorate(command, *decorators)
+
+
+def data(text: str = "As fxpnn infer takes them.") -> Callable[[Function], Function]:
+    """Add --data, which must be given; ``text`` is its help."""
+    return click.option("--data", type=params.DATA, metavar="DATA", required=True, help=text)
+
+
+labels = click.option(
+    "--labels",
+    type=params.FILE,
+    metavar="LABELS.npy",
+    help="The classes of data that have none of their own: .npy or IDX.",
+)
+limit = click.option("--limit", type=params.COUNT, metavar="N", help="Run the first N images only.")
+calibration = click.option(
+    "--calibration",
+    type=params.DATA,
+    metavar="DATA",
+    help="Images on which formats are chosen.  "
+    "[default: mnist:calibration where the network's input is 1 x 28 x 28]",
+)
 quiet = click.option(
     "-q",
     "--quiet",
@@ -42,11 +96,44 @@ threads = click.option(
     metavar="N",
     help="Threads of the integer engine; results do not depend on it.  [default: one per core]",
 )
+cost = click.option(
+    "--cost",
+    default="weights + activations",
+    metavar="COST",
+    help="What is to be small: weights, activations, multipliers, accumulators (bits of each), or "
+    "a sum as 'weights + 4*activations'.  [default: weights + activations]",
+)
+
+
+def parsed_cost(text: str) -> "Cost":
+    """Read what --cost says."""
+    from fxpnn.analysis.cost import Cost
+
+    try:
+        return Cost.parse(text)
+    except FormatError as error:
+        raise click.UsageError(f"--cost: {error}") from None
+
+
+workers = _together(
+    click.option(
+        "--workers",
+        type=params.COUNT,
+        metavar="N",
+        help="Run networks, or parts of the data, side by side in N processes.  "
+        "[default: in this one, on --threads]",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Run them on the workers of a Dask cluster (extra cluster), as tcp://host:8786.",
+    ),
+)
 shape = click.option(
     "--shape",
     type=params.SIZES,
     metavar="C,H,W",
-    help="Shape of one input, where the model leaves sizes open.",
+    help="Shape of one input, where the model leaves sizes open; by default that of the data.",
 )
 
 
@@ -58,6 +145,17 @@ def given() -> dict[str, str]:
         for param in ctx.command.params
         if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
     }
+
+
+def stated_settings() -> frozenset[str]:
+    """Name the settings that stand on the command line, as ``Settings`` spells them.
+
+    No option gives a single format: --output is a file, and --format gives all of them.
+    """
+    found = given().keys()
+    formats = {"weight", "output", "bias"}
+    named = {field.name for field in fields(fxpnn.Settings)} - formats
+    return frozenset(named & found) | ({"weight", "output"} if "number" in found else set())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +201,75 @@ def with_pixels(command: Function) -> Function:
     )
 
 
+def explained(command: Function) -> Function:
+    """Add the options that say by what a fixed network is judged, as ``explaining.load`` takes."""
+    return _decorate(
+        command,
+        click.option(
+            "--reference",
+            type=params.FILE,
+            metavar="MODEL.onnx",
+            required=True,
+            help="The float network it came from.",
+        ),
+        data(),
+        labels,
+        click.option(
+            "--calibration",
+            type=params.DATA,
+            metavar="DATA",
+            help="Images on which the formats of repaired layers are chosen.  "
+            "[default: the first 1,000 of --data]",
+        ),
+        click.option(
+            "--allow-other-reference",
+            is_flag=True,
+            help="Take a reference that is not the file MODEL.fxp came from.",
+        ),
+        limit,
+    )
+
+
+def asks_moments(settings: "fxpnn.Settings") -> bool:
+    """Tell whether moments of the layers' inputs are needed to round as the settings say."""
+    return settings.bias_correction or settings.weight_rounding is not WeightRounding.NEAREST
+
+
 def with_settings(command: Function) -> Function:
     """Add the options that choose formats; the command takes them as ``settings``."""
+    return _decorate(with_settings_but_word(command), *_WORDS)
+
+
+def with_settings_but_word(command: Function) -> Function:
+    """Add those that leave the word of all layers open; the command takes them as ``settings``."""
 
     @functools.wraps(command)
     def collected(
-        number: NumberType | None,
-        word: int | None,
         accumulator: Accumulator,
         rounding: Rounding | None,
         overflow: Overflow | None,
         method: "fxpnn.Method",
+        percentile: float | None,
         softmax: float | None,
         per_channel: bool,
+        weight_word: int | None,
+        output_word: int | None,
+        weight_rounding: WeightRounding,
+        bias_correction: bool,
+        number: NumberType | None = None,
+        word: int | None = None,
         **others: Any,
     ) -> None:
-        if number is not None and word is not None:
-            raise click.UsageError("--format says the word already: give it or --word, not both")
+        words = {"--word": word, "--weight-word": weight_word, "--output-word": output_word}
+        for option, given_word in words.items():
+            if number is not None and given_word is not None:
+                raise click.UsageError(
+                    f"--format says the word already: give it or {option}, not both"
+                )
+        if percentile is not None and method.value != "percentile":
+            raise click.UsageError(
+                f"--percentile must stand with --method percentile, not {method.value}"
+            )
         settings = fxpnn.Settings(
             word or 16,
             accumulator,
@@ -128,6 +278,11 @@ def with_settings(command: Function) -> Function:
             method,
             per_channel,
             softmax=softmax,
+            percentile=percentile,
+            weight_word=weight_word,
+            output_word=output_word,
+            weight_rounding=weight_rounding,
+            bias_correction=bias_correction,
         )
         if number is not None:
             settings = _with_number(settings, number, rounding, overflow)
@@ -154,7 +309,7 @@ def _with_number(
     )
 
 
-_SETTINGS = (
+_WORDS = (
     click.option(
         "--word",
         type=params.WORD,
@@ -168,6 +323,20 @@ _SETTINGS = (
         metavar="FORMAT",
         help="One format for everything instead of one calibrated for each layer, "
         "as Q5.10 or ap_fixed<16,6>.",
+    ),
+)
+_SETTINGS = (
+    click.option(
+        "--weight-word",
+        type=params.WORD,
+        metavar="BITS",
+        help="Word of weights, where it is another.",
+    ),
+    click.option(
+        "--output-word",
+        type=params.WORD,
+        metavar="BITS",
+        help="Word of layers' outputs, where it is another.",
     ),
     click.option(
         "--accumulator",
@@ -199,6 +368,12 @@ _SETTINGS = (
         "for any input.  [default: minmax]",
     ),
     click.option(
+        "--percentile",
+        type=params.PERCENTILE,
+        metavar="P",
+        help="How many percent of the magnitudes the method percentile covers.  [default: 99.99]",
+    ),
+    click.option(
         "--softmax",
         type=params.SOFTMAX,
         metavar="max|naive|C",
@@ -207,10 +382,17 @@ _SETTINGS = (
     click.option(
         "--per-channel", is_flag=True, help="Give each output channel's weights their own fraction."
     ),
+    click.option(
+        "--weight-rounding",
+        type=params.WEIGHT_ROUNDING,
+        default="nearest",
+        metavar="nearest|feedback",
+        help="Round each weight by itself, or pass its error on to those not yet rounded, weighed "
+        "by calibration data.  [default: nearest]",
+    ),
+    click.option(
+        "--bias-correction",
+        is_flag=True,
+        help="Move the mean error of outputs on calibration data into biases.",
+    ),
 )
-
-
-def _decorate(command: Function, *decorators: Callable[[Function], Function]) -> Function:
-    for decorator in reversed(decorators):
-        command = decorator(command)
-    return command

@@ -1,16 +1,22 @@
 """Types of the command line's values: text is parsed once, here, by the library."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 import fxpnn
 from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import Accumulator, NumberType, Overflow, Rounding, parse_number
+from fxpnn.network.rounded import WeightRounding
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_Value = TypeVar("_Value")
 
 ARCHITECTURES = ("mlp-784-100-10", "lenet5", "lenet5-relu")
 """The known architectures in the order in which they are shown, here so that help imports none."""
@@ -18,40 +24,59 @@ ARCHITECTURES = ("mlp-784-100-10", "lenet5", "lenet5-relu")
 EXAMPLES = ("2-3-1", "2-4-1-2")
 """The textbook's networks whose training can be traced."""
 
-_Kind = TypeVar("_Kind", bound=Enum)
 
+class Parsed(click.ParamType):  # type: ignore[type-arg]
+    """A type made of a function; what that refuses is a usage error in its own words.
 
-def parsed(parse: Callable[[str], object]) -> Callable[[object], object]:
-    """Make a click type of a function; what it refuses is a usage error in its own words."""
+    A shell completes a value by ``words``, and by names of files where a value may be one.
+    """
 
-    def convert(value: object) -> object:
+    name = "text"
+
+    def __init__(
+        self, parse: Callable[[str], object], words: Iterable[str] = (), files: bool = False
+    ) -> None:
+        self.parse, self.words, self.files = parse, words, files
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """Parse a text; a default is parsed already."""
         if not isinstance(value, str):
-            return value  # a default, parsed already
+            return value
         try:
-            return parse(value)
+            return self.parse(value)
         except FormatError as error:
-            raise click.BadParameter(str(error)) from None
+            self.fail(str(error), param, ctx)
 
-    return convert
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        """Return the words that begin so, and let the shell add files."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
+        return [*found, CompletionItem(incomplete, type="file")] if self.files else found
 
 
-def one_of(names: tuple[str, ...]) -> Callable[[str], str]:
-    """Make a reader of one of the names."""
+def one_of(names: tuple[str, ...]) -> Parsed:
+    """Make the type of one of the names."""
 
     def read(text: str) -> str:
         if text not in names:
             raise FormatError(f"must be one of {', '.join(names)}, not {text!r}")
         return text
 
-    return read
+    return Parsed(read, names)
 
 
-def _named(kind: type[_Kind], text: str) -> _Kind:
-    for member in kind:
-        if member.value == text:
-            return member
-    known = ", ".join(str(member.value) for member in kind)
-    raise FormatError(f"must be one of {known}, not {text!r}")
+def _member(kind: type[Enum], text: str) -> Enum:
+    """Read a choice by its name; the library may know others for it."""
+    try:
+        return kind(text)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in kind)
+        raise FormatError(f"must be one of {known}, not {text!r}") from None
 
 
 def _whole(text: str) -> int:
@@ -72,11 +97,11 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(map(_count, text.split(",")))
 
 
-def _seed(text: str) -> int:
-    seed = _whole(text)
-    if seed < 0:
+def _natural(text: str) -> int:
+    number = _whole(text)
+    if number < 0:
         raise FormatError(f"must be 0 or more, not {text}")
-    return seed
+    return number
 
 
 def _rate(text: str) -> float:
@@ -90,10 +115,25 @@ def _word(text: str) -> int:
     return fxpnn.Settings(word=_whole(text)).word
 
 
+def _words(text: str) -> tuple[int, ...]:
+    """Read one word, or the first and the last of some."""
+    first, _, last = text.partition("..")
+    words = range(_word(first), _word(last or first) + 1)
+    if not words:
+        raise FormatError(f"must go from the shortest to the longest, as 4..16, not {text}")
+    return tuple(words)
+
+
 def _format(text: str) -> NumberType:
     number = parse_number(text)
     number.format.for_tensor()
     return number
+
+
+def _percentile(text: str) -> float:
+    percentile = _number(text)
+    fxpnn.Settings(method=fxpnn.Method.PERCENTILE, percentile=percentile)  # refuses what cannot be
+    return percentile
 
 
 def _softmax(text: str) -> float | None:
@@ -136,8 +176,32 @@ def _share(text: str) -> float:
     return share
 
 
-def ending(*suffixes: str) -> Callable[[str], Path]:
-    """Return a parser of paths that end in one of the suffixes, so that a command reads them."""
+def _macs(text: str) -> int:
+    from fxpnn.targets.target import check_macs
+
+    return _nameless("macs", check_macs, _whole(text))
+
+
+def _macs_list(text: str) -> tuple[int, ...]:
+    return tuple(map(_macs, text.split(",")))
+
+
+def _export_name(text: str) -> str:
+    from fxpnn.targets.identifiers import check_name
+
+    return _nameless("name", check_name, text)
+
+
+def _nameless(name: str, check: Callable[[_Value], _Value], value: _Value) -> _Value:
+    """Check a value; the line that refuses it need not name what its option names already."""
+    try:
+        return check(value)
+    except FormatError as error:
+        raise FormatError(str(error).removeprefix(f"{name} ")) from None
+
+
+def ending(*suffixes: str) -> Parsed:
+    """Make the type of paths that end in one of the suffixes, so that a command reads them."""
 
     def parse(text: str) -> Path:
         path = Path(text)
@@ -145,30 +209,53 @@ def ending(*suffixes: str) -> Callable[[str], Path]:
             raise FormatError(f"must end in {' or '.join(suffixes)}, not {text!r}")
         return path
 
-    return parse
+    return Parsed(parse, files=True)
 
 
-TARGETS = ("qonnx", "qdq")
+TARGETS = ("qonnx", "qdq", "hex", "c", "verilog")
 """What a network can be exported as, here so that help imports none."""
+
+SIMULATORS = ("c", "cortex-m", "verilator", "iverilog")
+"""What can run a network as hardware, here so that help imports none."""
+
+METHODS = ("minmax", "percentile", "mse", "proved")
+"""How formats can be chosen, here so that help imports none."""
+
+DATASETS = ("mnist", "mnist:calibration", "mnist:train")
+"""The data sets that have a name, here so that help imports none."""
+
+DATA = Parsed(str, DATASETS, files=True)
+"""Data by name or path; what it is, the library says."""
 
 FILE = click.Path(path_type=Path)
 """A path; whether the file can be used, the library says, with exit status 3."""
 
-COUNT = parsed(_count)
-SIZES = parsed(_sizes)
-SEED = parsed(_seed)
-RATE = parsed(_rate)
-FORMAT = parsed(_format)
-WORD = parsed(_word)
-ACCUMULATOR = parsed(Accumulator.parse)
-ROUNDING = parsed(lambda text: _named(Rounding, text))
-OVERFLOW = parsed(lambda text: _named(Overflow, text))
-METHOD = parsed(lambda text: _named(fxpnn.Method, text))
-SOFTMAX = parsed(_softmax)
-FACTOR = parsed(_factor)
-FACTORS = parsed(_factors)
-NUMBERS = parsed(numbers)
-SHARE = parsed(_share)
-RESULTS = parsed(ending(".npz", ".csv"))
-FLOAT_MODEL = parsed(ending(".onnx"))
-FIXED_MODEL = parsed(ending(".fxp"))
+COUNT = Parsed(_count)
+MACS = Parsed(_macs)
+MACS_LIST = Parsed(_macs_list)
+EXPORT_NAME = Parsed(_export_name)
+SIZES = Parsed(_sizes)
+SEED = Parsed(_natural)
+INDEX = Parsed(_natural)
+RATE = Parsed(_rate)
+FORMAT = Parsed(_format)
+WORD = Parsed(_word)
+WORDS = Parsed(_words)
+ACCUMULATOR = Parsed(Accumulator.parse)
+ROUNDING = Parsed(lambda text: _member(Rounding, text), [mode.value for mode in Rounding])
+OVERFLOW = Parsed(lambda text: _member(Overflow, text), [mode.value for mode in Overflow])
+WEIGHT_ROUNDING = Parsed(
+    lambda text: _member(WeightRounding, text), [mode.value for mode in WeightRounding]
+)
+METHOD = Parsed(lambda text: _member(fxpnn.Method, text), METHODS)
+SOFTMAX = Parsed(_softmax, ("max", "naive"))
+PERCENTILE = Parsed(_percentile)
+FACTOR = Parsed(_factor)
+FACTORS = Parsed(_factors)
+NUMBERS = Parsed(numbers)
+SHARE = Parsed(_share)
+RESULTS = ending(".npz", ".csv")
+FLOAT_MODEL = ending(".onnx")
+FIXED_MODEL = ending(".fxp")
+FORMATS = ending(".toml")
+PAGE = ending(".html")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 import fxpnn
+from fxpnn.errors import one_line
 
 from . import options, params
-from .console.terminal import note, print_json, printable
+from .console.terminal import GateError, note, on_terminal, print_json
 
 if TYPE_CHECKING:
     from fxpnn.datasets import Data
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .options import Pixels
     from .sources import DataSource
 
-DEFAULT_CALIBRATION, DEFAULT_SHAPE = "mnist:calibration", (1, 28, 28)
+ASSUMED = "x / 256 is assumed, --scale, --mean and --std say otherwise"
 
 
 @click.command(
@@ -37,8 +38,9 @@ DEFAULT_CALIBRATION, DEFAULT_SHAPE = "mnist:calibration", (1, 28, 28)
 )
 @click.option(
     "--calibration",
+    type=params.DATA,
     metavar="DATA",
-    help="Images on which formats are chosen; never take test images.  "
+    help="Images on which formats are chosen, without need of labels; never take test images.  "
     "[default: mnist:calibration where the network's input is 1 x 28 x 28]",
 )
 @click.option(
@@ -48,9 +50,14 @@ DEFAULT_CALIBRATION, DEFAULT_SHAPE = "mnist:calibration", (1, 28, 28)
     help="Choices for single layers, which go before the options below.",
 )
 @options.with_settings
+@click.option(
+    "--fail-on-overflow",
+    is_flag=True,
+    help="Exit with 1 if weights or constants are clipped, or all weights of a channel vanish.",
+)
 @options.with_pixels
 @options.shape
-@options.as_json
+@options.as_json("views.inspection:FixedModel")
 @options.quiet
 def quantize(
     model: Path,
@@ -60,6 +67,7 @@ def quantize(
     settings: "fxpnn.Settings",
     pixels: "Pixels",
     shape: tuple[int, ...] | None,
+    fail_on_overflow: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -72,53 +80,80 @@ def quantize(
     theirs but for those given here, and calibration data are asked for what they leave open only.
     """
     from fxpnn.network.fixed import Provenance
-    from fxpnn.quantization.settings import load_plan
+    from fxpnn.quantization.choices import asks
+    from fxpnn.quantization.formats_file import load_plan
+    from fxpnn.quantization.quantizer import propose
+    from fxpnn.quantization.settings import ALL
 
     from . import sources
+    from .data_notes import label_note, test_set_note
 
     sources.check_target(output, model, formats, calibration)
-    plan = load_plan(formats, settings) if formats else fxpnn.Plan(settings)
-    network, completed, source = sources.load_planned(model, plan, pixels, shape)
+    stated = options.stated_settings()
+    plan = fxpnn.Plan(settings, keys={ALL: stated})
+    if formats:
+        plan = load_plan(formats, settings, stated)
+    wanted = sources.shape_or_seen(shape, calibration)
+    network, completed, _ = sources.load_planned(model, plan, pixels, wanted)
     if completed != plan and (chosen := _chosen(network, completed)):
         note(f"{model} fixes formats; chosen are those of {', '.join(chosen)}", quiet)
     data, data_source = _calibration(calibration, completed, network, pixels)
+    if calibration and data and not asks(network, completed, data.x.dtype != "uint8"):
+        note(f"no format is chosen on {calibration}: all are given or proved", quiet)
+    pixels_matter = data.x.dtype == "uint8" if data else completed["input"].output is None
+    if network.scaling.assumed and pixels_matter:
+        note(f"{model} does not say how pixels become numbers: {ASSUMED}", quiet)
     provenance = Provenance(
-        source.sha256, data_source.sha256 if data_source else "", fxpnn.__version__
+        network.sha256, data_source.sha256 if data_source else "", fxpnn.__version__
     )
-    fixed = fxpnn.quantize(network, data.x if data else None, completed, provenance)
+    fixed, notes = propose(network, data.x if data else None, completed, provenance)
     fxpnn.save(fixed, output)
+
+    from fxpnn.analysis.losses import parameter_losses
+    from fxpnn.analysis.matching import class_count
 
     from .views import inspection
 
     found = inspection.inspected(fixed, sources.source_of(output, fixed.name))
+    if data is not None and calibration is not None:
+        told = label_note(calibration, data.y, class_count(fixed))
+        notes = (*notes, *filter(None, (test_set_note(calibration, data), told)))
+    for text in notes:
+        note(text, quiet)
     if unproved := [layer.name for layer in found.layers if not layer.proved]:
         note(f"accumulators may overflow in {', '.join(unproved)}", quiet)
+    lost = [*parameter_losses(found.layers)]
+    if as_json or not on_terminal():
+        for loss in lost:
+            note(loss, quiet)
     if as_json:
         print_json(found)
     else:
         inspection.print_inspection(found)
+    if lost and fail_on_overflow:
+        raise GateError(f"{'; '.join(lost)} with --fail-on-overflow")
 
 
 def _chosen(network: "fxpnn.Network", plan: "fxpnn.Plan") -> list[str]:
     """Name the tensors and weights whose formats a model leaves open."""
     from fxpnn.network.fixed import raw_weights
-    from fxpnn.quantization.quantizer import calibrated
+    from fxpnn.quantization.choices import calibrated, entered
 
+    network = entered(network, False, plan)
     weighted = (node.name for node in network.nodes if raw_weights(node.layer) is not None)
     weights = [f"{name}.weight" for name in weighted if not plan[name].weights]
-    return [printable(name) for name in (*calibrated(network, plan), *weights)]
+    return [one_line(name) for name in (*calibrated(network, plan), *weights)]
 
 
 def _calibration(
     name: str | None, plan: "fxpnn.Plan", network: "fxpnn.Network", pixels: "Pixels"
 ) -> "tuple[Data | None, DataSource | None]":
     """Load what formats are chosen on; by default MNIST where it fits and is needed."""
-    from fxpnn.quantization.quantizer import calibrated
+    from fxpnn.quantization.choices import asks
 
     from . import sources
 
-    if name is None:
-        if network.input_shape != DEFAULT_SHAPE or not calibrated(network, plan):
-            return None, None
-        return sources.load_images(DEFAULT_CALIBRATION, network.input_shape)
-    return sources.load_images(name, network.input_shape, pixels=pixels)
+    fits = network.input_shape == sources.DEFAULT_SHAPE
+    if name is None and not (fits and asks(network, plan)):
+        return None, None
+    return sources.load_calibration(name, network, pixels)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fxpnn import files
-from fxpnn.analysis.comparison import class_count
+from fxpnn.analysis.matching import class_count
 from fxpnn.engine.inference import Run
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.layers import Array

@@ -3,14 +3,16 @@
 import hashlib
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import numpy as np
 
 import fxpnn
 from fxpnn import files
+from fxpnn.analysis.points import MAX_FILE, Point, read
 from fxpnn.datasets import Data, Split, data_sha256, load_data
 from fxpnn.errors import DataError, FormatError, ModelError
 from fxpnn.network.fixed import FixedNetwork
@@ -18,8 +20,14 @@ from fxpnn.network.graph import Network
 from fxpnn.network.layers import Array, Shape
 from fxpnn.quantization.settings import Plan
 
-from .console.terminal import path_text, printable
+from .console.terminal import path_text
 from .options import Pixels
+
+if TYPE_CHECKING:
+    from fxpnn.onnx.read.model import Wanted
+
+DEFAULT_CALIBRATION, DEFAULT_SHAPE = "mnist:calibration", (1, 28, 28)
+"""The images on which formats are chosen unless others are given, where they fit a network."""
 
 _Model = TypeVar("_Model", Network, FixedNetwork)
 
@@ -48,18 +56,20 @@ def is_fixed(path: Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
-def load_float(path: Path, shape: Shape | None = None) -> tuple[Network, ModelSource]:
+def load_float(
+    path: Path, shape: "Wanted" = None, pixels: Pixels | None = None
+) -> tuple[Network, ModelSource]:
     """Load an ONNX model; ``shape`` gives its input the sizes that it leaves open.
 
     Raises:
         ModelError: it cannot be used, or is a .fxp.
     """
-    network, _, source = load_planned(path, Plan(), shape=shape)
+    network, _, source = load_planned(path, Plan(), pixels, shape)
     return network, source
 
 
 def load_planned(
-    path: Path, plan: Plan, pixels: Pixels | None = None, shape: Shape | None = None
+    path: Path, plan: Plan, pixels: Pixels | None = None, shape: "Wanted" = None
 ) -> tuple[Network, Plan, ModelSource]:
     """Load an ONNX model as ``load_float`` does, and complete a plan by the formats in it.
 
@@ -72,6 +82,17 @@ def load_planned(
 
     network, completed = load_quantized(path, plan, shape)
     return scaled(network, pixels), completed, source_of(path, network.name)
+
+
+def shape_or_seen(shape: Shape | None, name: str | None) -> "Wanted":
+    """Return the shape that is given, or what asks data for it where a model leaves sizes open."""
+    return shape if shape or name is None else partial(_seen, name)
+
+
+def _seen(name: str, sizes: Shape) -> Shape:
+    """Return the shape of images; grey ones may lack the axis of channels."""
+    shape = load_data(name).x.shape[1:]
+    return (1, *shape) if len(shape) == 2 and sizes[:1] in ((0,), (1,)) else shape
 
 
 def load_fixed(path: Path, pixels: Pixels | None = None) -> tuple[FixedNetwork, ModelSource]:
@@ -102,14 +123,66 @@ def load_images(
         DataError: the data cannot be used, do not fit, or are floats where pixels were scaled.
     """
     data = load_data(name, split=split, labels=labels)
-    data = Data(data.x[:limit], None if data.y is None else data.y[:limit])
-    _check_images(name, data.x, shape)
+    x = _as_input(name, data.x[:limit], shape)
+    data = Data(x, None if data.y is None else data.y[:limit])
     if pixels is not None and pixels.given() and data.x.dtype != np.uint8:
         raise DataError(
             f"{name}: must hold uint8 pixels where --scale, --mean or --std is given, "
             f"not {data.x.dtype}, which is scaled already"
         )
     return data, DataSource(path_text(name), len(data.x), data_sha256(data))
+
+
+def load_image(
+    name: str, shape: Shape, index: int, pixels: Pixels | None = None
+) -> tuple[Array, DataSource]:
+    """Load one image of data, ``shape``; the source describes all of them.
+
+    Raises:
+        DataError: as ``load_images``, or there is none at ``index``.
+    """
+    images, source = load_images(name, shape, pixels=pixels)
+    if index >= len(images.x):
+        raise DataError(f"{name}: must have an image {index}, not {len(images.x)} images, from 0")
+    return images.x[index], source
+
+
+def golden_images(
+    fixed: FixedNetwork, name: str | None, limit: int
+) -> tuple[Array, DataSource | None]:
+    """Load images for hardware to be compared on; words that are drawn have no source.
+
+    Raises:
+        DataError: as ``load_images``.
+    """
+    from fxpnn.targets.vectors import BUNDLED, BUNDLED_SHAPE, default_images
+
+    if name is None and fixed.input_shape != BUNDLED_SHAPE:
+        return default_images(fixed, limit), None
+    images, source = load_images(name or BUNDLED, fixed.input_shape, limit)
+    return images.x, source
+
+
+def load_calibration(
+    name: str | None, network: Network, pixels: Pixels | None = None
+) -> tuple[Data, DataSource]:
+    """Load the images on which formats are chosen, by default MNIST's where they fit.
+
+    Raises:
+        DataError: they cannot be used, or none are named and the default does not fit.
+    """
+    if name is None and network.input_shape != DEFAULT_SHAPE:
+        raise DataError("--calibration must name the images on which formats are chosen")
+    return load_images(name or DEFAULT_CALIBRATION, network.input_shape, pixels=pixels)
+
+
+def load_points(path: Path, search: str | None = None) -> list[Point]:
+    """Load the points of a search: of the one of that checksum, or of any.
+
+    Raises:
+        DataError: the file is no such table, is cut, or is of another search.
+    """
+    return read(files.read(path, MAX_FILE, DataError), search, str(path))
 
 
 def check_target(target: Path, *sources: Path | str | None) -> None:
@@ -144,7 +217,7 @@ def source_of(path: Path, name: str) -> ModelSource:
     """
     with files.opened(path, ModelError) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return ModelSource(path_text(path), digest, printable(name))
+    return ModelSource(path_text(path), digest, name)
 
 
 def scaled(network: _Model, pixels: Pixels | None) -> _Model:
@@ -156,12 +229,17 @@ def scaled(network: _Model, pixels: Pixels | None) -> _Model:
     if pixels is None or not pixels.given():
         return network
     try:
-        return replace(network, scaling=replace(network.scaling, **pixels.given()))
+        scaling = replace(network.scaling, assumed=False, **pixels.given())
+        return network.with_scaling(scaling)
     except ModelError as error:
         raise FormatError(f"--scale, --mean and --std must fit the model: {error}") from None
 
 
-def _check_images(name: str, x: Array, shape: Shape) -> None:
+def _as_input(name: str, x: Array, shape: Shape) -> Array:
+    """Return images as a network's input of this shape: grey ones may lack the axis of channels."""
+    if len(shape) == 3 and (1, *x.shape[1:]) == shape:
+        return x[:, np.newaxis]
     if x.shape[1:] != shape:
         wanted, found = (", ".join(map(str, ("N", *s))) for s in (shape, x.shape[1:]))
         raise DataError(f"{name}: images must be ({wanted}), as the network's input, not ({found})")
+    return x

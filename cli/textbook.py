@@ -122,7 +122,7 @@ _OPTIONS = (
     click.option(
         "--lesson",
         "lessons",
-        type=params.parsed(params.one_of(LESSONS)),
+        type=params.one_of(LESSONS),
         multiple=True,
         metavar="NAME",
         help=f"With --textbook, only this lesson: {', '.join(LESSONS)}.",
@@ -135,7 +135,7 @@ _OPTIONS = (
     ),
     click.option(
         "--interval",
-        type=params.parsed(_interval),
+        type=params.Parsed(_interval),
         metavar="A,B",
         help="Where to approximate the expression.  [default: -1,1]",
     ),

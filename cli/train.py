@@ -22,11 +22,16 @@ def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
 @click.command(
     epilog=options.example(
         "fxpnn train lenet5 --data mnist -o lenet5.onnx",
-        "fxpnn train mlp-784-100-10 --data mnist -o mlp.onnx --epochs 5 --seed 7",
+        "fxpnn train mlp-784-100-10 --data mnist -o mine.onnx --epochs 5 --seed 7",
         "fxpnn train 2-3-1 --trace",
     )
 )
-@click.argument("name", metavar="NAME", callback=_known)
+@click.argument(
+    "name",
+    metavar="NAME",
+    type=params.Parsed(str, (*params.ARCHITECTURES, *params.EXAMPLES)),
+    callback=_known,
+)
 @click.option(
     "--trace",
     is_flag=True,
@@ -36,10 +41,13 @@ def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
 )
 @click.option(
     "--data",
-    metavar="DIR",
-    help="Folder of MNIST's IDX files (train-*, and t10k-* to test on), or mnist: what fxpnn data "
-    "fetch brought.",
+    type=params.DATA,
+    metavar="DATA",
+    help="mnist (what fxpnn data fetch brought), a folder of MNIST's IDX files (train-*, and "
+    "t10k-* to test on) or of folders train and test, Keras's mnist.npz, or other data as fxpnn "
+    "infer takes them.",
 )
+@options.labels
 @click.option(
     "-o",
     "--output",
@@ -53,12 +61,13 @@ def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
 @click.option(
     "--seed", type=params.SEED, default=1, metavar="N", help="Start of all chance.  [default: 1]"
 )
-@options.as_json
+@options.as_json("training:Result", "training_step:Step")
 @options.quiet
 def train(
     name: str,
     trace: bool,
     data: str | None,
+    labels: Path | None,
     output: Path | None,
     epochs: int | None,
     batch: int | None,
@@ -83,7 +92,7 @@ def train(
 
     sources.check_target(output)
     lesson = lessons.plan(name, epochs, batch, rate, seed)
-    result = lessons.teach(lesson, data, output, quiet)
+    result = lessons.teach(lesson, data, labels, output, quiet)
     if as_json:
         print_json(result)
     else:
@@ -94,6 +103,6 @@ def _trace(name: str, rate: float | None, as_json: bool) -> None:
     for option, spelled in options.given().items():
         if option not in TRACED:
             raise click.UsageError(f"{spelled} must stand without --trace")
-    from . import trace  # compiles loops
+    from . import training_step  # compiles loops
 
-    trace.show(name, rate, as_json)
+    training_step.show(name, rate, as_json)

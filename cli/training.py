@@ -2,13 +2,15 @@
 
 import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from rich.table import Table
 
 import fxpnn
-from fxpnn.datasets import Data
+from fxpnn.datasets import Data, npz
 from fxpnn.datasets.idx import images_in
+from fxpnn.errors import one_line
 from fxpnn.reference import classify
 from fxpnn.training import Step
 from fxpnn.zoo import architectures
@@ -31,7 +33,7 @@ class Lesson(msgspec.Struct, frozen=True):
 class Result(msgspec.Struct, frozen=True):
     """A training, schema 1; ``test_accuracy`` is a fraction, null where there is no test set."""
 
-    schema: int
+    schema: Literal[1]
     model: ModelSource
     data: DataSource
     lesson: Lesson
@@ -46,14 +48,14 @@ def plan(name: str, epochs: int | None, batch: int | None, rate: float | None, s
     return Lesson(name, epochs or recipe.epochs, batch or recipe.batch, rate or recipe.rate, seed)
 
 
-def teach(lesson: Lesson, name: str, output: Path, quiet: bool) -> Result:
-    """Train on the named data and write the model.
+def teach(lesson: Lesson, name: str, labels: Path | None, output: Path, quiet: bool) -> Result:
+    """Train on the named data, and the labels where they lie apart, and write the model.
 
     Raises:
         DataError: the data cannot be used, or the model cannot be written.
         ModelError: the training diverges.
     """
-    (data, source), test = _sets(name)
+    (data, source), test = _sets(name, labels)
     started = time.perf_counter()
     with progress(lesson.architecture, 1, quiet) as advance:
 
@@ -88,7 +90,7 @@ def print_result(result: Result) -> None:
     if result.test_accuracy is not None:
         test = f"{result.test_accuracy:.4f} of {result.test_images:,} test images"
     for row in (
-        (" model", result.model.path),
+        (" model", one_line(result.model.path)),
         (" sha256", result.model.sha256),
         (
             " recipe",
@@ -104,12 +106,22 @@ def print_result(result: Result) -> None:
     console.print()
 
 
-def _sets(name: str) -> tuple[tuple[Data, DataSource], Data | None]:
+def _sets(name: str, labels: Path | None) -> tuple[tuple[Data, DataSource], Data | None]:
     """Load the images to learn from, and those to test on where the source has them."""
-    shape = architectures.IMAGE
-    if name != "mnist" and not Path(name).is_dir():
-        return load_images(name, shape), None
+    shape, held = architectures.IMAGE, _splits(name)
+    if labels is not None or "train" not in held:
+        return load_images(name, shape, labels=labels), None
     training = load_images(name, shape, split="train")
-    if name != "mnist" and "test" not in images_in(Path(name)):
-        return training, None
-    return training, load_images(name, shape, split="test")[0]
+    return training, load_images(name, shape, split="test")[0] if "test" in held else None
+
+
+def _splits(name: str) -> set[str]:
+    """Name the splits that a source is known to have."""
+    folder = Path(name)
+    if name == "mnist":
+        return {"train", "test"}
+    if folder.is_file() and npz.is_zip(folder):
+        return npz.splits(folder)
+    if not folder.is_dir():
+        return set()
+    return {*images_in(folder)} | {name for name in ("train", "test") if (folder / name).is_dir()}

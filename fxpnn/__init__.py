@@ -21,15 +21,17 @@ Errors that a user can cause are ``FxpnnError`` and its children ``FormatError``
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # as type checkers know it; to import typing takes as long as all the rest
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fxpnn import onnx as _onnx
+    from fxpnn.analysis.attribution import explain as explain
     from fxpnn.analysis.comparison import compare as compare
     from fxpnn.analysis.inspection import inspect as inspect
-    from fxpnn.analysis.report import Report as Report
+    from fxpnn.analysis.summary import Report as Report
     from fxpnn.datasets import load_data as load_data
     from fxpnn.engine.inference import Engine as Engine
     from fxpnn.engine.inference import Run as Run
@@ -53,13 +55,15 @@ if TYPE_CHECKING:
     from fxpnn.network.graph import Scaling as Scaling
     from fxpnn.network.graph import chain as chain
     from fxpnn.onnx import load_quantized as load_quantized
-    from fxpnn.onnx.write.quantized import Target as Target
+    from fxpnn.quantization.observation import Observation as Observation
+    from fxpnn.quantization.quantizer import observe as observe
     from fxpnn.quantization.quantizer import quantize as quantize
     from fxpnn.quantization.settings import Method as Method
     from fxpnn.quantization.settings import Plan as Plan
     from fxpnn.quantization.settings import Settings as Settings
     from fxpnn.reference import forward as forward
-    from fxpnn.targets.quantized_onnx import export as export
+    from fxpnn.targets.export import export as export
+    from fxpnn.targets.target import Target as Target
 
     load_onnx = _onnx.load
     save_onnx = _onnx.save
@@ -75,19 +79,21 @@ _HOMES = {
     "ModelError": "errors",
     "Network": "network.graph",
     "Node": "network.graph",
+    "Observation": "quantization.observation",
     "Overflow": "fixedpoint.qformat",
     "Plan": "quantization.settings",
     "QFormat": "fixedpoint.qformat",
-    "Report": "analysis.report",
+    "Report": "analysis.summary",
     "Rounding": "fixedpoint.qformat",
     "Run": "engine.inference",
     "Scaling": "network.graph",
     "Settings": "quantization.settings",
-    "Target": "onnx.write.quantized",
+    "Target": "targets.target",
     "cast": "fixedpoint.casting",
     "chain": "network.graph",
     "compare": "analysis.comparison",
-    "export": "targets.quantized_onnx",
+    "explain": "analysis.attribution",
+    "export": "targets.export",
     "forward": "reference",
     "from_float": "fixedpoint.casting",
     "infer": "engine.inference",
@@ -96,6 +102,7 @@ _HOMES = {
     "load_data": "datasets",
     "load_onnx": "onnx:load",
     "load_quantized": "onnx",
+    "observe": "quantization.quantizer",
     "quantize": "quantization.quantizer",
     "save": "network.fxp",
     "save_onnx": "onnx:save",

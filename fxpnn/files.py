@@ -7,9 +7,10 @@ import io
 import os
 import re
 import shutil
+import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -153,18 +154,77 @@ def write(path: Path, content: bytes) -> None:
         _sweep(target.parent)
 
 
+def check_folder(path: Path, replaced: Collection[str]) -> None:
+    """Raise ``DataError`` unless ``write_folder`` may make a folder there; nothing is written yet.
+
+    What is there already must be a folder with nothing in it but files named ``replaced``.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{path}: must be a folder to write to, not a file, pipe or device")
+    try:
+        if target.is_dir():
+            with os.scandir(target) as entries:
+                for entry in entries:
+                    if entry.name not in replaced or not entry.is_file(follow_symlinks=False):
+                        raise DataError(
+                            f"{path}: must be new, empty, or hold only what an earlier such "
+                            f"command wrote, not {entry.name!r}"
+                        )
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def write_folder(
+    path: Path, contents: Iterable[tuple[str, bytes]], replaced: Collection[str] = ()
+) -> None:
+    """Write a folder of files, by their names, whole or not at all: beside it, then renamed.
+
+    A folder that is there already is replaced if it holds nothing but files named ``replaced``.
+
+    Raises:
+        DataError: something else is there, or it cannot be written; what was there stays.
+    """
+    check_folder(path, replaced)
+    target = Path(os.path.realpath(path))
+    made, old = (target.parent / f".fxpnn-{os.urandom(8).hex()}" for _ in range(2))
+    try:
+        made.mkdir()
+        for name, content in contents:
+            with (made / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if target.exists():
+            check_folder(path, replaced)  # it may have changed meanwhile
+            target.rename(old)
+        made.rename(target)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        for folder in (made, old):
+            shutil.rmtree(folder, ignore_errors=True)
+        _sweep(target.parent)
+
+
 def _sweep(folder: Path) -> None:
-    """Remove temporary files of ``write`` that are too old to be still written."""
+    """Remove temporary files and folders that are too old to be still written."""
     oldest = time.time() - STALE
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if (
                 _TEMPORARY.fullmatch(entry.name)
-                and entry.is_file(follow_symlinks=False)
                 and entry.stat(follow_symlinks=False).st_mtime < oldest
             ):
-                with contextlib.suppress(OSError):  # another user's, or gone meanwhile
-                    Path(entry).unlink()
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry, ignore_errors=True)
+                elif entry.is_file(follow_symlinks=False):
+                    with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+                        Path(entry).unlink()
 
 
 def cache_folder(name: str) -> Path:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,10 +24,8 @@ DEBIAN = (
 )
 """What Python and compiled wheels link to."""
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
-WHEELS = (
-    *("numpy", "numba", "click", "onnx", "safetensors", "msgspec", "rich", "platformdirs"),
-    *("pytest", "hypothesis"),
-)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+WHEELS = (*PROJECT["dependencies"], "pytest", "hypothesis")
 ENGINE = "tests/engine/test_inference.py::"
 TESTS = (
     "tests/engine/test_same_bits.py",

@@ -1,6 +1,6 @@
 """Break the arithmetic in a copy, one rule at a time, and print which test catches each.
 
-Run by hand from the project's folder: ``python tests/mutation.py``. Exit status 1 if one survives.
+Run by hand from the project's folder: ``python -m tests.mutation``. Exit status 1 if one survives.
 """
 
 import os
@@ -10,22 +10,104 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+
+from tests.support.mutations import PAIRS_AND_MOVES, REGISTERS, Mutation
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Mutation(NamedTuple):
-    """A rule, the file that states it, what it says, what to make of it, and tests that watch."""
-
-    rule: str
-    file: str
-    line: str
-    broken: str
-    tests: str
-
-
 MUTATIONS = (
+    Mutation(
+        "that one image is normalised as many are",
+        "fxpnn/engine/inference.py",
+        "fits = fits and self.fixed.normalisation is None",
+        "fits = fits and True",
+        "tests/quantization/test_normalisation.py",
+    ),
+    Mutation(
+        "that an offset in front of a padded convolution is not folded",
+        "fxpnn/network/folding.py",
+        "offsets.any() and any(layer.window.padding)",
+        "offsets.any() and False",
+        "tests/quantization/test_padded_normalisation.py",
+    ),
+    Mutation(
+        "that a format which is padded with what is below 0 keeps its sign",
+        "fxpnn/quantization/choices.py",
+        "return bool(constants) and max(constants) < 0",
+        "return False",
+        "tests/quantization/test_unsigned.py",
+    ),
+    Mutation(
+        "that a quotient's rest of a half is a tie",
+        "fxpnn/kernels/pool.py",
+        "int(twice > 0) + int(twice >= count)",
+        "int(twice > 0) + int(twice > count)",
+        "tests/kernels/test_kernels.py",
+    ),
+    Mutation(
+        "that a root hits the middle of two words only where bits are dropped",
+        "fxpnn/kernels/pool.py",
+        "tie = j > 0 and rest == middle",
+        "tie = rest == middle",
+        "tests/kernels/test_kernels.py",
+    ),
+    Mutation(
+        "that only averages of the default cast are taken for it",
+        "fxpnn/engine/pools.py",
+        "default = cast.rounding is Rounding.NEAREST_EVEN and cast.format.frac == source.frac",
+        "default = True",
+        "tests/test_pools.py",
+    ),
+    Mutation(
+        "that an average is cast once, to a finer format too",
+        "fxpnn/proofs/windows.py",
+        "total = total << finer",
+        "total = total",
+        "tests/proofs/test_windows.py",
+    ),
+    Mutation(
+        "that files of schema 1 have pools which heed no modes",
+        "fxpnn/network/fxp.py",
+        "if schema == 1 and",
+        "if schema == 0 and",
+        "tests/network/test_fxp_forged.py",
+    ),
+    Mutation(
+        "that a cast of what others read otherwise is a pool of its own",
+        "fxpnn/onnx/read/absorb.py",
+        "if pool is not None and pool.name == name:",
+        "if False:",
+        "tests/onnx/read/test_absorb.py",
+    ),
+    Mutation(
+        "that a clamp at 0 in front of a ReLU is no saturation, in the golden model",
+        "fxpnn/golden/sums.py",
+        "if out and value < 0 and self.rectified:",
+        "if False:",
+        "tests/test_golden.py",
+    ),
+    Mutation(
+        "that all who read an unsigned word must be ReLUs for its clamp to be theirs",
+        "fxpnn/network/graph.py",
+        "readers[node.name] and all(reached)",
+        "readers[node.name] and any(reached)",
+        "tests/network/test_rectified.py",
+    ),
+    Mutation(
+        "that words below 0 are counted in tiles that are cast in registers",
+        "fxpnn/kernels/vector/column_sums.py",
+        "branch(fits & self.apart, count)",
+        "branch(self.apart, count)",
+        "tests/kernels/vector/test_vector_kernels.py",
+    ),
+    Mutation(
+        "that rounded values are judged to be below 0, not sums",
+        "fxpnn/kernels/arithmetic.py",
+        "below = raw < 0 or (out and value < 0)",
+        "below = value < 0",
+        "tests/kernels/vector/test_vector_kernels.py tests/engine/test_inference.py",
+    ),
     Mutation(
         "the tie rule of a cast, in the kernels",
         "fxpnn/kernels/arithmetic.py",
@@ -60,6 +142,41 @@ MUTATIONS = (
         "total = min(max(bias, low), high)\n        overflows += total != bias\n",
         "total = 0\n",
         "tests/kernels/test_kernels.py tests/engine/test_inference.py",
+    ),
+    Mutation(
+        "that a channel's squares are its own",
+        "fxpnn/kernels/error_statistics.py",
+        "signal, noise = 0.0, 0.0\n            for",
+        "for",
+        "tests/kernels/build/test_compiler.py",
+    ),
+    Mutation(
+        "that the fraction of weights leaves room for their bias",
+        "fxpnn/quantization/parameters.py",
+        "needed = known + np.minimum(sums, largest) if",
+        "needed = np.minimum(sums, largest) if",
+        "tests/quantization/test_parameters.py",
+    ),
+    Mutation(
+        "that a bias is cast to a format of its own",
+        "fxpnn/quantization/parameters.py",
+        "if name is None or settings.bias is None:",
+        "if True:",
+        "tests/quantization/test_parameters.py",
+    ),
+    Mutation(
+        "the third digit that a double reaches into",
+        "fxpnn/kernels/error_statistics.py",
+        "(high & DIGIT)",
+        "high",
+        "tests/kernels/build/test_compiler.py",
+    ),
+    Mutation(
+        "that a part's images stand where they do in the data set",
+        "fxpnn/analysis/comparison.py",
+        "range(-(first % step), len(x), step)",
+        "range(0, len(x), step)",
+        "tests/analysis/test_statistics.py",
     ),
     Mutation(
         "the sign of a shift",
@@ -148,8 +265,8 @@ MUTATIONS = (
     Mutation(
         "that a near sum has not come round",
         "fxpnn/kernels/vector/column_sums.py",
-        "fits &= (seen < 0).count().equals(0)",
-        "pass",
+        "(seen < 0).count().equals(0) if self.wide else integer(self.b, 1, 1)",
+        "integer(self.b, 1, 1)",
         "tests/kernels/vector/test_vector_kernels.py",
     ),
     Mutation(
@@ -194,6 +311,36 @@ MUTATIONS = (
         "low, high = x.once.low, x.once.high",
         "tests/proofs/test_bounds.py",
     ),
+    Mutation(
+        "that a channel vanishes only where all of its words are 0",
+        "fxpnn/quantization/parameters.py",
+        "(weight.any(axes) & ~words.any(axes))",
+        "(weight.any(axes) & ~words.all(axes))",
+        "tests/quantization/test_losses.py",
+    ),
+    Mutation(
+        "that a percentile is the share that is spelled, not the double beside it",
+        "fxpnn/quantization/distribution.py",
+        "Fraction(str(percentage)) / 100",
+        "Fraction(percentage) / 100",
+        "tests/quantization/test_distribution.py",
+    ),
+    Mutation(
+        "that windows which see other lines are bounded apart",
+        "fxpnn/proofs/windows.py",
+        "kinds = np.append(_runs((lines[1:] != lines[:-1]).any(axis=(1, 2))), -1)",
+        "kinds = np.append(0 * _runs((lines[1:] != lines[:-1]).any(axis=(1, 2))), -1)",
+        "tests/proofs/test_runs.py",
+    ),
+    Mutation(
+        "that the padding of maps is counted before it is made",
+        "fxpnn/network/budget.py",
+        "most = max(most, live + _padding(node, shapes[node.inputs[0]]))",
+        "most = max(most, live)",
+        "tests/network/test_budget.py",
+    ),
+    *REGISTERS,
+    *PAIRS_AND_MOVES,
 )
 
 

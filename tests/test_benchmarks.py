@@ -1,3 +1,5 @@
+"""The benchmark measures every part, judges it by its goals and draws the chart."""
+
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.benchmarks.__main__ import main
+from tests.benchmarks.architectures import ZOO
 from tests.benchmarks.clock import Clock, turn, turn_about
 from tests.benchmarks.figures import Goal, figure
 from tests.benchmarks.peers import PEERS
@@ -23,7 +26,17 @@ ROOT = Path(__file__).parent.parent
 SPEED = (ROOT / "README.md").read_text().partition("\n## Speed\n")[2].partition("\n## ")[0]
 
 
-PARTS = ("networks", "one-image", "growth", "kernels", "layers", "process", "training")
+PARTS = (
+    "networks",
+    "one-image",
+    "growth",
+    "kernels",
+    "layers",
+    "words",
+    "process",
+    "training",
+    "zoo",
+)
 
 
 def measure(*options: str) -> str:
@@ -68,7 +81,7 @@ def test_quick_run_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_all_of_it_runs(tmp_path: Path) -> None:
+def test_every_part_of_the_benchmark_gives_figures(tmp_path: Path) -> None:
     """Every part gives figures of every network, and every peer that is installed takes part."""
     told = tmp_path / "told.json"
     measure("--json", str(told))
@@ -121,8 +134,19 @@ def test_goals_judge(
     assert figure("part", "case", "what", value, "s", ratio=ratio, goal=goal).holds is holds
 
 
+@pytest.mark.parametrize(
+    ("name", "published", "normalised"),
+    [("resnet-18", 11_689_512, 4_800), ("mobilenet-v2", 3_504_872, 17_056)],
+)
+def test_known_networks_have_their_parameters(name: str, published: int, normalised: int) -> None:
+    """They are torchvision's; a folded batch norm leaves one of the two of each channel."""
+    assert ZOO[name]().parameters == published - normalised
+
+
 @pytest.mark.parametrize(("pick", "first"), [(median, 3.0), (min, 1.0)])
-def test_turns(pick: Callable[[Sequence[float]], float], first: float) -> None:
+def test_candidates_alternate_and_their_best_turn_counts(
+    pick: Callable[[Sequence[float]], float], first: float
+) -> None:
     """A turn's figure is one of its calls, a candidate's its best turn; candidates alternate."""
     time, calls = [0.0], list[str]()
     takes = {"a": [3.0, 1.0, 9.0, 5.0, 4.0], "b": [8.0, 8.5]}

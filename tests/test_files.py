@@ -192,6 +192,105 @@ def test_write_sweeps_what_killed_writers_left(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 
+def test_write_sweeps_folders_too(tmp_path: Path) -> None:
+    """Old temporary folders go with all that is in them, young ones stay."""
+    for name in "ab":
+        folder = tmp_path / f".fxpnn-{name * 16}"
+        folder.mkdir()
+        (folder / "part").write_bytes(b"part")
+    os.utime(tmp_path / f".fxpnn-{'a' * 16}", (0, 0))
+    files.write(tmp_path / "a", b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", f".fxpnn-{'b' * 16}"}
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    """Return all files of a folder of files."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_is_written_whole(tmp_path: Path) -> None:
+    """New, in an empty one's or an earlier one's place, through a link; nothing is left beside."""
+    (tmp_path / "f").symlink_to("real")
+    for content in (b"one", b"two"):
+        files.write_folder(tmp_path / "f", [("a", content), ("b", b"")], {"a", "b"})
+        assert held(tmp_path / "real") == {"a": content, "b": b""}
+    files.write_folder(tmp_path / "f", [("c", b"three")], {"a", "b"})
+    assert held(tmp_path / "real") == {"c": b"three"}
+    (tmp_path / "empty").mkdir()
+    files.write_folder(tmp_path / "empty", [("a", b"one")])
+    assert held(tmp_path / "empty") == {"a": b"one"}
+    assert {path.name for path in tmp_path.iterdir()} == {"f", "real", "empty"}
+
+
+@pytest.mark.parametrize("inside", ["file", "folder", "link"])
+def test_a_folder_of_something_else_stays(tmp_path: Path, inside: str) -> None:
+    """A file of another name, or a folder or link in the place of one's own, is never removed."""
+    folder = tmp_path / "f"
+    folder.mkdir()
+    if inside == "folder":
+        (folder / "a").mkdir()
+    elif inside == "link":
+        (folder / "a").symlink_to(tmp_path)
+    else:
+        (folder / "notes").write_bytes(b"mine")
+    name = "notes" if inside == "file" else "a"
+    message = (
+        f"{folder}: must be new, empty, or hold only what an earlier such command wrote, not "
+        f"{name!r}"
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        files.write_folder(folder, [("a", b"one")], {"a"})
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    """And one that has no parent."""
+    (tmp_path / "f").write_bytes(b"mine")
+    message = f"{tmp_path / 'f'}: must be a folder to write to, not a file, pipe or device"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        files.write_folder(tmp_path / "f", [])
+    message = f"{tmp_path / 'no/f'}: cannot be written: No such file or directory"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        files.write_folder(tmp_path / "no/f", [])
+
+
+def test_a_folder_that_cannot_be_finished_is_not_there(tmp_path: Path, small_disk: int) -> None:
+    """A full disk, or an interruption, leaves what was there before."""
+    folder = tmp_path / "f"
+    files.write_folder(folder, [("a", b"old")])
+
+    def interrupted() -> Iterator[tuple[str, bytes]]:
+        yield "a", b"new"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        files.write_folder(folder, interrupted(), {"a"})
+    with pytest.raises(DataError, match=rf"^{folder}: cannot be written: File too large$"):
+        files.write_folder(folder, [("b", b"new"), ("a", bytes(small_disk + 1))], {"a"})
+    assert held(folder) == {"a": b"old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_folder_that_cannot_be_moved_in_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the last step fails, the old folder stands in its place again."""
+    folder, rename = tmp_path / "f", Path.rename
+    files.write_folder(folder, [("a", b"old")])
+
+    def broken(self: Path, target: Path) -> Path:
+        if target == folder and (self / "a").read_bytes() == b"new":
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with pytest.raises(DataError, match=rf"^{folder}: cannot be written: Input/output error$"):
+        files.write_folder(folder, [("a", b"new")], {"a"})
+    assert held(folder) == {"a": b"old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
 def test_read_takes_what_has_no_size() -> None:
     """A file of /proc says that it has 0 bytes and holds more; the limit holds there too."""
     path = Path("/proc/self/status")

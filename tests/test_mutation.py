@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.mutation import MUTATIONS, ROOT, Mutation
+from tests.mutation import MUTATIONS, ROOT
+from tests.support.mutations import Mutation
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.rule)

@@ -1,3 +1,5 @@
+"""What is installed: every package with its files, one command, one version."""
+
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -43,9 +45,9 @@ def test_every_data_file_is_listed() -> None:
 def test_entry_point_is_the_command_line() -> None:
     """The installed command is the function that runs the command line."""
     (script,) = entry_points(group="console_scripts", name="fxpnn")
-    assert script.value == PROJECT["project"]["scripts"]["fxpnn"] == "fxpnn.cli.main:run"
+    assert script.value == PROJECT["project"]["scripts"]["fxpnn"] == "fxpnn.cli.entry:run"
     run = script.load()
-    assert run.__module__ == "fxpnn.cli.main"
+    assert run.__module__ == "fxpnn.cli.entry"
     assert run.__name__ == "run"
 
 

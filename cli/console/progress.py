@@ -2,8 +2,14 @@
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from typing import Protocol
+
+from .terminal import terminal_width
+
+REDRAWN = 0.1
+"""Seconds from one drawing of the bar to the next; no thread draws it in between."""
 
 
 class Advance(Protocol):
@@ -28,13 +34,27 @@ def progress(text: str, total: float, quiet: bool) -> Iterator[Advance]:
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=total)
+    console = Console(stderr=True, width=terminal_width())
+    bar = Progress(*columns, console=console, transient=True, auto_refresh=False)
+    task = bar.add_task(text, total=total)
+    drawn = 0.0
 
-        def advance(count: float, text: str | None = None, /) -> None:
-            bar.update(task, advance=count, description=text)
+    def advance(count: float, text: str | None = None, /) -> None:
+        nonlocal drawn
+        bar.update(task, advance=count, description=text)
+        if (now := time.monotonic()) - drawn >= REDRAWN:
+            drawn = now
+            with contextlib.suppress(OSError):  # a terminal that is gone stops no work
+                bar.refresh()
 
+    try:
+        with contextlib.suppress(OSError):
+            bar.start()
         yield advance
+    finally:
+        with contextlib.suppress(OSError):
+            bar.stop()
+            console.show_cursor(True)  # where an interruption met the start or stop itself
 
 
 def _stay_silent(count: float, text: str | None = None, /) -> None:

@@ -1,1 +1,1 @@
-"""How results are drawn."""
+"""How results are drawn: tables and lines for a terminal, from the values of ``fxpnn.analysis``."""

@@ -1,9 +1,10 @@
 """Draw a model: its layers, what they store and compute, and what is proved of them."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, overload
 
 import msgspec
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,28 +16,28 @@ from fxpnn.analysis.contents import (
     Totals,
 )
 from fxpnn.analysis.inspection import FLOAT_BITS, inspect
+from fxpnn.analysis.losses import parameter_losses
+from fxpnn.analysis.modes import normalisation_text, scaling_text
+from fxpnn.analysis.tables import DEFAULT_MODES, output_text, proof_text, table
+from fxpnn.errors import one_line
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network
 
-from ..console.tables import ResultConsole, table
-from ..console.terminal import printable
+from ..console.tables import ResultConsole
 from ..sources import ModelSource
-from .run import proof_text
-
-_Layer = TypeVar("_Layer", FloatLayer, FixedLayer)
 
 
 class FloatModel(FloatInspection, frozen=True, tag_field="kind", tag="float"):
     """A float model, schema 1: its file, and what ``fxpnn.inspect`` says of it."""
 
-    schema: int
+    schema: Literal[1]
     model: ModelSource
 
 
 class FixedModel(FixedInspection, frozen=True, tag_field="kind", tag="fixed"):
     """A fixed model, schema 1: its file, and what ``fxpnn.inspect`` says of it."""
 
-    schema: int
+    schema: Literal[1]
     model: ModelSource
 
 
@@ -45,23 +46,10 @@ def inspected(network: Network, model: ModelSource) -> FloatModel: ...
 @overload
 def inspected(network: FixedNetwork, model: ModelSource) -> FixedModel: ...
 def inspected(network: Network | FixedNetwork, model: ModelSource) -> FloatModel | FixedModel:
-    """Inspect the network that a file holds; names become printable."""
+    """Inspect the network that a file holds."""
     if isinstance(network, FixedNetwork):
-        fixed = inspect(network)
-        values = msgspec.structs.asdict(fixed) | {"layers": _printable(fixed.layers)}
-        return FixedModel(schema=1, model=model, **values)
-    found = inspect(network)
-    values = msgspec.structs.asdict(found) | {"layers": _printable(found.layers)}
-    return FloatModel(schema=1, model=model, **values)
-
-
-def _printable(layers: tuple[_Layer, ...]) -> tuple[_Layer, ...]:
-    return tuple(
-        msgspec.structs.replace(
-            layer, name=printable(layer.name), inputs=tuple(map(printable, layer.inputs))
-        )
-        for layer in layers
-    )
+        return FixedModel(schema=1, model=model, **msgspec.structs.asdict(inspect(network)))
+    return FloatModel(schema=1, model=model, **msgspec.structs.asdict(inspect(network)))
 
 
 def print_inspection(found: FixedModel | FloatModel) -> None:
@@ -71,14 +59,32 @@ def print_inspection(found: FixedModel | FloatModel) -> None:
     kind = f"float, input {shape}"
     if isinstance(found, FixedModel):
         kind = f"fixed point, input {shape} of {found.input_format}"
-    console.print()
-    console.print(Text(f" {found.model.name}", "bold"), Text(kind, "dim"))
+    kind = f"{kind}, uint8 as {scaling_text(found.scaling)}"
+    console.print_title(found.model.name, kind)
     if isinstance(found, FixedModel):
         _print_fixed(console, found.layers)
     else:
         console.print_widest([_drawn(found.layers, heads) for heads in _FLOAT_LAYOUTS])
     console.print(_totals(found.totals))
+    if told := normalisation_text(found.normalisation):
+        console.print(Text(f" the input becomes {told} before all layers"))
+    if isinstance(found, FixedModel):
+        console.print(Text(f" casts are {DEFAULT_MODES}"))
+        for told in _roundings(found.layers):
+            console.print(Text(f" {told}"))
+        for loss in parameter_losses(found.layers):
+            console.print(Padding(Text(loss, "yellow"), (1, 1, 0, 1), expand=False))
     console.print()
+
+
+def _roundings(layers: tuple[FixedLayer, ...]) -> Iterator[str]:
+    """Say which parameters were not each rounded to the nearest word."""
+    fed = [one_line(layer.name) for layer in layers if layer.weight_rounding == "feedback"]
+    corrected = [one_line(layer.name) for layer in layers if layer.bias_corrected]
+    if fed:
+        yield f"weights of {', '.join(fed)} are rounded with feedback"
+    if corrected:
+        yield f"biases of {', '.join(corrected)} are corrected by the mean error of outputs"
 
 
 def _print_fixed(console: ResultConsole, layers: tuple[FixedLayer, ...]) -> None:
@@ -129,14 +135,14 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 COLUMNS: dict[str, Callable[[Any], Text]] = {
-    "layer": lambda x: Text(x.name),
+    "layer": lambda x: Text(one_line(x.name)),
     "kind": lambda x: Text(x.op, "dim"),
     "shape": lambda x: Text(_shape(x.shape)),
     "parameters": lambda x: _count(x.parameters),
     "products": lambda x: _count(x.multiply_accumulates),
     "bits": lambda x: _count(_bits(x)),
     "weights": lambda x: Text(x.weight_format or ""),
-    "output": lambda x: Text(x.output_format),
+    "output": output_text,
     "accumulator": lambda x: proof_text(x.proved, x.accumulator_bits_needed, x.accumulator),
     "output overflows": _saturation,
     "sums": lambda x: Text(x.sums or "", "dim"),

@@ -2,15 +2,18 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from rich.text import Text
 
+from fxpnn.analysis.tables import table
+from fxpnn.errors import one_line
 from fxpnn.textbook import LESSONS, Check, Row, approximation
 from fxpnn.textbook.formula import Curve
 
 from ..console.progress import progress
-from ..console.tables import ResultConsole, table
+from ..console.tables import ResultConsole
 from ..console.terminal import path_text
 
 
@@ -40,7 +43,7 @@ class Line(msgspec.Struct, frozen=True, rename={"floats": "float"}):
 class Book(msgspec.Struct, frozen=True):
     """The textbook, schema 1: ``holds`` of the ``published`` results hold."""
 
-    schema: int
+    schema: Literal[1]
     rows: tuple[Line, ...]
     published: int
     holds: int
@@ -56,16 +59,16 @@ def read(lessons: tuple[str, ...], curve: Curve | None, plots: Path | None, quie
     known = dict(LESSONS)
     if curve is not None:
         known["approximation"] = partial(approximation.rows, (approximation.SINE, curve))
+    files: list[Path] = []
+    if plots is not None:  # first: nobody waits for lessons to hear that matplotlib is not there
+        from fxpnn.textbook.plots import draw
+
+        files = draw(plots, curve)
     lines: list[Line] = []
     with progress("textbook", len(lessons), quiet) as advance:
         for name in lessons:
             lines += [_line(name, row) for row in known[name]()]
             advance(1, name)
-    files: list[Path] = []
-    if plots is not None:
-        from fxpnn.textbook.plots import draw
-
-        files = draw(plots, curve)
     checks = [check for line in lines for check in line.checks]
     holding = sum(check.holds for check in checks)
     return Book(1, tuple(lines), len(checks), holding, tuple(map(path_text, files)))
@@ -97,7 +100,7 @@ def print_book(book: Book) -> None:
     style = "bold green" if book.holds == book.published else "bold red"
     console.print(Text(f" {book.holds} of {book.published} published results hold", style))
     for text in (*wrong(book), *book.plots):
-        console.print(Text(f" {text}"))
+        console.print(Text(f" {one_line(text)}"))
     console.print()
 
 

@@ -1,48 +1,62 @@
 """Compare a fixed network with its float reference: how much is lost, and where.
 
 A data set can be compared in parts, anywhere and in any order: ``measure`` each part, add the
-statistics, ``summarize`` them. A part begins at a multiple of ``block_images``, so that every float
-is computed in the same block as without a split, and the report is the same to the bit.
+statistics, ``summarize`` them, and let ``with_remedy`` try on all images what helps a layer that
+overflowed. The report is the same to the bit, wherever the data set was cut: floats are computed in
+blocks that are counted from its start, filled up where a part has not all of their images, for a
+matrix product may round otherwise in a block of another size.
 """
 
 import math
 import os
 import time
+import warnings
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from concurrent.futures import Executor
+from dataclasses import asdict
+from functools import partial, reduce
+from operator import add
+from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
+from fxpnn.analysis import channels
+from fxpnn.analysis.blocks import BLOCK, abreast, block_images
+from fxpnn.analysis.matching import class_count, class_labels, reference_matches, reference_of
+from fxpnn.analysis.modes import modes
+from fxpnn.analysis.remedy import with_remedy
 from fxpnn.analysis.report import (
     Accuracy,
     Flip,
     LayerReport,
     OutputReport,
-    Report,
     SoftmaxReport,
     Timing,
     weight_text,
 )
 from fxpnn.analysis.statistics import ErrorStatistics, Statistics, error_statistics
+from fxpnn.analysis.summary import Report
 from fxpnn.engine.inference import Engine, Progress, Run, prepared
-from fxpnn.errors import DataError, ModelError
+from fxpnn.engine.threads import spread
+from fxpnn.errors import DataError
 from fxpnn.fixedpoint.casting import to_float
+from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.kernels import compiled
-from fxpnn.network.fixed import Counts, FixedNetwork
+from fxpnn.kernels.layout import exact_sum
+from fxpnn.network.fixed import Counts, FixedNetwork, Losses
 from fxpnn.network.graph import INPUT, Network
 from fxpnn.network.images import check_images, logits_of
 from fxpnn.network.layers import Array, Softmax
 from fxpnn.proofs.bounds import Proof, prove
 from fxpnn.quantization.calibration import fitting
-from fxpnn.reference import forward, scale
+from fxpnn.reference import scale, steps
+from fxpnn.reference.blas import one_thread
 
-BLOCK = 256
-"""At most so many images are compared layer by layer at once."""
-VALUES = 1 << 20
-"""At most so many values of all layers are in memory at once for each thread, where one image has
-no more."""
+PARTS = 16
+"""Into so many parts, of whole blocks, a data set is cut at most for an executor's workers."""
 
 
 def compare(
@@ -52,6 +66,7 @@ def compare(
     y: Array | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Report:
     """Run images through a fixed network and report what it lost, and where.
 
@@ -63,12 +78,24 @@ def compare(
         threads: how many the engine uses, by default one per core.
         progress: called with the number of images done since the last call: each counts once in
             the integer run, and once more where there is a reference.
+        executor: where given, its workers compare parts of the images, each on one thread; the
+            report is the same but for ``timing``, in which their seconds add up.
 
     Raises:
         DataError: the images or labels do not fit.
         ModelError: the reference has other layers than the fixed network.
+
+    Warns:
+        UserWarning: the reference is another file than the fixed network came from.
     """
-    return examine(network, fixed, x, y, threads, progress)[0]
+    if executor is None:
+        report = examine(network, fixed, x, y, threads, progress)[0]
+    else:
+        report = examine_by(executor, network, fixed, x, y, threads, progress)
+    if report.reference_matches is False:
+        line = f"the reference must be the file that {fixed.name} was quantized from, not another"
+        warnings.warn(line, stacklevel=2)
+    return report
 
 
 def examine(
@@ -82,7 +109,36 @@ def examine(
     """Do as ``compare`` and give the run's raw results too."""
     engine = prepared(fixed)
     found, run = _measure(network, engine, x, y, 0, threads, progress)
-    return summarize(fixed, found, engine.proofs), run
+    return with_remedy(summarize(fixed, found, engine.proofs), fixed, x, threads), run
+
+
+def examine_by(
+    executor: Executor,
+    network: Network | None,
+    fixed: FixedNetwork,
+    x: Array,
+    y: Array | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Do as ``compare``: an executor's workers measure parts of the images, which are merged."""
+    check_images(fixed, x)  # as a whole: a part of what does not fit may fit
+    y = class_labels(fixed, class_count(fixed), x, y)
+    block = block_images(fixed)
+    step = block * math.ceil(len(x) / block / PARTS)
+    starts = range(0, len(x), step)
+    parts = executor.map(  # of lists: that of Dask takes no generators
+        partial(measure, network, fixed, threads=1),
+        [x[start : start + step] for start in starts],
+        [None if y is None else y[start : start + step] for start in starts],
+        starts,
+    )
+    found: list[Statistics] = []
+    for part in parts:
+        found.append(part)
+        if progress is not None:
+            progress(part.images * (1 if network is None else 2))
+    return with_remedy(summarize(fixed, reduce(add, found)), fixed, x, threads)
 
 
 def measure(
@@ -96,11 +152,11 @@ def measure(
 ) -> Statistics:
     """Return the statistics of a part of a data set; they can be pickled and added.
 
-    ``first`` is the part's first image in the data set, a multiple of ``block_images(fixed)``; the
-    other arguments are those of ``compare``.
+    ``first`` is the place of the part's first image in the data set; the other arguments are those
+    of ``compare``.
 
     Raises:
-        DataError: the images or labels do not fit, or ``first`` is no such multiple.
+        DataError: the images or labels do not fit, or ``first`` is negative.
         ModelError: the reference has other layers than the fixed network.
     """
     return _measure(network, prepared(fixed), x, y, first, threads, progress)[0]
@@ -109,7 +165,10 @@ def measure(
 def summarize(
     fixed: FixedNetwork, found: Statistics, proofs: dict[str, Proof] | None = None
 ) -> Report:
-    """Report on merged statistics; ``proofs`` are those of the network, made anew by default."""
+    """Report on merged statistics; ``proofs`` are those of the network, made anew by default.
+
+    No remedy is in it yet: to try one takes the images (``with_remedy``).
+    """
     proofs = prove(fixed) if proofs is None else proofs
     return Report(
         _accuracy(found),
@@ -120,20 +179,12 @@ def summarize(
         ),
         found.softmax,
         Timing(found.seconds, found.images / max(found.seconds, 1e-9), found.threads),
-        found.flipped if found.judged else tuple(map(_unlabelled, found.flipped)),
+        tuple(f if found.judged else replace(f, label=None) for f in found.flipped),
+        found.matches,
+        found.images,
+        fixed.scaling,
+        fixed.normalisation,
     )
-
-
-def block_images(fixed: FixedNetwork) -> int:
-    """Return how many images are compared at once; parts of a data set begin at multiples."""
-    values = sum(math.prod(shape) for shape in fixed.shapes.values())
-    return max(1, min(BLOCK, VALUES // values))
-
-
-def class_count(fixed: FixedNetwork) -> int | None:
-    """Count the classes that a network tells apart: the values of its logits, if in one row."""
-    shape = fixed.shapes[logits_of(fixed)]
-    return max(shape) if 1 < max(shape) == math.prod(shape) else None
 
 
 def _measure(
@@ -146,15 +197,13 @@ def _measure(
     progress: Progress | None,
 ) -> tuple[Statistics, Run]:
     fixed = engine.fixed
-    if first < 0 or first % block_images(fixed):
-        raise DataError(
-            f"a part must begin at a multiple of {block_images(fixed)} images, not at {first}"
-        )
+    if first < 0:
+        raise DataError(f"a part's first image must be 0 or later, not {first}")
     check_images(fixed, x)
     count = class_count(fixed)
-    y = _class_labels(fixed, count, x, y)
+    y = class_labels(fixed, count, x, y)
     if network is not None:
-        _check_reference(network, fixed)
+        network = reference_of(network, fixed)
     engine.run(x[:1], 1)  # compiled, or read from the cache, before the clock runs
     workers = threads or os.cpu_count() or 1
     started = time.perf_counter()
@@ -163,7 +212,7 @@ def _measure(
     errors: dict[str, ErrorStatistics] = {}
     classes = None
     if network is not None:
-        errors, classes = _trace(network, engine, x, workers, progress)
+        errors, classes = _trace(network, engine, x, first, workers, progress)
     if count is None:
         classes = None
     found = Statistics(
@@ -178,36 +227,18 @@ def _measure(
         softmax=_softmax_report(fixed, run),
         seconds=seconds,
         threads=workers,
+        matches=reference_matches(network, fixed),
     )
     return found, run
 
 
-def _class_labels(
-    fixed: FixedNetwork, count: int | None, x: Array, y: Array | None
-) -> Array | None:
-    """Return labels that name classes; a row of numbers without a softmax may be no classes."""
-    if y is None or count is None:
-        return None
-    if not isinstance(y, np.ndarray) or y.shape != (len(x),):
-        given = y.shape if isinstance(y, np.ndarray) else f"a {type(y).__name__}"
-        raise DataError(f"labels must be an array ({len(x)},), one per image, not {given}")
-    if isinstance(fixed[fixed.outputs[0]].layer, Softmax):
-        return y
-    return y if y.dtype.kind in "iu" and y.min() >= 0 and y.max() < count else None
-
-
-def _check_reference(network: Network, fixed: FixedNetwork) -> None:
-    if dict(network.shapes) != dict(fixed.shapes) or network.outputs != fixed.outputs:
-        odd = set(network.shapes.items()) ^ set(fixed.shapes.items())
-        names = ", ".join(sorted({name for name, _ in odd})) or "outputs"
-        raise ModelError(
-            f"the reference must be the network that {fixed.name} was quantized from; "
-            f"they differ in {names}"
-        )
-
-
 def _trace(
-    network: Network, engine: Engine, x: Array, threads: int, progress: Progress | None
+    network: Network,
+    engine: Engine,
+    x: Array,
+    first: int,
+    threads: int,
+    progress: Progress | None,
 ) -> tuple[dict[str, ErrorStatistics], npt.NDArray[np.int64]]:
     """Compare every layer's output, block by block; also give the reference's predictions."""
     fixed = engine.fixed
@@ -215,38 +246,76 @@ def _trace(
     classes = np.empty(len(x), np.int64)
     engine.program(fixed.shapes)  # made once, before the threads ask for it
     step = block_images(fixed)
+    by_channel = channels.told_apart(fixed.shapes)
+    whole, merging = dict[str, _Block](), Lock()
 
-    def work(start: int) -> dict[str, ErrorStatistics]:
-        """Compare one block."""
-        block = x[start : start + step]
-        raw = engine.run(block, 1, fixed.shapes).tensors
-        floats = forward(network, scale(block, network.scaling), keep=fixed.shapes)
-        found = {}
-        for name in fixed.shapes:
-            reference = np.ascontiguousarray(floats[name], np.float32).reshape(-1)
-            lsb = fixed.formats[name].lsb
-            sums = compiled.measure(reference, raw[name].reshape(-1), lsb)
-            found[name] = error_statistics(*map(float, sums))
-        classes[start : start + step] = floats[logits].reshape(len(block), -1).argmax(1)
+    def work(start: int) -> None:
+        """Compare the images of the block that begins ``start`` images behind the part's first."""
+        here = slice(max(start, 0), min(start + step, len(x)))
+        images = x[here]
+        raw = engine.run(images, 1, fixed.shapes).tensors
+        block = np.zeros((step, *x.shape[1:]), x.dtype)
+        place = slice(here.start - start, here.stop - start)
+        block[place] = images
+        for name, floats in steps(network, scale(block, network.scaling)):
+            reference = np.ascontiguousarray(floats[place], np.float32).reshape(-1)
+            if name == logits:
+                classes[here] = reference.reshape(len(images), -1).argmax(1)
+            if name in fixed.rectified:
+                reference = np.maximum(reference, 0)
+            errors = _measured(reference, raw[name], fixed.formats[name].lsb, name in by_channel)
+            with merging:  # exact sums: blocks may come in any order
+                whole[name] = whole[name].joined(errors) if name in whole else errors
         if progress is not None:
-            progress(len(block))
-        return found
+            progress(len(images))
 
-    errors = dict(zip(fixed.shapes, repeat(ErrorStatistics())))
-    with ThreadPoolExecutor(threads) as pool:
-        for part in pool.map(work, range(0, len(x), step)):
-            errors = {name: error + part[name] for name, error in errors.items()}
-    return errors, classes
+    with one_thread():  # each of ours multiplies matrices
+        spread(work, range(-(first % step), len(x), step), abreast(fixed, threads))
+    return {name: block.statistics() for name, block in whole.items()}, classes
+
+
+class _Block(NamedTuple):
+    """The errors of a block of images: their range, whether all are finite, and exact sums."""
+
+    largest: float
+    low: float
+    high: float
+    finite: bool
+    digits: npt.NDArray[np.int64]
+
+    def joined(self, other: "_Block") -> "_Block":
+        """Join two blocks."""
+        return _Block(
+            max(self.largest, other.largest),
+            min(self.low, other.low),
+            max(self.high, other.high),
+            self.finite and other.finite,
+            self.digits + other.digits,
+        )
+
+    def statistics(self) -> ErrorStatistics:
+        """Spell the sums as integers."""
+        return error_statistics(*self[:4], exact_sum.integers(self.digits))
+
+
+def _measured(reference: Array, raw: Array, lsb: float, by_channel: bool) -> _Block:
+    """Compare the words of a block with their references, float32 and flat."""
+    words, count = raw.reshape(-1), raw.shape[1] if by_channel else 1
+    signal, noise, largest, low, high = map(float, compiled.measure(reference, words, lsb))
+    digits = exact_sum.no_sums(2 * count)
+    compiled.measure_channels(reference, words, lsb, raw[0].size // count, digits)
+    return _Block(largest, low, high, math.isfinite(signal) and math.isfinite(noise), digits)
 
 
 def _accuracy(found: Statistics) -> Accuracy:
+    flips = len(found.flipped) if found.compared else None
     if not found.judged:
-        return Accuracy()
+        return Accuracy(flips=flips)
     images, hits, right = found.images, found.hits, found.reference_hits
     if not found.compared:
         return Accuracy(hits / images)
     loss = (right - hits) / images  # of counts: a difference of fractions may miss a limit
-    return Accuracy(hits / images, right / images, loss, len(found.flipped))
+    return Accuracy(hits / images, right / images, loss, flips)
 
 
 def _flips(run: Run, classes: Array | None, y: Array | None, first: int) -> Iterable[Flip]:
@@ -257,13 +326,11 @@ def _flips(run: Run, classes: Array | None, y: Array | None, first: int) -> Iter
         yield Flip(first + i, label, int(classes[i]), int(run.predictions[i]))
 
 
-def _unlabelled(flip: Flip) -> Flip:
-    return Flip(flip.index, None, flip.reference, flip.fixed)
-
-
 def _output_report(fixed: FixedNetwork, name: str, error: ErrorStatistics | None) -> OutputReport:
-    sqnr, largest = (error.sqnr_db, error.largest) if error else (None, None)
-    return OutputReport(name, str(fixed.formats[name]), sqnr, largest)
+    fmt = str(fixed.formats[name])
+    if error is None:
+        return OutputReport(name, fmt, None, None)
+    return OutputReport(name, fmt, error.sqnr_db, error.largest, error.exact)
 
 
 def _layer_report(
@@ -275,6 +342,7 @@ def _layer_report(
 ) -> LayerReport:
     node = None if name == INPUT else fixed[name]
     output = fixed.formats[name]
+    worst = channels.worst(error, fixed.shapes[name])
     return LayerReport(
         name,
         node.op if node else "Input",
@@ -288,8 +356,21 @@ def _layer_report(
         counts.saturations,
         error.sqnr_db if error else None,
         error.largest if error else None,
-        str(fitting(error.low, error.high, output.word, output.signed)) if error else None,
+        str(_fitting(error, output)) if error else None,
+        counts.below_zero,
+        **asdict(node.losses if node else Losses()),
+        **modes(fixed, name),
+        exact=error.exact if error else None,
+        worst_channel=worst,
+        worst_channel_sqnr_db=error.channels[worst].sqnr_db
+        if error and worst is not None
+        else None,
     )
+
+
+def _fitting(error: ErrorStatistics, output: QFormat) -> QFormat:
+    """Return the format of the same word for the reference; what is below 0 asks for a sign."""
+    return fitting(error.low, error.high, output.word, output.signed or error.low < 0)
 
 
 def _softmax_report(fixed: FixedNetwork, run: Run) -> SoftmaxReport | None:

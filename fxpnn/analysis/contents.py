@@ -5,6 +5,7 @@ import msgspec
 from fxpnn.network.fixed import Provenance
 from fxpnn.network.graph import Scaling
 from fxpnn.network.layers import Shape
+from fxpnn.network.normalisation import Normalisation
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -35,7 +36,9 @@ class FloatLayer(msgspec.Struct, frozen=True, kw_only=True):
 class FixedLayer(msgspec.Struct, frozen=True, kw_only=True):
     """A fixed layer; ``proved`` speaks of its accumulator, ``saturates`` of its output's cast.
 
-    ``sums`` says in words how the engine adds its products up.
+    ``sums`` says in words how the engine adds its products up; ``weight_rounding``, where there are
+    sums, and ``bias_corrected`` how parameters were rounded. Beside are the layer's ``Losses``,
+    what its parameters lost when the model was built, and its ``Modes``.
     """
 
     name: str
@@ -52,6 +55,15 @@ class FixedLayer(msgspec.Struct, frozen=True, kw_only=True):
     saturates: bool
     sums: str | None
     memory: Memory
+    clipped_weights: int
+    clipped_constants: int
+    vanished_channels: int
+    clipped_biases: int
+    rounding: str | None
+    overflow: str | None
+    softmax: str | None
+    weight_rounding: str | None
+    bias_corrected: bool
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -69,6 +81,7 @@ class FloatInspection(msgspec.Struct, frozen=True, kw_only=True):
     scaling: Scaling
     layers: tuple[FloatLayer, ...]
     totals: Totals
+    normalisation: Normalisation | None
 
 
 class FixedInspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,3 +93,4 @@ class FixedInspection(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[FixedLayer, ...]
     totals: Totals
     provenance: Provenance
+    normalisation: Normalisation | None

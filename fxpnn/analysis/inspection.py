@@ -1,5 +1,6 @@
 """Inspect a network without running it: shapes, parameters, memory, products and proofs."""
 
+from dataclasses import asdict
 from typing import overload
 
 import numpy as np
@@ -12,6 +13,7 @@ from fxpnn.analysis.contents import (
     Memory,
     Totals,
 )
+from fxpnn.analysis.modes import modes
 from fxpnn.analysis.report import weight_text
 from fxpnn.engine.inference import Engine
 from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_weights
@@ -54,6 +56,7 @@ def _float(network: Network) -> FloatInspection:
         scaling=network.scaling,
         layers=layers,
         totals=_totals(layers, bits),
+        normalisation=network.normalisation,
     )
 
 
@@ -67,6 +70,7 @@ def _fixed(fixed: FixedNetwork) -> FixedInspection:
         layers=layers,
         totals=_totals(layers, sum(layer.memory.bits for layer in layers)),
         provenance=fixed.provenance,
+        normalisation=fixed.normalisation,
     )
 
 
@@ -87,6 +91,10 @@ def _fixed_layer(node: FixedNode, engine: Engine) -> FixedLayer:
         saturates=proof.saturates,
         sums=engine.methods.get(node.name),
         memory=_memory(node),
+        weight_rounding=node.rounded.weights.value if node.layer.traits.sums else None,
+        bias_corrected=node.rounded.bias_corrected,
+        **asdict(node.losses),
+        **modes(engine.fixed, node.name),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from fxpnn.analysis.report import LayerReport
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow
 
 
 def first_overflow(layers: Iterable[LayerReport], images: int) -> str | None:
@@ -10,30 +11,26 @@ def first_overflow(layers: Iterable[LayerReport], images: int) -> str | None:
 
     Return ``None`` where none did.
     """
-    for layer in layers:
-        if layer.accumulator_overflows or layer.saturations:
-            where = f"{layer.name} ({layer.op}) is the first layer to overflow"
-            return f"{where}: {_causes(layer)} in {images:,} images; {_remedy(layer)}"
-    return None
+    layer = next(filter(overflowed, layers), None)
+    if layer is None:
+        return None
+    where = f"{layer.name} ({layer.op}) is the first layer to overflow"
+    told = f"{where}: {_causes(layer)} in {images:,} images"
+    return f"{told}; {layer.remedy}" if layer.remedy else told
+
+
+def overflowed(layer: LayerReport) -> bool:
+    """Tell whether anything overflowed in a layer."""
+    return layer.accumulator_overflows + layer.saturations > 0
 
 
 def _causes(layer: LayerReport) -> str:
     causes = []
     if layer.accumulator_overflows:
-        word, mode = str(layer.accumulator).split()
-        wrapping = "wrapping " if mode == "wrap" else ""
-        causes.append(f"its {word}-bit {wrapping}accumulator {layer.accumulator_overflows:,} times")
+        register = Accumulator.parse(str(layer.accumulator))
+        wrapping = "wrapping " if register.overflow is Overflow.WRAP else ""
+        word = f"{register.word}-bit" if register.frac is None else register.format
+        causes.append(f"its {word} {wrapping}accumulator {layer.accumulator_overflows:,} times")
     if layer.saturations:
         causes.append(f"its {layer.output_format} output {layer.saturations:,} times")
     return " and ".join(causes)
-
-
-def _remedy(layer: LayerReport) -> str:
-    remedies = []
-    if layer.accumulator_overflows:
-        remedies.append(f"an accumulator of {layer.accumulator_bits_needed} bits")
-    if layer.fitting_format:
-        remedies.append(f"{layer.fitting_format} at its output")
-    if not remedies:
-        return "a reference would tell what fits"
-    return f"{' and '.join(remedies)} would have fitted"

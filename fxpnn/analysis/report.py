@@ -1,7 +1,5 @@
 """The report of a comparison: accuracy, what overflowed, how far each layer is from the floats."""
 
-from typing import Any
-
 import msgspec
 
 from fxpnn.fixedpoint.qformat import QFormat
@@ -10,7 +8,8 @@ from fxpnn.fixedpoint.qformat import QFormat
 class Accuracy(msgspec.Struct, frozen=True, rename={"reference": "float"}):
     """Fractions of right predictions; ``None`` where labels, classes or the reference are missing.
 
-    ``loss`` is float minus fixed; ``flips`` counts predictions that differ from the reference's.
+    ``loss`` is float minus fixed; ``flips`` counts predictions that differ from the reference's,
+    for which no labels are needed.
     """
 
     fixed: float | None = None
@@ -23,9 +22,18 @@ class LayerReport(msgspec.Struct, frozen=True):
     """What one layer's integers mean, what overflowed, and how far they are from the floats.
 
     ``accumulator_bits_needed`` is the narrowest accumulator that provably cannot overflow.
-    ``sqnr_db`` and ``max_abs_error`` are ``None`` without a reference; a layer that is exact has
-    an endless SQNR, which JSON spells null. ``fitting_format`` is the format of the same word that
-    holds every value the reference took on.
+    ``sqnr_db``, ``max_abs_error`` and ``exact`` are ``None`` without a reference; a layer that is
+    exact has an endless SQNR, and so has, below 0, one whose reference is always 0: JSON spells
+    both null. ``fitting_format`` is the format of the same word that holds every value the
+    reference took on. ``below_zero`` counts outputs that an unsigned word cut
+    at 0 as the ReLU behind it would have done: no saturations; the reference is cut there too. The
+    next three are the layer's ``Losses``: what its parameters lost when the model was built.
+    ``rounding`` and ``overflow`` are the modes of the output's cast, ``softmax`` is what softmax
+    subtracts (``max``, ``naive`` or a constant), each ``None`` where the layer has no such choice.
+    ``worst_channel`` is the place on the output's first axis that has the lowest SQNR, which a
+    layer's own need not show: louder channels hide it. It is ``None`` where no channel that has any
+    signal lost some, and in layers of more than 4,096 channels. ``remedy`` is what kept the first
+    layer that overflowed from it when it was tried on the same images.
     """
 
     name: str
@@ -41,6 +49,18 @@ class LayerReport(msgspec.Struct, frozen=True):
     sqnr_db: float | None
     max_abs_error: float | None
     fitting_format: str | None = None
+    below_zero: int = 0
+    clipped_weights: int = 0
+    clipped_constants: int = 0
+    vanished_channels: int = 0
+    rounding: str | None = None
+    overflow: str | None = None
+    softmax: str | None = None
+    worst_channel: int | None = None
+    worst_channel_sqnr_db: float | None = None
+    clipped_biases: int = 0
+    remedy: str | None = None
+    exact: bool | None = None
 
 
 class OutputReport(msgspec.Struct, frozen=True):
@@ -50,6 +70,7 @@ class OutputReport(msgspec.Struct, frozen=True):
     format: str
     sqnr_db: float | None
     max_abs_error: float | None
+    exact: bool | None = None
 
 
 class SoftmaxReport(msgspec.Struct, frozen=True):
@@ -77,28 +98,6 @@ class Flip(msgspec.Struct, frozen=True):
     label: int | None
     reference: int
     fixed: int
-
-
-class Report(msgspec.Struct, frozen=True):
-    """A comparison; ``flipped`` lists the images whose prediction changed, in order."""
-
-    accuracy: Accuracy
-    outputs: tuple[OutputReport, ...]
-    layers: tuple[LayerReport, ...]
-    softmax: SoftmaxReport | None
-    timing: Timing
-    flipped: tuple[Flip, ...]
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Return one dict for each layer, for a table or a data frame."""
-        return [msgspec.structs.asdict(layer) for layer in self.layers]
-
-    def __repr__(self) -> str:
-        lost = self.accuracy
-        return (
-            f"Report({len(self.layers)} layers, accuracy float {lost.reference}, fixed "
-            f"{lost.fixed}, loss {lost.loss}, flips {lost.flips})"
-        )
 
 
 def weight_text(formats: tuple[QFormat, ...]) -> str | None:

@@ -1,7 +1,8 @@
 """What a part of a data set showed, as exact sums: parts merge in any order to the same bits."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 
 import msgspec
 
@@ -9,25 +10,40 @@ from fxpnn.analysis.report import Flip, SoftmaxReport
 from fxpnn.errors import DataError
 from fxpnn.network.fixed import Counts
 
-UNIT_BITS = 1074
-"""Sums of squares are integers in units of ``2**-1074``, of which every double is a multiple."""
 
+class Squares(msgspec.Struct, frozen=True):
+    """Sums of squares of a reference and of the errors, exact.
 
-class ErrorStatistics(msgspec.Struct, frozen=True):
-    """A tensor against its reference: sums of squares, the largest error, the reference's range.
-
-    ``signal`` and ``noise`` are exact integer sums in units of ``2**-1074``. They leave out blocks
-    whose sums are not ``finite``.
+    They are integers in units of ``2**-1074``, of which every double is a multiple.
     """
 
     signal: int = 0
     noise: int = 0
+
+    @property
+    def sqnr_db(self) -> float:
+        """Return the signal-to-quantization-noise ratio in dB."""
+        if self.noise == 0:
+            return math.inf
+        # Python divides integers of any length with one rounding.
+        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+
+
+class ErrorStatistics(Squares, frozen=True):
+    """A tensor against its reference: sums of squares, the largest error, the reference's range.
+
+    ``channels`` has the sums of each place on the first axis. All sums leave out an image's channel
+    whose own sum is not finite; ``finite`` tells whether there was none.
+    """
+
     largest: float = 0.0
     low: float = math.inf
     high: float = -math.inf
     finite: bool = True
+    channels: tuple[Squares, ...] = ()
 
     def __add__(self, other: "ErrorStatistics") -> "ErrorStatistics":
+        pairs = zip_longest(self.channels, other.channels, fillvalue=Squares())
         return ErrorStatistics(
             self.signal + other.signal,
             self.noise + other.noise,
@@ -35,32 +51,48 @@ class ErrorStatistics(msgspec.Struct, frozen=True):
             min(self.low, other.low),
             max(self.high, other.high),
             self.finite and other.finite,
+            tuple(Squares(a.signal + b.signal, a.noise + b.noise) for a, b in pairs),
         )
 
     @property
     def sqnr_db(self) -> float:
         """Return the signal-to-quantization-noise ratio in dB; NaN where a sum is not finite."""
-        if not self.finite:
-            return math.nan
-        if self.noise == 0:
-            return math.inf
-        # Python divides integers of any length with one rounding.
-        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+        return super().sqnr_db if self.finite else math.nan
+
+    @property
+    def exact(self) -> bool:
+        """Return whether all was finite and nothing was lost."""
+        return self.finite and self.noise == 0
+
+    @property
+    def worst_channel(self) -> int | None:
+        """Return the first channel of the lowest ratio; ``None`` where none has lost any.
+
+        A channel whose reference is always 0 has no signal to lose.
+        """
+        lossy = (i for i, sums in enumerate(self.channels) if sums.signal and sums.noise)
+        return min(lossy, key=lambda i: self.channels[i].sqnr_db, default=None)
 
 
 def error_statistics(
-    signal: float, noise: float, largest: float, low: float, high: float
+    largest: float, low: float, high: float, finite: bool, sums: Iterable[int]
 ) -> ErrorStatistics:
-    """Make the statistics of one block from its sums of squares and its range."""
-    finite = math.isfinite(signal) and math.isfinite(noise)
-    sums = (_units(signal), _units(noise)) if finite else (0, 0)
-    return ErrorStatistics(*sums, largest, low, high, finite)
+    """Make the statistics of one block from its range and the sums of its channels.
 
-
-def _units(value: float) -> int:
-    """Return a double as an integer in units of ``2**-1074``."""
-    numerator, denominator = value.as_integer_ratio()
-    return numerator * ((1 << UNIT_BITS) // denominator)
+    ``sums`` holds the exact sums of squares in units of ``2**-1074``: the reference's and the
+    errors' of the first channel, then of the next.
+    """
+    each = iter(sums)
+    channels = tuple(Squares(signal, noise) for signal, noise in zip(each, each, strict=True))
+    return ErrorStatistics(
+        sum(channel.signal for channel in channels),
+        sum(channel.noise for channel in channels),
+        largest,
+        low,
+        high,
+        finite,
+        channels,
+    )
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +101,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     ``spans`` are the images, as sorted ``(first, count)`` without neighbours. ``judged`` says that
     labels name classes; ``hits`` and ``reference_hits`` count right predictions. ``flips`` counts
     and ``flipped`` lists predictions that differ from the reference's. ``errors`` is empty without
-    a reference. ``seconds`` of the integer engine add up.
+    a reference. ``seconds`` of the integer engine add up. ``matches`` says whether the reference is
+    the file that the fixed network came from, ``None`` where that is not known.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -83,6 +116,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     softmax: SoftmaxReport | None
     seconds: float
     threads: int
+    matches: bool | None = None
 
     @property
     def images(self) -> int:
@@ -95,7 +129,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             DataError: the parts overlap, or are not of one comparison.
         """
-        if (self.compared, [*self.counts]) != (other.compared, [*other.counts]):
+        if self._of() != other._of():
             raise DataError("parts must be of the same networks to be merged")
         return Statistics(
             spans=_joined(sorted((*self.spans, *other.spans))),
@@ -109,7 +143,12 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
             softmax=_worse(self.softmax, other.softmax),
             seconds=self.seconds + other.seconds,
             threads=max(self.threads, other.threads),
+            matches=self.matches,
         )
+
+    def _of(self) -> tuple[object, ...]:
+        """Tell of which networks the part is."""
+        return self.compared, self.matches, [*self.counts]
 
 
 def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -57,7 +57,9 @@ def fetch(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise DataError(
+            f"{folder}: cannot be made: {error.strerror}; name another folder, or set {files.CACHE}"
+        ) from None
     total = sum(file.size for file in mnist.PUBLISHED)
     done = 0
     for file in mnist.PUBLISHED:
@@ -131,7 +133,10 @@ def _pieces(url: str, deadline: float) -> Iterator[bytes]:
                 error.close()
             arriving.put(DataError(f"{url}: {getattr(error, 'reason', None) or error}"))
 
-    threading.Thread(target=receive, daemon=True).start()
+    try:
+        threading.Thread(target=receive, daemon=True).start()
+    except RuntimeError:  # a limit of processes
+        raise DataError(f"{url}: must have a thread to arrive by; the system gives none") from None
     try:
         while piece := arriving.get(timeout=max(0.0, deadline - time.monotonic())):
             if isinstance(piece, DataError):

@@ -55,14 +55,17 @@ def is_npy(path: Path) -> bool:
         return file.read(6) == b"\x93NUMPY"
 
 
-def read_npy(path: Path) -> Array:
-    """Read one array of numbers, in native byte order.
+def read_npy(path: Path, limit: int | None = None) -> Array:
+    """Read one array of numbers, in native byte order, from a file of at most ``limit`` bytes.
 
     Raises:
-        DataError: the file is damaged, holds anything but numbers, or more than memory can.
+        DataError: the file is too large or damaged, or holds anything but numbers, or more than
+            memory can.
     """
     with files.opened(path, DataError) as file:
         size = os.fstat(file.fileno()).st_size
+        if limit is not None and size > limit:
+            raise DataError(f"{path}: must be at most {limit} bytes, not {size}")
         files.check_memory(path, size)
         try:
             return _array(f"{path}:", file, size)
@@ -82,7 +85,7 @@ def read_npz(path: Path, split: str | None = None) -> tuple[Array, Array | None]
     with _opened(path) as archive:
         names = archive.namelist()
         end = "" if split is None else f"_{split}"
-        if not end and "x.npy" not in names and {"x_train.npy", "x_test.npy"} <= {*names}:
+        if not end and len(_splits(archive)) > 1:
             raise DataError(
                 f"{path}: holds a test and a training set; name {path}:test or {path}:train"
             )
@@ -90,6 +93,21 @@ def read_npz(path: Path, split: str | None = None) -> tuple[Array, Array | None]
             raise DataError(f"{path}: must hold x{end}.npy, not only {_quoted(names)}")
         x = _member(path, archive, f"x{end}")
         return x, _member(path, archive, f"y{end}") if f"y{end}.npy" in names else None
+
+
+def splits(path: Path) -> set[str]:
+    """Name the splits that an archive holds, as Keras stores MNIST; none where it holds ``x``.
+
+    Raises:
+        DataError: the archive is damaged.
+    """
+    with _opened(path) as archive:
+        return _splits(archive)
+
+
+def _splits(archive: zipfile.ZipFile) -> set[str]:
+    names = archive.namelist()
+    return {s for s in ("test", "train") if f"x_{s}.npy" in names and "x.npy" not in names}
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

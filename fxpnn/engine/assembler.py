@@ -5,13 +5,13 @@ lies, and a dense layer reads its words wherever they lie. ReLU and max pooling 
 sum before them.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from fxpnn.engine import workspace_plan
+from fxpnn.engine import moves, pairs, pools
 from fxpnn.engine.program import (
     BOOL,
     INT16,
@@ -19,43 +19,41 @@ from fxpnn.engine.program import (
     INT64,
     Constants,
     Fields,
+    Kept,
     Places,
     Program,
+    StandardPlaces,
     Tensor,
-    standard_places,
+    whole_tiles,
 )
-from fxpnn.engine.sums import Known, arithmetic, conv_rows, covers, dense_rows, too_many_parts
+from fxpnn.engine.sums import Known, arithmetic, conv_rows, covers, dense_rows, only_plainly
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.kernels.layout import instructions, packing
 from fxpnn.kernels.layout.instructions import INSTRUCTION, Code, target
+from fxpnn.network import layers, memory_plan
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
-from fxpnn.network.layers import (
-    Add,
-    AvgPool2D,
-    Concat,
-    Conv2D,
-    Dense,
-    Flatten,
-    L2Pool2D,
-    MaxPool2D,
-    Mul,
-    Pad,
-    PRelu,
-    Relu,
-    Reshape,
-    Shape,
-    Softmax,
-    Transpose,
-    Window,
-)
+from fxpnn.network.layers import Number, Shape
 from fxpnn.network.lookup import response
 
-NO_FLOOR = -(1 << 15)
+
+class Ends(NamedTuple):
+    """What words are raised and lowered to behind a cast."""
+
+    least: int
+    most: int
+
+    def within(self, least: Number | None, most: Number | None) -> "Ends":
+        """Return the ends that are as good as these and then others, of which either may lack."""
+        low = EVERY_WORD.least if least is None else int(least)
+        high = EVERY_WORD.most if most is None else int(most)
+        return Ends(*(min(max(end, low), high) for end in self))
+
+
+EVERY_WORD = Ends(-(1 << 15), (1 << 15) - 1)
+"""What a cast has of itself: no word is raised or lowered."""
 GROUP_ROWS = 1920
 """Images whose rows are not more together are summed like one: each has its price."""
-TILES = (40, 8, 1)
-"""Multiples of the rows of a tile, which are 8, 5 or 2 by the machine."""
 
 
 def assemble(
@@ -80,26 +78,6 @@ def assemble(
     return program.program(images, words)
 
 
-def _whole_tiles(images: int) -> int:
-    """Round a number of images down, so that rows that are images fill the vector code's tiles."""
-    rows = next(rows for rows in TILES if images >= rows)
-    return images - images % rows
-
-
-def _is_mean(window: Window) -> bool:
-    """Say whether every window lies inside the map and holds a power of two of values."""
-    count = math.prod(window.kernel)
-    spare = not (any(window.padding) or window.ceil_mode)
-    return spare and 2 <= count < 1 << 15 and count & (count - 1) == 0
-
-
-def _taps(window: Window, made: Shape, share: int) -> Places | None:
-    """Return where each window finds its pixels, or None where one has none on its map."""
-    shape = (window.kernel, window.stride, window.padding[:2], window.dilation)
-    pooled = window.output(made[1], made[2])
-    return packing.pool_windows(shape, (made[1], made[2]), pooled, share, made[0])
-
-
 @dataclass
 class _Assembler:
     fixed: FixedNetwork
@@ -112,30 +90,40 @@ class _Assembler:
     methods: dict[str, str] = field(default_factory=dict)
     sizes: list[int] = field(default_factory=list)
     starts: list[tuple[Places, bool]] = field(default_factory=list)
+    standard: StandardPlaces = field(default_factory=StandardPlaces)
 
     def program(self, images: int, words: int | None) -> Program:
         """Walk the nodes in order; those that vanished in a sum are done already."""
         self.numbers = {node.name: i for i, node in enumerate(self.fixed.nodes)}
-        self.tensors[INPUT] = self._fresh(standard_places(self.fixed.input_shape))
+        self.constants.allow(self.fixed)
+        self.readers: dict[str, list[FixedNode]] = {}
+        for node in self.fixed.nodes:
+            for name in node.inputs:
+                self.readers.setdefault(name, []).append(node)
+        self.tensors[INPUT] = self._fresh(self.standard(self.fixed.input_shape))
+        last = {name: node.name for node in self.fixed.nodes for name in node.inputs}
+        kept: dict[str, Kept] = {}
         for node in self.fixed.nodes:
             if node.name not in self.tensors:
                 self._node(node)
-        kept = {n: t for n, t in self.tensors.items() if n in self.keep or n == INPUT}
-        plan = workspace_plan.plan(
-            self.sizes, self._uses(), {tensor.base for tensor in kept.values()}
-        )
+            for name in {node.name, *node.inputs}:
+                if last.get(name, name) == node.name:
+                    done = self.tensors.pop(name)  # the places of all would take much memory
+                    if name in self.keep or name == INPUT:
+                        kept[name] = Kept.of(done)
+        plan = memory_plan.plan(self.sizes, self._uses(), {tensor.base for tensor in kept.values()})
         if words is not None:
-            images = _whole_tiles(max(1, min(images, words // plan.words)))
+            images = whole_tiles(max(1, min(images, words // plan.words)))
         begins = [begin * images for begin in plan.begins]
         code = self._code(begins, images)
         kept = {name: tensor._replace(base=begins[tensor.base]) for name, tensor in kept.items()}
-        size = plan.words * images + 1  # one word more: sums read words in pairs
+        size = plan.words * images + packing.LANES  # vectors read words behind those they use
         pools, nodes = self.constants.pools(), tuple(self.numbers)
         return Program(code, pools, images, size, kept, nodes, self.methods)
 
-    def _uses(self) -> list[workspace_plan.Use]:
+    def _uses(self) -> list[memory_plan.Use]:
         return [
-            workspace_plan.Use(
+            memory_plan.Use(
                 tuple(fields[end] for end in ("x", "other") if end in fields),
                 fields["y"],
                 fields["op"] == instructions.LOOK_UP,
@@ -164,7 +152,9 @@ class _Assembler:
     def _emit(self, op: int, node: FixedNode, x: Tensor, y: Tensor, **fields: int) -> None:
         cast = target(node.requantize)._asdict()
         ends = {"x": x.base, "x_words": x.words, "y": y.base, "y_words": y.words}
-        common = {"op": op, "node": self.numbers[node.name], "least": NO_FLOOR}
+        apart = int(node.name in self.fixed.rectified)
+        common = {"op": op, "node": self.numbers[node.name], "apart": apart}
+        common |= EVERY_WORD._asdict()
         made = {**common, **ends, **cast, **fields}
         wanted = {*instructions.COMMON, *instructions.FIELDS_OF[op]}
         assert made.keys() == wanted, f"{node.op} must set {sorted(made.keys() ^ wanted)} or none"
@@ -175,40 +165,44 @@ class _Assembler:
         formats = [self.fixed.formats[name] for name in node.inputs]
         shape = self.fixed.shapes[node.name]
         match layer:
-            case Dense() | Conv2D():
+            case layers.Dense() | layers.Conv2D():
                 y = self._sum(node, layer, x, formats[0])
-            case Flatten() | Reshape():
+            case layers.Flatten() | layers.Reshape():
                 y = Tensor(x.base, x.words, x.places.reshape(shape))
-            case Transpose():
+            case layers.Transpose():
                 y = Tensor(x.base, x.words, x.places.transpose(layer.order))
-            case MaxPool2D() | AvgPool2D() | L2Pool2D():
-                y = self._pool(node, layer, x, shape)
-            case Softmax():
+            case layers.MaxPool2D() | layers.AvgPool2D() | layers.L2Pool2D():
+                y = self._pool(node, x, formats[0], shape)
+            case layers.Softmax():
                 y = self._softmax(node, layer, x, formats[0])
-            case PRelu():
+            case layers.PRelu():
                 y = self._slope(node, layer, x, formats[0])
-            case Add():
-                y = self._add(node, x, self.tensors[node.inputs[1]], formats)
-            case Mul():
-                y = self._multiply(node, x, self.tensors[node.inputs[1]], formats)
-            case Concat():
+            case layers.Add():
+                y = self._pair(instructions.ADD, node, x, self.tensors[node.inputs[1]], formats)
+            case layers.Mul():
+                y = self._pair(instructions.MUL, node, x, self.tensors[node.inputs[1]], formats)
+            case layers.Concat():
                 y = self._concat(node, layer, formats, shape)
-            case Pad():
+            case layers.Pad():
                 y = self._pad(node, layer, x, shape)
+            case layers.Slice():
+                y = self._slice(node, layer, x, shape)
             case _:
                 y = self._look_up(node, x, formats[0])
         self.tensors[node.name] = y
 
-    def _sum(self, node: FixedNode, layer: Dense | Conv2D, x: Tensor, fmt: QFormat) -> Tensor:
+    def _sum(
+        self, node: FixedNode, layer: layers.Dense | layers.Conv2D, x: Tensor, fmt: QFormat
+    ) -> Tensor:
         known = self.sums[node.name]
-        if isinstance(layer, Dense) or covers(layer, x):
+        if isinstance(layer, layers.Dense) or covers(layer, x):
             rows = dense_rows(layer, x, known.inputs)
         else:
             x = self._standard(node, x)
             rows = conv_rows(layer, x, known.inputs)
-        plainly = self.plainly or too_many_parts(node, rows, known)
-        pools = not covers(layer, x) and not plainly
-        last, least, taps = self._followers(node, rows.share if pools else None)
+        plainly = self.plainly or only_plainly(node, rows, known, fmt)
+        share = None if covers(layer, x) or plainly else rows.share
+        last, ends, taps = self._followers(node, share)
         fields, self.methods[node.name] = arithmetic(
             node, rows, known, fmt, self.constants, plainly
         )
@@ -216,76 +210,79 @@ class _Assembler:
             fields |= {**self._windows(taps), "outputs": len(layer.weight)}
         fields["starts"] = len(self.starts)
         self.starts.append((rows.starts, taps is not None or "total" in fields))
-        y = self._fresh(standard_places(self.fixed.shapes[last.name]))
+        y = self._fresh(self.standard(self.fixed.shapes[last.name]))
         op = fields.pop("op")
         absent = dict.fromkeys(instructions.ABSENT, 0)  # unless the layer has them
-        self._emit(op, node, x, y, **absent | fields, least=least)
+        self._emit(op, node, x, y, **absent | fields, **ends._asdict())
+        return self._stand_for(y, node, last)
+
+    def _stand_for(self, y: Tensor, node: FixedNode, last: FixedNode) -> Tensor:
+        """Return a node's tensor, which is that of all up to the last that became part of it."""
         while last is not node:
             self.tensors[last.name] = y
             last = self.fixed[last.inputs[0]]
         return y
 
     def _followers(
-        self, node: FixedNode, share: int | None
-    ) -> tuple[FixedNode, int, Places | None]:
-        """Return the last node that becomes part of a sum, the floor, and a pool's windows.
+        self, node: FixedNode, share: int | None = None
+    ) -> tuple[FixedNode, Ends, Places | None]:
+        """Return the last node that becomes part of a cast, its ends, and a pool's windows.
 
         A pool becomes part only of rows that make ``share`` pixels, not None, and only if each of
         its windows has a pixel on the map: the loops know no least word to give instead.
         """
-        last, least, taps = node, NO_FLOOR, None
+        # Sums that are counted apart below 0 are cast as signed ones, and raised to 0.
+        last, ends, taps = node, EVERY_WORD._replace(least=node.output_format.min), None
         while last.name not in self.keep:
-            readers = [n for n in self.fixed.nodes for name in n.inputs if name == last.name]
+            readers = self.readers.get(last.name, [])
             if len(readers) != 1:
                 break
             layer = readers[0].layer
-            if isinstance(layer, Relu):
-                least = 0
-            elif isinstance(layer, MaxPool2D) and share is not None and taps is None:
-                taps = _taps(layer.window, self.fixed.shapes[last.name], share)
+            if not layer.traits.absorbed:
+                break
+            if isinstance(layer, layers.MaxPool2D):
+                if share is None or taps is not None:
+                    break
+                taps = pools.taps(layer.window, self.fixed.shapes[last.name], share)
                 if taps is None:
                     break
             else:
-                break
+                ends = ends.within(*layer.ends())
             last = readers[0]
-        return last, least, taps
+        return last, ends, taps
 
     def _windows(self, taps: Places) -> Fields:
         """Put where each window finds its pixels."""
-        windows = self.constants.put(INT64, taps)
-        sizes = {"pooled": taps.shape[0], "taps": taps.shape[1]}
-        return {"windows": windows, **sizes}
+        sizes = dict(zip(("pooled", "taps"), taps.shape, strict=True))
+        return {"windows": self.constants.put(INT64, taps), **sizes}
 
     def _standard(self, node: FixedNode, x: Tensor) -> Tensor:
         """Return a tensor that lies as a fresh one, moved there if need be."""
-        if x.standard:
+        if x.lies_as(self.standard(x.places.shape)):
             return x
-        y = self._fresh(standard_places(x.places.shape))
+        y = self._fresh(self.standard(x.places.shape))
         self._move(node, x, y, y.places)
         return y
 
     def _move(self, node: FixedNode, x: Tensor, y: Tensor, places: Places) -> None:
         """Copy the values of ``x`` to words of ``y``; the other words of ``y`` stay."""
-        sources = np.full(y.words, -1)
-        sources[places.reshape(-1)] = x.places.reshape(-1)
-        self._emit(instructions.MOVE, node, x, y, offsets=self.constants.put(INT64, sources))
+        found = moves.runs(x.places, places)
+        fields = {"moves": self.constants.put(INT64, found), "moves_size": len(found)}
+        self._emit(instructions.MOVE, node, x, y, **fields)
 
     def _look_up(self, node: FixedNode, x: Tensor, fmt: QFormat) -> Tensor:
         answers = response(node, fmt)
         assert answers is not None, f"no way to run {node.op}"
         y = self._fresh(x.places)
-        flags = self.constants.put(BOOL, answers.over) if answers.over.any() else -1
-        self._emit(
-            instructions.LOOK_UP,
-            node,
-            x,
-            y,
-            weights=self.constants.put(INT16, answers.raw),
-            flagged=flags,
-        )
+        apart = node.name in self.fixed.rectified
+        over = answers.over if apart else answers.over | answers.below
+        fields = {"weights": self.constants.put(INT16, answers.raw)}
+        for name, flags in (("flagged", over), ("fallen", answers.below & apart)):
+            fields[name] = self.constants.put(BOOL, flags) if flags.any() else -1
+        self._emit(instructions.LOOK_UP, node, x, y, **fields)
         return y
 
-    def _slope(self, node: FixedNode, layer: PRelu, x: Tensor, fmt: QFormat) -> Tensor:
+    def _slope(self, node: FixedNode, layer: layers.PRelu, x: Tensor, fmt: QFormat) -> Tensor:
         channels = len(layer.slope)
         shifts = node.shift(fmt)
         by_word = np.empty((2, x.words), np.int64)
@@ -296,39 +293,19 @@ class _Assembler:
         self._emit(instructions.SLOPE, node, x, y, weights=slopes, shifts=drops)
         return y
 
-    def _pool(
-        self, node: FixedNode, layer: MaxPool2D | AvgPool2D | L2Pool2D, x: Tensor, shape: Shape
-    ) -> Tensor:
-        x, window = self._standard(node, x), layer.window
-        y = self._fresh(standard_places(shape))
-        if isinstance(layer, AvgPool2D) and not self.plainly and _is_mean(window):
-            taps = _taps(window, x.places.shape, 1)
-            assert taps is not None, "a window that needs no padding lies on its map"
-            fields = self._windows(taps // packing.LANES * shape[0])
+    def _pool(self, node: FixedNode, x: Tensor, fmt: QFormat, shape: Shape) -> Tensor:
+        x = self._standard(node, x)
+        y = self._fresh(self.standard(shape))
+        words = None if self.plainly else pools.mean_windows(node, x.places.shape, fmt)
+        if words is not None:
+            fields = self._windows(words)
             self._emit(instructions.MEAN, node, x, y, **fields, channels=shape[0])
-            return y
-        kind = {
-            MaxPool2D: instructions.MAX,
-            AvgPool2D: instructions.AVERAGE,
-            L2Pool2D: instructions.L2,
-        }[type(layer)]
-        counted = isinstance(layer, AvgPool2D) and layer.count_padding
-        rim = window.padding if counted else (0, 0, 0, 0)
-        names = ("kernel", "stride", "origin", "dilation")
-        pairs = (window.kernel, window.stride, window.padding[:2], window.dilation)
-        fields = {
-            f"{n}_{a}": v
-            for n, p in zip(names, pairs, strict=True)
-            for a, v in zip("hw", p, strict=True)
-        }
-        fields |= {f"rim_{side}": v for side, v in zip("tlbr", rim, strict=True)}
-        channels, height, width = x.places.shape
-        fields |= {"channels": channels, "height": height, "width": width}
-        fields |= {"pooled_h": shape[1], "pooled_w": shape[2], "low": node.output_format.min}
-        self._emit(instructions.POOL, node, x, y, kind=kind, **fields)
+        else:
+            fields = pools.pool(node, x.places.shape, shape, fmt)
+            self._emit(instructions.POOL, node, x, y, **fields)
         return y
 
-    def _softmax(self, node: FixedNode, layer: Softmax, x: Tensor, fmt: QFormat) -> Tensor:
+    def _softmax(self, node: FixedNode, layer: layers.Softmax, x: Tensor, fmt: QFormat) -> Tensor:
         classes = x.places.shape[layer.axis]
         vectors = np.moveaxis(x.places, layer.axis, -1).reshape(-1, classes)
         if not (vectors == vectors[:, :1] + np.arange(classes)).all():  # a vector is apart
@@ -347,39 +324,37 @@ class _Assembler:
         self._emit(op, node, x, y, **fields)
         return y
 
-    def _add(self, node: FixedNode, a: Tensor, b: Tensor, formats: Sequence[QFormat]) -> Tensor:
-        b = self._beside(node, a, b)
-        finer = max(fmt.frac for fmt in formats)
-        lift, other_lift = (finer - fmt.frac for fmt in formats)
-        y = self._fresh(a.places)
-        shift = finer - node.output_format.frac
-        fields = {"other": b.base, "lift": lift, "other_lift": other_lift, "shift": shift}
-        self._emit(instructions.ADD, node, a, y, **fields)
-        return y
-
-    def _multiply(
-        self, node: FixedNode, a: Tensor, b: Tensor, formats: Sequence[QFormat]
+    def _pair(
+        self, op: int, node: FixedNode, a: Tensor, b: Tensor, formats: Sequence[QFormat]
     ) -> Tensor:
-        b = self._beside(node, a, b)
+        if not a.lies_as(b.places):
+            b = self._beside(node, a, b)
         y = self._fresh(a.places)
-        shift = sum(fmt.frac for fmt in formats) - node.output_format.frac
-        self._emit(instructions.MUL, node, a, y, other=b.base, shift=shift)
-        return y
+        fields = pairs.pair(op, formats, node.output_format)
+        if self.plainly:
+            fields["short"] = 0
+        last, ends, _ = self._followers(node)
+        fields |= {"other": b.base, "other_words": b.words, **ends._asdict()}
+        self._emit(op, node, a, y, **fields)
+        return self._stand_for(y, node, last)
 
     def _beside(self, node: FixedNode, a: Tensor, b: Tensor) -> Tensor:
-        """Return a tensor whose values lie as those of ``a``, moved or repeated if need be."""
-        if np.array_equal(a.places, b.places):
+        """Return a tensor whose words meet those of ``a`` in order, moved and repeated if need be.
+
+        One that repeats as a whole stays where it is.
+        """
+        order = pairs.order_beside(a, b)
+        if pairs.repeats(order, b.words):
             return b
         y = self._fresh(a.places)
         self._move(node, b._replace(places=np.broadcast_to(b.places, a.places.shape)), y, y.places)
         return y
 
     def _concat(
-        self, node: FixedNode, layer: Concat, formats: Sequence[QFormat], shape: Shape
+        self, node: FixedNode, layer: layers.Concat, formats: Sequence[QFormat], shape: Shape
     ) -> Tensor:
-        y, first = self._fresh(standard_places(shape)), 0
-        for name, fmt in zip(node.inputs, formats, strict=True):
-            x = self.tensors[name]
+        y, first = self._fresh(self.standard(shape)), 0
+        for x, fmt in zip((self.tensors[n] for n in node.inputs), formats, strict=True):
             if fmt != node.output_format:
                 x = self._look_up(node, x, fmt)
             joined = y.places.swapaxes(layer.axis, 0)
@@ -388,10 +363,14 @@ class _Assembler:
             first += size
         return y
 
-    def _pad(self, node: FixedNode, layer: Pad, x: Tensor, shape: Shape) -> Tensor:
-        y = self._fresh(standard_places(shape))
+    def _pad(self, node: FixedNode, layer: layers.Pad, x: Tensor, shape: Shape) -> Tensor:
+        y = self._fresh(self.standard(shape))
         self._emit(instructions.FILL, node, y, y, low=int(layer.value))
-        sides = zip(layer.pads, x.places.shape, strict=True)
-        inner = tuple(slice(before, before + size) for (before, _), size in sides)
-        self._move(node, x, y, y.places[inner])
+        self._move(node, x, y, y.places[layer.places(x.places.shape)])
+        return y
+
+    def _slice(self, node: FixedNode, layer: layers.Slice, x: Tensor, shape: Shape) -> Tensor:
+        y = self._fresh(self.standard(shape))
+        kept = x.places[layer.places(x.places.ndim)]
+        self._move(node, x._replace(places=kept), y, y.places)
         return y

@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +14,13 @@ import numpy.typing as npt
 
 from fxpnn.engine.assembler import assemble
 from fxpnn.engine.program import Program, Words
-from fxpnn.engine.sums import Known
+from fxpnn.engine.sums import Known, known_of
+from fxpnn.engine.threads import spread
 from fxpnn.engine.workspace import Conversion, Workspace, counts
 from fxpnn.fixedpoint.casting import from_float_counted, to_float
 from fxpnn.fixedpoint.interval import full
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
-from fxpnn.kernels.build.kernel import interpreted
+from fxpnn.kernels.build import fallback
 from fxpnn.network.fixed import Counts, FixedNetwork
 from fxpnn.network.graph import INPUT
 from fxpnn.network.images import check_images, logits_of, takes_every_word
@@ -42,7 +42,8 @@ WORTH = 1 << 25
 PLAIN = "FXPNN_KERNELS"
 """The environment variable that, set to ``plain``, asks for the plain loops.
 
-They run too where Numba compiles nothing: the vector code has no other form."""
+They run too where Numba compiles nothing, or not as expected (``kernels.build.fallback``): the
+vector code has no other form."""
 
 ENGINE = "_engine"
 """Where a network keeps its engine."""
@@ -94,7 +95,7 @@ class Engine:
         self.proofs = prove(fixed)
         self._known = known(fixed, self.proofs)
         self._conversion = _conversion(fixed)
-        self._plainly = os.environ.get(PLAIN) == "plain" or interpreted()
+        self._plainly = os.environ.get(PLAIN) == "plain" or fallback.active()
         self._work = sum(_work(node.layer, fixed.shapes[node.name]) for node in fixed.nodes)
         self._logits = logits_of(fixed)
         self._programs: dict[frozenset[str], Program] = {}
@@ -114,10 +115,11 @@ class Engine:
         that stays. More than a block's images go the way of ``run``, and so does what ``run`` must
         check: raw words where the input's format has fewer.
         """
-        if not isinstance(x, np.ndarray) or not x.ndim:
+        if type(x) is not np.ndarray or not x.ndim:
             return self.run(x).raw
         program, images = self._main, len(x)
         fits = 0 < images <= program.images and x.dtype.char in self._unchecked
+        fits = fits and self.fixed.normalisation is None
         if not fits or x.shape[1:] != self.fixed.input_shape:
             return self.run(x).raw
         space = self._space(program)
@@ -130,21 +132,28 @@ class Engine:
     @property
     def methods(self) -> Mapping[str, str]:
         """How the sums of each layer that has an accumulator are computed, in words."""
-        return self._main.methods if self._known else {}
+        return self.program().methods if self._known else {}
 
     @cached_property
     def _main(self) -> Program:
-        return self.program()
+        return self._compiled()
+
+    def _compiled(self, keep: Iterable[str] = ()) -> Program:
+        """Return a program whose kernels are at hand, of plain loops if these lack vector code."""
+        program = self.program(keep)
+        if self._plainly or program.has_vector_code():
+            return program
+        self._plainly, self._programs = True, {}
+        return self.program(keep)
 
     def program(self, keep: Iterable[str] = ()) -> Program:
         """Return the program that keeps the logits and the named tensors, made when first asked."""
-        names = frozenset({*keep, self._logits})
-        if names not in self._programs:
+        names, programs = frozenset({*keep, self._logits}), self._programs
+        if names not in programs:
             weights = sum(int(np.size(getattr(n.layer, "weight", ()))) for n in self.fixed.nodes)
             words = max(CACHED_WORDS, weights // REUSE)
-            program = assemble(self.fixed, self._known, names, BLOCK, words, self._plainly)
-            self._programs[names] = program
-        return self._programs[names]
+            programs[names] = assemble(self.fixed, self._known, names, BLOCK, words, self._plainly)
+        return programs[names]
 
     def _space(self, program: Program) -> Workspace:
         """Return a workspace of this thread's own; those of the main program stay for the next."""
@@ -152,6 +161,13 @@ class Engine:
             with suppress(IndexError):  # another thread may take the last
                 return self._spaces.pop()
         return Workspace(program, self._conversion)
+
+    def _entered(self, x: Array) -> Array:
+        """Return images behind the normalisation, as float64; raw words are behind it already."""
+        normalisation = self.fixed.normalisation
+        if normalisation is None or x.dtype.char == "h":
+            return x
+        return normalisation.apply(self.fixed.scaling.apply(x) if x.dtype.char == "B" else x)
 
     def run(
         self,
@@ -162,36 +178,40 @@ class Engine:
     ) -> Run:
         """Run images, as ``infer`` takes them; keep the named tensors too."""
         check_images(self.fixed, x)
-        program = self.program(keep)
+        program = self._compiled(keep)
         names = {*self.fixed.outputs, *keep, self._logits}
         tensors = {n: np.empty((len(x), *self.fixed.shapes[n]), np.int16) for n in names}
         starts = range(0, len(x), program.images)
-        worth = max(1, len(x) * self._work // WORTH)
-        workers = min(threads or os.cpu_count() or 1, len(starts), worth)
+        workers = min(len(starts), max(1, len(x) * self._work // WORTH))
+        if workers > 1:  # to ask for the cores costs as much as a small network's image
+            workers = min(workers, threads or os.cpu_count() or 1)
 
-        def work(number: int) -> npt.NDArray[np.int64]:
-            """Run every ``workers``-th block in one workspace."""
-            space, saturations = self._space(program), 0
-            space.counts.fill(0)
-            for start in starts[number::workers]:
-                block = x[start : start + program.images]
-                saturations += space.enter(block, start)
-                space.run(len(block))
-                for name, tensor in tensors.items():
-                    tensor[start : start + len(block)] = space.fetch(name, len(block))
-                if progress is not None:
-                    progress(len(block))
-            totals = np.vstack([space.counts, [0, saturations]])
-            if program is self._main:
-                self._spaces.append(space)
-            return totals
+        idle: list[Workspace] = []
 
-        if workers == 1:
-            totals = work(0)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                totals = np.sum(list(pool.map(work, range(workers))), axis=0)
-        found = {INPUT: Counts(saturations=int(totals[-1, 1])), **counts(program, totals[:-1])}
+        def work(start: int) -> int:
+            """Run a block in a workspace that no other thread has now."""
+            try:
+                space = idle.pop()
+            except IndexError:
+                space = self._space(program)
+                space.counts.fill(0)
+            block = self._entered(x[start : start + program.images])
+            saturations = space.enter(block, start)
+            space.run(len(block))
+            for name, tensor in tensors.items():
+                tensor[start : start + len(block)] = space.fetch(name, len(block))
+            if progress is not None:
+                progress(len(block))
+            idle.append(space)
+            return saturations
+
+        saturations = sum(spread(work, starts, workers))
+        totals = np.zeros_like(idle[0].counts)
+        for space in idle:
+            totals += space.counts
+        if program is self._main:
+            self._spaces += idle
+        found = {INPUT: Counts(saturations=saturations), **counts(program, totals)}
         return _finish(self.fixed, tensors, found, self._logits)
 
 
@@ -246,7 +266,8 @@ def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
     for node in fixed.nodes:
         proof, source = proofs[node.name], intervals[node.inputs[0]]
         if proof.total is not None:
-            found[node.name] = Known(proof.proved, proof.terms, proof.total.limits, source)
+            dropped = node.dropped(fixed.formats[node.inputs[0]])
+            found[node.name] = known_of(proof, dropped, source)
     return found
 
 

@@ -1,18 +1,22 @@
 """A program for the interpreter: instructions, constants, and where tensors lie."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from functools import reduce
+from typing import NamedTuple, Self, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 
+from fxpnn.errors import ModelError
 from fxpnn.kernels import compiled
 from fxpnn.kernels.build.kernel import Kernel
 from fxpnn.kernels.layout import instructions
 from fxpnn.kernels.layout.instructions import Code
+from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.layers import Array, Shape
 
 Places: TypeAlias = npt.NDArray[np.int64]
@@ -21,8 +25,20 @@ Fields: TypeAlias = dict[str, int]
 """Fields of an instruction by their names in ``instructions.FIELDS``."""
 
 INT16, INT32, INT64, BOOL = "<i2", "<i4", "<i8", "?"
+CONSTANTS = 1 << 27
+"""The bytes that constants of a program without weights may take."""
+CONSTANTS_EACH = 64
+"""So many more for each parameter: packed, one takes some bytes, with its place and its bounds."""
+TILES = (40, 8, 1)
+"""Multiples of the rows of a tile, which are 8, 5 or 2 by the machine."""
 LINE = 64
 """Bytes of a line of the cache: a vector that lies across two takes twice as long."""
+
+
+def whole_tiles(images: int) -> int:
+    """Round a number of images down, so that rows that are images fill the vector code's tiles."""
+    rows = next(rows for rows in TILES if images >= rows)
+    return images - images % rows
 
 
 class Tensor(NamedTuple):
@@ -35,24 +51,64 @@ class Tensor(NamedTuple):
     words: int
     places: Places
 
-    @property
-    def in_order(self) -> bool:
-        """Say whether values lie in the order of their shape, last axis fastest."""
-        return bool((self.places.reshape(-1) == np.arange(self.words)).all())
+    def lies_as(self, places: Places) -> bool:
+        """Say whether values lie at these places."""
+        return self.places is places or np.array_equal(self.places, places)
+
+
+NONE: Places = np.zeros(0, np.int64)
+NONE.flags.writeable = False
+
+
+class Kept(NamedTuple):
+    """Where a tensor lies that is read or written between runs, without the places of all values.
+
+    The place of a value is ``first`` and each of its indices times the axis's step, of ``steps``;
+    where it is not, ``order`` holds all places, flat, else nothing.
+    """
+
+    base: int
+    words: int
+    shape: Shape
+    first: int
+    steps: tuple[int, ...]
+    order: Places
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Self:
+        """Tell where a tensor lies."""
+        base, words, places = tensor
+        seconds = np.minimum(np.eye(places.ndim, dtype=int), np.subtract(places.shape, 1))
+        first, *nexts = (int(places[tuple(index)]) for index in [0 * seconds[0], *seconds])
+        kept = cls(base, words, places.shape, first, tuple(n - first for n in nexts), NONE)
+        return kept if np.array_equal(kept.places, places) else kept._replace(order=places.ravel())
 
     @property
-    def standard(self) -> bool:
-        """Say whether values lie as in a fresh tensor."""
-        return bool((self.places == standard_places(self.places.shape)).all())
+    def places(self) -> Places:
+        """Give the places of all values, of the tensor's shape."""
+        if self.order.size:
+            return self.order.reshape(self.shape)
+        lines = (np.arange(n) * step for n, step in zip(self.shape, self.steps, strict=True))
+        return reduce(np.add, np.ix_(*lines)) + self.first
 
 
-def standard_places(shape: Shape) -> Places:
-    """Return where a fresh tensor's values lie: maps pixel by pixel, all others in order."""
-    count = np.arange(math.prod(shape))
-    if len(shape) != 3:
-        return count.reshape(shape)
-    channels, height, width = shape
-    return count.reshape(height, width, channels).transpose(2, 0, 1)
+class StandardPlaces:
+    """Where the values of fresh tensors lie: maps pixel by pixel, all others in order.
+
+    The places of a shape are the same array for all tensors that have it at a time.
+    """
+
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[Shape, Places] = WeakValueDictionary()
+
+    def __call__(self, shape: Shape) -> Places:
+        """Return those of a shape."""
+        places = self._known.get(shape)
+        if places is None:
+            places = np.arange(math.prod(shape)).reshape((*shape[1:], *shape[:1]))
+            places = np.moveaxis(places, -1, 0) if len(shape) == 3 else places.reshape(shape)
+            self._known[shape] = places
+        return places
 
 
 class Pools(NamedTuple):
@@ -79,6 +135,12 @@ class Constants:
     parts: dict[str, list[Array]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     begins: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    room: int = CONSTANTS
+
+    def allow(self, fixed: FixedNetwork) -> None:
+        """Make room for the constants of a network by its parameters, and not for more."""
+        sizes = (getattr(n.layer, name).size for n in fixed.nodes for name in n.layer.arrays())
+        self.room = CONSTANTS + CONSTANTS_EACH * sum(sizes)
 
     def put(self, dtype: str, values: Array) -> int:
         """Append values to the pool of a dtype, on a new line, and return where they begin.
@@ -86,51 +148,58 @@ class Constants:
         The same values stand there once: layers that are alike share them in the cache.
         """
         flat = np.asarray(values, dtype).reshape(-1)
-        key = dtype, flat.tobytes()
+        key = dtype, hashlib.sha256(flat.data).digest()
         if key in self.begins:
             return self.begins[key]
-        filled = np.pad(flat, (0, -flat.size % (LINE // flat.itemsize)))
+        self.room -= flat.nbytes
+        if self.room < 0:
+            raise ModelError("the constants of its program must take less memory; fewer layers do")
+        line = LINE // flat.itemsize
+        filled = np.zeros(-(-flat.size // line) * line, flat.dtype)
+        filled[: flat.size] = flat
         begin = self.begins[key] = self.sizes.get(dtype, 0)
         self.parts.setdefault(dtype, []).append(filled)
         self.sizes[dtype] = begin + filled.size
         return begin
 
     def pools(self) -> Pools:
-        """Return the pools as they are now."""
+        """Return the pools; the parts go, so that no constant is held twice for long."""
         return Pools(*(self._pool(dtype) for dtype in (INT16, INT32, INT64, BOOL)))
 
     def _pool(self, dtype: str) -> Array:
-        pool = aligned(self.sizes.get(dtype, 0), dtype)
-        return np.concatenate([np.zeros(0, dtype), *self.parts.get(dtype, [])], out=pool)
+        pool, parts = aligned(self.sizes.get(dtype, 0), dtype), self.parts.pop(dtype, [])
+        end = pool.size
+        while parts:  # each goes as soon as it is copied
+            part = parts.pop()
+            pool[end - part.size : end] = part
+            end -= part.size
+        return pool
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
     """A program for blocks of up to ``images`` images, in a workspace of ``size`` words.
 
-    ``tensors`` says where the input and the kept tensors lie; ``orders`` holds their places, flat,
-    or nothing where values lie in the order of their shape. ``parts`` is the code in runs of
-    instructions, each behind the kernel that runs it. ``nodes`` names the rows of the
-    counts. ``methods`` says in words how each layer's sums are computed.
+    ``tensors`` says where the input and the kept tensors lie. ``parts`` is the code in runs of
+    instructions, each behind the kernel that runs it. ``nodes`` names the rows of the counts.
+    ``methods`` says in words how each layer's sums are computed.
     """
 
     code: Code
     pools: Pools
     images: int
     size: int
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, Kept]
     nodes: tuple[str, ...]
     methods: Mapping[str, str]
-    orders: Mapping[str, Places] = field(init=False, repr=False)
     parts: tuple[tuple[Kernel, Code], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        orders = {
-            name: np.zeros(0, np.int64) if tensor.in_order else tensor.places.flatten()
-            for name, tensor in self.tensors.items()
-        }
-        object.__setattr__(self, "orders", MappingProxyType(orders))
         object.__setattr__(self, "parts", _parts(self.code))
+
+    def has_vector_code(self) -> bool:
+        """Fetch or compile the kernels; return whether all have the vector code of fast sums."""
+        return all(kernel.has_vector_code() for kernel, _ in self.parts)
 
 
 def _parts(code: Code) -> tuple[tuple[Kernel, Code], ...]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from fxpnn.engine.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
 from fxpnn.fixedpoint.interval import Interval
-from fxpnn.fixedpoint.qformat import Overflow, QFormat
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, Product, QFormat
 from fxpnn.kernels.layout import instructions, packing, rounding
 from fxpnn.network.fixed import FixedNode
 from fxpnn.network.layers import Array, Conv2D, Dense
+from fxpnn.proofs.bounds import Proof
 
 
 class Known(NamedTuple):
@@ -23,12 +24,39 @@ class Known(NamedTuple):
 
     ``proved`` says that no step overflows the accumulator. ``terms`` is the range of the products'
     sum, ``total`` of it with the bias, at every step. ``inputs`` bounds each input value.
+    ``below_zero`` says that the cast may clamp at 0 what is counted apart.
     """
 
     proved: bool
     terms: tuple[int, int]
     total: tuple[int, int]
     inputs: Interval
+    below_zero: bool = False
+
+
+def known_of(proof: Proof, dropped: Places, inputs: Interval) -> Known:
+    """Return what is known of the sums of a layer of which this is proved.
+
+    Where the accumulator adds bits to every product (``dropped`` is negative), the sums are what it
+    holds without: at most, and 0 with it, without the least that it adds to any output's.
+    """
+    assert proof.total is not None
+    terms, total, added = proof.terms, proof.total, min(-int(dropped.max()), 63)
+    if added > 0:
+        terms, total = (
+            (min(low, 0) >> added, max(high, 0) >> added) for low, high in (terms, total)
+        )
+    return Known(proof.proved, terms, total, inputs, proof.below_zero)
+
+
+def drops(node: FixedNode, known: Known, source: QFormat) -> bool:
+    """Say whether the layer's sums are others than those of all the products' bits.
+
+    They are the same where a register of any fraction keeps all bits and is proved to hold them.
+    """
+    assert node.accumulator is not None
+    own = node.accumulator.frac is not None
+    return own and not (known.proved and bool((node.dropped(source) <= 0).all()))
 
 
 class Rows(NamedTuple):
@@ -90,22 +118,24 @@ def conv_rows(layer: Conv2D, x: Tensor, bounds: Interval) -> Rows:
             "origin": (top * across + left) * channels,
             "total": (top + height + bottom) * across * channels + 1,  # words are read in pairs
         }
-    low = np.minimum(bounds.low.reshape(channels, -1).min(axis=1), 0)
-    high = np.maximum(bounds.high.reshape(channels, -1).max(axis=1), 0)
+    low, high = np.zeros((2, channels), np.int64)
+    low[:] = np.minimum(bounds.once.low.min(axis=(1, 2)), 0)
+    high[:] = np.maximum(bounds.once.high.max(axis=(1, 2)), 0)
     count = positions[0] * positions[1]
     return Rows(
         rows.weight, rows.offsets, rows.starts, rows.share, count, channels, low, high, frame
     )
 
 
-def too_many_parts(node: FixedNode, rows: Rows, known: Known) -> bool:
-    """Say whether only plain loops are sure to make the layer's sums, if they are not clamped.
+def only_plainly(node: FixedNode, rows: Rows, known: Known, source: QFormat) -> bool:
+    """Say whether only plain loops make the layer's sums, or are sure to if they are not clamped.
 
-    So it is with sums of 47 bits of 65,536 products or more, for instance.
+    So it is where the accumulator drops bits, and with sums of 47 bits of 65,536 products or more,
+    for instance.
     """
     assert node.accumulator is not None
     clamped = _method(known, node.accumulator.overflow) == instructions.CLAMPED
-    return not clamped and _extra(rows, known) is None
+    return drops(node, known, source) or (not clamped and _extra(rows, known) is None)
 
 
 def arithmetic(
@@ -120,10 +150,9 @@ def arithmetic(
 
     ``source`` is the input's format. ``plainly`` asks for the plain loops.
     """
-    layer, word = node.layer, node.accumulator
+    layer, word, cast = node.layer, node.accumulator, node.requantize
     assert isinstance(layer, Dense | Conv2D)
     assert word is not None
-    shifts = node.shift(source)
     method = _method(known, word.overflow)
     fields = {
         **rows.frame,
@@ -133,8 +162,16 @@ def arithmetic(
         "word_low": word.min,
         "word_high": word.max,
         "rows": rows.starts.size,
+        "apart": int(known.below_zero),
     }
-    bias, shifts = np.tile(layer.bias, rows.share), np.tile(shifts, rows.share)
+    bias, own = np.tile(layer.bias, rows.share), drops(node, known, source)
+    shifts = node.shift(source) if own else cast.dropped(node.product_fracs(source))
+    shifts = np.tile(shifts, rows.share)
+    if own:
+        dropped = np.tile(node.dropped(source), rows.share)
+        fields |= _plain(rows, bias, shifts, constants)
+        fields |= _register(word, method, dropped, constants)
+        return fields, f"stepwise in {word.format}"
     if plainly:
         fields |= _plain(rows, bias, shifts, constants)
         return fields, "plain loops"
@@ -149,14 +186,15 @@ def arithmetic(
         extra, chunks = fields["extra"], fields["segments"]
         text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" if extra else "plain 32-bit"
         text += ", wrapped" * (method == instructions.WRAPPED)
-        cast = instructions.target(node.requantize)
-        rule = rounding.rule(shifts, cast, known.total, extra)
+        to = instructions.target(cast)
+        to = to.with_sign if known.below_zero else to
+        rule = rounding.rule(shifts, to, known.total, extra)
         if method == instructions.WRAPPED or rule is None:
             rule = np.zeros(4 * shifts.size, np.int64)
             fields["leave"] = instructions.STRIPS
         else:
             fields["leave"] = instructions.DIRECT
-            fields["near"] = rounding.near(shifts, packing.fill_lanes(bias), cast)
+            fields["near"] = rounding.near(shifts, packing.fill_lanes(bias), to)
         fields["rule"] = constants.put(INT32, rule)
     fields["shifts"] = constants.put(INT64, shifts)
     return fields, text
@@ -191,6 +229,20 @@ def _plain(rows: Rows, bias: Array, shifts: Array, constants: Constants) -> Fiel
         "bias": constants.put(INT64, bias),
         "shifts": constants.put(INT64, shifts),
         "lanes": bias.size,
+    }
+
+
+def _register(word: Accumulator, method: int, dropped: Places, constants: Constants) -> Fields:
+    """Give the fields of sums that drop bits, beside those of plain loops."""
+    if method == instructions.EXACT and not word.order_free:  # then no step is clamped, or wraps
+        wraps = word.overflow is Overflow.WRAP
+        method = instructions.WRAPPED if wraps else instructions.CLAMPED
+    return {
+        "op": instructions.REGISTER,
+        "method": method,
+        "drops": constants.put(INT64, dropped),
+        "drop_rounding": instructions.rounding_code(word.rounding),
+        "casts": int(word.product is Product.CAST),
     }
 
 

@@ -1,10 +1,10 @@
 """One run of a program on one block of images, in a workspace of its own."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
 
 from fxpnn.engine.program import Program, Words, aligned
 from fxpnn.errors import DataError
@@ -33,20 +33,19 @@ class Workspace:
     """The memory in which one thread at a time runs a program, block by block.
 
     Kernels are bound to it once: one image takes little longer to compute than Python would take to
-    hand over what they need. ``counts`` grows by every block, ``(nodes, 2)``. Without a conversion
-    images are raw words.
+    hand over what they need. ``counts`` grows by every block, ``(nodes, 3)``, as ``Counts`` has
+    them. Without a conversion images are raw words.
     """
 
     def __init__(self, program: Program, conversion: Conversion | None = None) -> None:
         self.program = program
-        self.counts = np.zeros((len(program.nodes), 2), np.int64)
+        self.counts = np.zeros((len(program.nodes), 3), np.int64)
         self._words = aligned(program.size, np.int16)
         self._conversion = conversion
         self._tensors = {name: self._tensor(name) for name in program.tensors}
         given = (*program.pools, self._words, self.counts)
         self._parts = [kernel.bind(code, *given) for kernel, code in program.parts]
         self._entries: dict[np.dtype[np.generic], Bound] = {}
-        self._exits: dict[str, Bound] = {}
 
     def enter(self, x: Array, start: int = 0) -> int:
         """Put images ``(n, *shape)`` where the program reads them; return how many saturated.
@@ -81,23 +80,26 @@ class Workspace:
 
     def fetch(self, name: str, images: int) -> Words:
         """Copy a kept tensor of the images, ``(images, *shape)``."""
-        if not self.program.orders[name].size:
-            return self._tensors[name][:images].copy()
-        if name not in self._exits:
-            self._exits[name] = compiled.values.bind(*self._ends(name))
-        shape = self.program.tensors[name].places.shape
-        values = np.empty((images, math.prod(shape)), np.int16)
-        self._exits[name](values)
-        return values.reshape(images, *shape)
+        kept, block = self.program.tensors[name], self._tensors[name][:images]
+        if kept.order.size:
+            return block.take(kept.order, axis=1).reshape(images, *kept.shape)
+        return block.copy()
 
     def _tensor(self, name: str) -> Words:
-        base, words, places = self.program.tensors[name]
-        block = self._words[base : base + self.program.images * words]
-        return block.reshape(-1, *places.shape)
+        """Return a view of a tensor's values, or of its words where their places are no steps."""
+        base, words, shape, first, steps, order = self.program.tensors[name]
+        block = self._words[base : base + self.program.images * words].reshape(-1, words)
+        if order.size:
+            return block
+        strides = block.itemsize * np.array([words, *steps])
+        return as_strided(block[:, first:], (len(block), *shape), strides.tolist())
 
     def _entry(self, kind: str) -> Bound:
         """Bind what takes images of a dtype to where the program reads them."""
-        ends = self._ends(INPUT)
+        base, words, *_ = kept = self.program.tensors[INPUT]
+        places = kept.places.ravel()
+        in_order = np.array_equal(places, np.arange(words))
+        ends = places[: 0 if in_order else None], words, self._words[base:]
         if kind == "h":
             return compiled.words.bind(*ends)
         assert self._conversion is not None
@@ -105,11 +107,6 @@ class Workspace:
         if kind == "B":
             return compiled.pixels.bind(raws, over, *ends)
         return compiled.floats[kind].bind(*limits, *ends)
-
-    def _ends(self, name: str) -> tuple[Array, int, Words]:
-        """Return where a tensor's values lie, as kernels take it."""
-        base, words, _ = self.program.tensors[name]
-        return self.program.orders[name], words, self._words[base:]
 
     def _scales_float32(self) -> bool:
         """Say whether the scale is no infinity, and nothing is rounded to 0 that a cast keeps."""

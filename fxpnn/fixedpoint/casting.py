@@ -4,7 +4,7 @@ A cast rounds the exact value once, then judges overflow once, on the rounded va
 a format and itself changes nothing.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -43,9 +43,7 @@ def cast(
         DataError: ``raw`` holds no integers, or one outside the source's range.
         FormatError: a text names no mode.
     """
-    array = np.asarray(raw)
-    if array.dtype.kind not in "iu":
-        raise DataError(f"raw values must be integers, not {array.dtype}")
+    array = integers(raw)
     if array.size and (array.min() < source.min or array.max() > source.max):
         raise DataError(f"raw values must fit {source}, not reach {array.min()}..{array.max()}")
     rounding, overflow = Rounding.of(rounding), Overflow.of(overflow)
@@ -142,16 +140,51 @@ def from_float_counted(
 
 
 def to_float(raw: npt.ArrayLike, source: QFormat) -> Floats:
-    """Return the exact values of raw integers, float64."""
-    return np.ldexp(np.asarray(raw, dtype=np.float64), -source.frac)
+    """Return the exact values of raw integers, float64.
+
+    Raises:
+        DataError: ``raw`` holds no integers, or one beyond ``2**53``, which no double is.
+    """
+    array = integers(raw)
+    if array.size and (array.min() < -(2**53) or array.max() > 2**53):
+        raise DataError(f"raw values must be doubles, not reach {array.min()}..{array.max()}")
+    return np.ldexp(array.astype(np.float64), -source.frac)
+
+
+def integers(raw: npt.ArrayLike, name: str = "raw values") -> npt.NDArray[np.integer[Any]]:
+    """Return an array of integers.
+
+    Raises:
+        DataError: they are none.
+    """
+    array = as_array(raw)
+    if array.dtype.kind not in "iu":
+        raise DataError(f"{name} must be integers, not {array.dtype}")
+    return array
+
+
+def as_array(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return an array; rows of different lengths become one object, which is no number.
+
+    Raises:
+        DataError: it is masked: what the mask hides would be taken too.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise DataError("an array must have no mask; its method filled gives one without")
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.array(None)
+
+
+def is_array(values: object) -> TypeGuard[npt.NDArray[Any]]:
+    """Return whether a value is an array of NumPy, each value of which is meant: none is masked."""
+    return isinstance(values, np.ndarray) and not isinstance(values, np.ma.MaskedArray)
 
 
 def _doubles(values: npt.ArrayLike, name: str) -> Floats:
     """Return numbers as float64; those that it would round are refused, for a cast rounds once."""
-    try:
-        array = np.asarray(values)
-    except ValueError:  # rows of different lengths
-        array = np.array(None)
+    array = as_array(values)
     if array.dtype.kind not in "fiub":
         raise DataError(f"{name} must be an array of real numbers, not {array.dtype}")
     with np.errstate(over="ignore"):
@@ -168,18 +201,22 @@ def _doubles(values: npt.ArrayLike, name: str) -> Floats:
 
 
 def _round_shift(values: Raw, shift: Raw, rounding: Rounding) -> Raw:
-    quotient = values >> shift  # floor
-    remainder = values - (quotient << shift)
+    floor = values >> shift
+    return round_rest(floor, values - (floor << shift), shift, rounding)
+
+
+def round_rest(floor: Raw, rest: Raw, shift: Raw, rounding: Rounding) -> Raw:
+    """Round ``floor + rest * 2**-shift`` to integers; ``0 <= rest < 2**shift``, 63 bits at most."""
     half = (np.int64(1) << shift) >> 1  # 0 where nothing is dropped
     half = np.where(shift == 63, np.int64(1) << 62, half)
-    tie = (remainder == half) & (shift > 0)
+    tie = (rest == half) & (shift > 0)
     if rounding is Rounding.FLOOR:
         up = np.zeros_like(tie)
     elif rounding is Rounding.ZERO:
-        up = (values < 0) & (remainder != 0)
+        up = (floor < 0) & (rest != 0)
     else:
-        up = (remainder > half) & (shift > 0) | tie & _tie_up(quotient, values < 0, rounding)
-    return np.asarray(quotient + up)
+        up = (rest > half) & (shift > 0) | tie & _tie_up(floor, floor < 0, rounding)
+    return np.asarray(floor + up)
 
 
 def _tie_up(floor: Raw, negative: Flags, rounding: Rounding) -> Flags:

@@ -3,7 +3,10 @@
 ``raw @ F`` means ``raw * 2**-F``. Nothing here can overflow, and no float takes part.
 """
 
-from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, Product, QFormat, Rounding
 
 LOG2E = 378194
 """``round(log2(e) * 2**18)``: turns a power of e into a power of 2."""
@@ -40,16 +43,18 @@ def cast_raw(
     rounding: Rounding,
     overflow: Overflow,
     source: QFormat | None = None,
+    count: int = 1,
 ) -> tuple[int, bool]:
-    """Cast the exact ``value @ source_frac``; return the raw result and whether it overflowed.
+    """Cast ``value / count @ source_frac``; return the raw result and whether it overflowed.
 
-    One step: the value is rounded once, then overflow is judged once, on the rounded value. Where
-    the value has a format of its own, ``source``, and that is the target's, nothing changes.
+    One step: the exact quotient is rounded once, then overflow is judged once, on the rounded
+    value. Where the value has a format of its own, ``source``, and that is the target's, nothing
+    changes.
     """
     if source == target:
         return value, False
     down = source_frac - target.frac
-    rounded = round_quotient(value, 1 << down, rounding) if down > 0 else value << -down
+    rounded = round_quotient(value << max(-down, 0), count << max(down, 0), rounding)
     symmetric = target.signed and overflow is Overflow.SATURATE_SYMMETRIC
     low, high = -target.max if symmetric else target.min, target.max
     if low <= rounded <= high:
@@ -59,6 +64,63 @@ def cast_raw(
     if overflow is Overflow.SATURATE_ZERO:
         return 0, True
     return low if rounded < low else high, True
+
+
+class Sum(NamedTuple):
+    """What a register holds after a step: ``endless`` without any overflow, ``clamped`` if now."""
+
+    held: int
+    endless: int
+    clamped: bool
+
+
+def accumulation(
+    register: Accumulator, bias: int, products: Iterable[int], dropped: int
+) -> Iterator[Sum]:
+    """Load the bias, then add one product after the other; yield what the register holds each time.
+
+    Bias and products have ``dropped`` fraction bits more than the register, or fewer where that is
+    negative. Let R round so many bits away and C be the register's overflow. The sum begins as
+    C(R(bias)); a fused product makes a = C(R(a + product)), all bits of which R sees, a cast one
+    a = C(a + C(R(product))).
+    """
+    down, up = max(dropped, 0), max(-dropped, 0)
+
+    def added(acc: int, term: int) -> int:
+        return round_quotient((acc << down) + (term << up), 1 << down, register.rounding)
+
+    def kept(value: int) -> int:
+        if register.overflow is Overflow.WRAP:
+            return wrap(value, register)
+        return min(max(value, register.min), register.max)
+
+    endless = added(0, bias)
+    acc = kept(endless)
+    yield Sum(acc, endless, acc != endless)
+    for product in products:
+        if register.product is Product.FUSED:
+            lost, exact, endless = False, added(acc, product), added(endless, product)
+        else:
+            term = added(0, product)
+            lost, exact, endless = kept(term) != term, acc + kept(term), endless + term
+        acc = kept(exact)
+        yield Sum(acc, endless, lost or acc != exact)
+
+
+def accumulate(
+    register: Accumulator, bias: int, products: Iterable[int], dropped: int
+) -> tuple[int, int]:
+    """Return the last sum of an ``accumulation``, and the overflows.
+
+    A register that saturates counts the steps that it clamps, the bias's included. One that wraps
+    may overflow on the way and come back: it counts 1 where the sum without any C does not fit.
+    """
+    clamps = 0
+    for last in accumulation(register, bias, products, dropped):
+        clamps += last.clamped
+    if register.overflow is Overflow.WRAP:
+        return last.held, int(not register.min <= last.endless <= register.max)
+    return last.held, clamps
 
 
 def floor_shift(value: int, down: int) -> int:

@@ -1,10 +1,10 @@
 """The vocabulary of numbers: formats, rounding, overflow, accumulators; parse and print."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from numbers import Integral
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from fxpnn.errors import FormatError
 
@@ -16,23 +16,37 @@ TENSOR_BITS = 16
 
 
 class Mode(Enum):
-    """Base of choices that have a name; wherever one is taken, its name is too."""
+    """Base of choices that have a name; wherever one is taken, its name is too.
+
+    Where ``ap_fixed`` has a name for it, that is taken as well.
+    """
 
     @classmethod
     def of(cls, value: Self | str) -> Self:
         """Return the member, or the one that a text names.
 
-        >>> Rounding.of("floor")
-        <Rounding.FLOOR: 'floor'>
+        >>> Rounding.of("floor"), Rounding.of("AP_TRN")
+        (<Rounding.FLOOR: 'floor'>, <Rounding.FLOOR: 'floor'>)
 
         Raises:
             FormatError: it is neither.
         """
-        for member in cls:
-            if value is member or (isinstance(value, str) and value == member.value):
-                return member
-        known = ", ".join(str(member.value) for member in cls)
-        raise FormatError(f"{cls.__name__.lower()} must be one of {known}, not {value!r}")
+        try:
+            return cls(value)
+        except ValueError:
+            known = ", ".join(str(member.value) for member in cls)
+            name = re.sub("(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
+            message = f"{name} must be one of {known}, not {value!r}"
+            raise FormatError(message) from None
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        return next((mode for mode in cls if value and value == mode.ap_name), None)
+
+    @property
+    def ap_name(self) -> str:
+        """Give the name that ``ap_fixed`` has for it, empty where it has none."""
+        return ""
 
 
 class Rounding(Mode):
@@ -72,6 +86,15 @@ class Overflow(Mode):
     def ap_name(self) -> str:
         """Give the overflow mode of ``ap_fixed`` with the same meaning."""
         return _AP_OVERFLOW[self]
+
+
+class Product(Mode):
+    """How a product enters an accumulator that has a fraction of its own."""
+
+    FUSED = "fused"
+    """Added with all its bits; the sum is rounded."""
+    CAST = "cast"
+    """Cast to the accumulator's format first, then added."""
 
 
 _AP_ROUNDING = {
@@ -199,17 +222,32 @@ def parse_number(text: str) -> NumberType:
     Raises:
         FormatError: the text is no format, or names a mode that fxpnn does not have.
     """
+    word, frac, signed, rounding, overflow = _spelled(text)
+    return NumberType(_sized(text.strip(), word, frac, signed), rounding, overflow)
+
+
+class _Spelled(NamedTuple):
+    """What the text of a format says, its word of any width."""
+
+    word: int
+    frac: int
+    signed: bool
+    rounding: Rounding | None = None
+    overflow: Overflow | None = None
+
+
+def _spelled(text: str) -> _Spelled:
     text = text.strip()
     if match := _Q.fullmatch(text):
         signed, frac = not match[1], int(match[3])
-        return NumberType(_sized(text, int(match[2]) + frac + signed, frac, signed))
+        return _Spelled(int(match[2]) + frac + signed, frac, signed)
     if match := _AP_INT.fullmatch(text):
-        return NumberType(_sized(text, int(match[2]), 0, not match[1]))
+        return _Spelled(int(match[2]), 0, not match[1])
     if match := _AP.fullmatch(text):
         word, signed = int(match[2]), not match[1]
         rounding = _named(_AP_ROUNDING, match[4], "rounding", text)
         overflow = _named(_AP_OVERFLOW, match[5], "overflow", text)
-        return NumberType(_sized(text, word, word - int(match[3]), signed), rounding, overflow)
+        return _Spelled(word, word - int(match[3]), signed, rounding, overflow)
     raise FormatError(f"a format must look like Q3.12, UQ0.8 or ap_fixed<16,4>, not {text!r}")
 
 
@@ -229,24 +267,55 @@ def _named(names: dict[_Mode, str], name: str | None, kind: str, text: str) -> _
     raise FormatError(f"the {kind} of {text} must be one of {known_names}, not {name}")
 
 
+NARROWEST, WIDEST = 8, 62
+"""The words that an accumulator may have."""
+_BITS = re.compile(r"(\d{1,4})(?:\s+(saturate|wrap))?")
+_REGISTER = re.compile(r"([^\s<]+(?:<[^>]*>)?)((?:\s+[a-z-]+)*)")
+
+
 @dataclass(frozen=True, slots=True)
 class Accumulator:
     """The register that sums products: a signed word of 8..62 bits.
 
     ``SATURATE`` clamps after every add, the bias first; ``WRAP`` is modulo ``2**word``.
 
+    Without fraction bits of its own it holds products as they are, at their ``Fx + Fw``. With
+    ``frac`` it is what hls4ml calls ``accum_t``: the bias and each product are rounded to it, the
+    bits that are dropped by ``rounding``. ``FUSED`` adds the whole product and rounds the sum;
+    ``CAST`` casts the product to the register's format, overflow and all, and adds that. Modes may
+    be given as text.
+
     >>> str(Accumulator.parse("32 wrap")), str(Accumulator())
     ('32 wrap', '48 saturate')
+    >>> str(Accumulator.parse("Q9.14")), str(Accumulator.parse("ap_fixed<24,10>"))
+    ('Q9.14 floor saturate fused', 'Q9.14 floor wrap cast')
     """
 
     word: int = 48
     overflow: Overflow = Overflow.SATURATE
+    frac: int | None = None
+    rounding: Rounding = Rounding.FLOOR
+    product: Product = Product.FUSED
 
     def __post_init__(self) -> None:
-        if not 8 <= self.word <= 62:
-            raise FormatError(f"an accumulator must be 8 to 62 bits, not {self.word}")
+        modes = {"overflow": Overflow, "rounding": Rounding, "product": Product}
+        for name, kind in modes.items():
+            object.__setattr__(self, name, kind.of(getattr(self, name)))
+        for what, count in (("an accumulator's word", self.word), ("its fraction bits", self.frac)):
+            if not isinstance(count, Integral | None):
+                raise FormatError(f"{what} must be a whole number, not {count!r}")
+        if not NARROWEST <= self.word <= WIDEST:
+            raise FormatError(
+                f"an accumulator must be {NARROWEST} to {WIDEST} bits, not {self.word}"
+            )
         if self.overflow not in (Overflow.SATURATE, Overflow.WRAP):
             raise FormatError(f"an accumulator must saturate or wrap, not {self.overflow.value}")
+        if self.frac is None and (self.rounding, self.product) != (Rounding.FLOOR, Product.FUSED):
+            raise FormatError(
+                "an accumulator must have fraction bits of its own to round, not none; give frac"
+            )
+        if self.frac is not None and not -1000 <= self.frac <= 1000:
+            raise FormatError(f"fraction bits must be -1000 to 1000, not {self.frac}")
 
     @property
     def min(self) -> int:
@@ -258,17 +327,68 @@ class Accumulator:
         """Give the largest value it holds."""
         return (1 << (self.word - 1)) - 1
 
+    def holding(self, bits: int) -> Self | None:
+        """Return the narrowest one for sums of so many bits, ``None`` where none is wide enough."""
+        return replace(self, word=max(bits, NARROWEST)) if bits <= WIDEST else None
+
+    @property
+    def order_free(self) -> bool:
+        """Tell whether what a product adds depends on nothing else, where nothing overflows."""
+        even_steps = (Rounding.FLOOR, Rounding.NEAREST_UP, Rounding.NEAREST_DOWN)
+        return self.product is Product.CAST or self.rounding in even_steps
+
+    @property
+    def format(self) -> str:
+        """Spell its word: ``48`` bits, or a format where it has a fraction of its own."""
+        if self.frac is None:
+            return str(self.word)
+        return f"Q{self.word - 1 - self.frac}.{self.frac}"
+
     def __str__(self) -> str:
-        return f"{self.word} {self.overflow.value}"
+        if self.frac is None:
+            return f"{self.format} {self.overflow.value}"
+        modes = self.rounding, self.overflow, self.product
+        return " ".join([self.format, *(mode.value for mode in modes)])
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``48``, ``32 saturate`` or ``16 wrap``.
+        """Read ``48`` or ``16 wrap``, or ``FORMAT [rounding] [saturate|wrap] [fused|cast]``.
+
+        A format in Q notation rounds by ``floor``, saturates and is ``fused`` unless the text says
+        otherwise; an ``ap_fixed`` rounds by ``floor``, wraps and is ``cast``, as in hls4ml.
 
         Raises:
             FormatError: the text is no accumulator.
         """
-        match = re.fullmatch(r"(\d{1,4})(?:\s+(saturate|wrap))?", text.strip())
-        if match is None:
-            raise FormatError(f"an accumulator must look like '48' or '32 wrap', not {text!r}")
-        return cls(int(match[1]), Overflow(match[2] or "saturate"))
+        text = text.strip()
+        if match := _BITS.fullmatch(text):
+            return cls(int(match[1]), Overflow(match[2] or "saturate"))
+        match = _REGISTER.fullmatch(text)
+        if match is None or not any(form.fullmatch(match[1]) for form in (_Q, _AP_INT, _AP)):
+            raise _no_accumulator(text)
+        chosen = _modes(match[2].split(), text)
+        word, frac, signed, rounding, overflow = _spelled(match[1])
+        if not signed:
+            raise FormatError(f"an accumulator must be signed, not {match[1]}")
+        named = {"rounding": rounding, "overflow": overflow}
+        if twice := [name for name, mode in named.items() if mode and name in chosen]:
+            raise FormatError(f"an accumulator must name its {twice[0]} once, not as {text!r}")
+        if match[1].startswith("ap_"):
+            hls4ml = {"overflow": Overflow.WRAP, "product": Product.CAST}
+            chosen = {**hls4ml, **{n: mode for n, mode in named.items() if mode}, **chosen}
+        return cls(word, frac=frac, **chosen)
+
+
+def _modes(names: list[str], text: str) -> dict[str, Any]:
+    """Return the modes of an accumulator that are named, by their fields."""
+    kinds = {"rounding": Rounding, "overflow": Overflow, "product": Product}
+    known = {mode.value: (field, mode) for field, kind in kinds.items() for mode in kind}
+    chosen = dict(known[name] for name in names if name in known)
+    if len(chosen) < len(names):
+        raise _no_accumulator(text)
+    return chosen
+
+
+def _no_accumulator(text: str) -> FormatError:
+    shapes = "'48', '32 wrap', 'ap_fixed<24,10>' or 'Q9.14 floor saturate fused'"
+    return FormatError(f"an accumulator must look like {shapes}, not {text!r}")

@@ -19,21 +19,27 @@ from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 class Shift:
     """A cast that shifts: the value is rounded once, then overflow is judged once.
 
-    >>> Shift(QFormat(8, 1)).raw(7, 2)
-    (4, False)
+    Two fraction bits become one: 7 counts of ``2**-2`` are 3.5 counts of ``2**-1``, a tie, which
+    goes to the even 4. 254 counts are 127, the most that 8 bits have; 255 are rounded to 128, which
+    is out of range and saturates.
+
+    >>> [Shift(QFormat(8, 1)).raw(count, 2) for count in (7, 254, 255)]
+    [(4, False), (127, False), (127, True)]
     """
 
     format: QFormat
     rounding: Rounding = Rounding.NEAREST_EVEN
     overflow: Overflow = Overflow.SATURATE
 
-    def raw(self, value: int, frac: int, source: QFormat | None = None) -> tuple[int, bool]:
-        """Cast the Python integer ``value @ frac``; also tell whether it overflowed.
+    def raw(
+        self, value: int, frac: int, source: QFormat | None = None, count: int = 1
+    ) -> tuple[int, bool]:
+        """Cast the exact ``value / count @ frac`` of Python integers; also tell of an overflow.
 
         Where the value has a format of its own, ``source``, and that is the target's, nothing
         changes.
         """
-        return cast_raw(value, frac, self.format, self.rounding, self.overflow, source)
+        return cast_raw(value, frac, self.format, self.rounding, self.overflow, source, count)
 
     def array(self, values: Raw, fracs: int | Raw) -> tuple[Raw, Flags]:
         """Cast int64 counts of ``2**-fracs``, below ``2**62``; also tell which overflowed."""
@@ -45,7 +51,11 @@ class Shift:
         Raises:
             DataError: a value is NaN; it names the tensor and the index.
         """
-        return from_float_counted(values, self.format, self.rounding, self.overflow, name)[0]
+        return self.counted(values, name)[0]
+
+    def counted(self, values: npt.ArrayLike, name: str = "values") -> tuple[Raw, Flags]:
+        """Do as ``floats`` and also tell which values overflowed."""
+        return from_float_counted(values, self.format, self.rounding, self.overflow, name)
 
     def dropped(self, fracs: Raw) -> Raw:
         """Return how many bits are dropped of counts of ``2**-fracs``; fewer than 0 are added."""

@@ -9,8 +9,11 @@ The private words of these loops:
 - *segment*: pairs that are summed in 32 bits at once. A *chunk* is a segment whose sum provably
   fits 32 bits; segments of clamped sums are the steps between two looks at a bound.
 - *tile*: the rows whose sums stay in registers together: 8, 5 or 2 by the processor.
-- *strip*: the rows whose sums stay in the first-level cache between two casts, 240.
+- *strip*: rows that are summed, then cast, before the next ones are, so that their sums stay in the
+  first-level cache (compilers call it strip mining): 240. Sums *leave* for words strip by strip, or
+  directly from registers.
 - *frame*: a map with its padding of zeros around it; also the tuple that says how a layer lies.
+- *run*: words that a move copies: where the first lies and goes, and three loops around it.
 - *level* sums: those that begin with what makes them 0 at the format's least word, so that a bit
   tells what is out of range; *near* ones are such whose bits above 32 need not be kept.
 """

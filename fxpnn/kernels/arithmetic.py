@@ -27,22 +27,27 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 @loop
 def round_shift(value: int, shift: int, rounding: int) -> int:
     """Divide ``value`` by ``2**shift`` and round; ``0 < shift <= 63``, ``|value| <= 2**62``."""
-    quotient = value >> shift  # floor, also for a negative value
-    remainder = value - (quotient << shift)
+    floor = value >> shift  # also for a negative value
+    return round_rest(floor, value - (floor << shift), shift, rounding)
+
+
+@loop
+def round_rest(quotient: int, rest: int, shift: int, rounding: int) -> int:
+    """Round ``quotient + rest * 2**-shift``; ``0 <= rest < 2**shift``, ``0 < shift <= 63``."""
     half = 1 << (shift - 1)
-    if rounding == FLOOR or remainder == 0:
+    if rounding == FLOOR or rest == 0:
         return quotient
     if rounding == ZERO:
-        return quotient + (value < 0)
-    if remainder != half:
-        return quotient + (remainder > half)
+        return quotient + (quotient < 0)
+    if rest != half:
+        return quotient + (rest > half)
     if rounding == NEAREST_EVEN:
         return quotient + (quotient & 1)
     if rounding == NEAREST_UP:
         return quotient + 1
     if rounding == NEAREST_DOWN:
         return quotient
-    return quotient + ((value < 0) == (rounding == NEAREST_ZERO))
+    return quotient + ((quotient < 0) == (rounding == NEAREST_ZERO))
 
 
 @loop
@@ -68,3 +73,15 @@ def cast(value: int, shift: int, to: Target) -> tuple[int, bool]:
     if to.overflow == SATURATE_ZERO:
         return 0, True
     return (to.high if value > high else to.low), True
+
+
+@loop
+def cast_apart(value: int, shift: int, to: Target) -> tuple[int, bool, bool]:
+    """Cast to an unsigned format; say if it is too large, and, apart, if it is below 0.
+
+    As a signed format of one bit more, most of what is below 0 is in range: it then takes no branch
+    that the next value may not take.
+    """
+    raw, out = cast(value, shift, Target(to.rounding, to.overflow, -to.high - 1, to.high))
+    below = raw < 0 or (out and value < 0)
+    return max(raw, 0), out and not below, below

@@ -65,13 +65,14 @@ def clamped(
         to: as ``row_blocks`` has it.
 
     Returns:
-        How many adds were clamped, and how many outputs were out of range.
+        How many adds were clamped, how many outputs were out of range, and how many, counted apart,
+        were below 0.
     """
     cuts, starts, windows = tables[CUTS], tables[STARTS], tables[WINDOWS]
     framed, made, loose = scratch(tables, frame, STRIP)
     acc = aligned(loose)
     rooms = _rooms(x[: frame[IMAGES] * frame[WORDS]], steps, word, acc)
-    overflows, saturations = 0, 0
+    overflows, saturations, fallen = 0, 0, 0
     size = out.size // frame[IMAGES]
     for image in range(0, frame[IMAGES], frame[GROUP]):
         source, target = enter(x[image * frame[WORDS] :], framed, frame), out[image * size :]
@@ -84,11 +85,12 @@ def clamped(
                 overflows += _clamp(source, rows, tables, steps, column, half, rooms, word, acc)
                 end, pitch = column_end(column, row, frame, made, target)
                 shifts, lane = tables[SHIFTS], column * LANES
-                saturations += cast_rows(acc, rows.size, shifts, lane, to, end, pitch)
+                over, below = cast_rows(acc, rows.size, shifts, lane, to, end, pitch)
+                saturations, fallen = saturations + over, fallen + below
             if windows.size > 0:
                 pool_rows(made, windows, target[column * LANES :], frame[OUTPUTS])
     free((framed, made, loose, *rooms))
-    return overflows, saturations
+    return overflows, saturations, fallen
 
 
 @loop

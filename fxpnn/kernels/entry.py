@@ -1,4 +1,4 @@
-"""Loops by which images become words, pixels by table, floats by a cast, and come back."""
+"""Loops by which images become words, pixels by table, floats by a cast."""
 
 import numpy as np
 import numpy.typing as npt
@@ -101,14 +101,4 @@ def words(x: npt.NDArray[np.int16], places: I64, words: int, out: I16) -> int:
         else:
             for i in range(values.size):
                 here[i] = values[i]
-    return 0
-
-
-@loop
-def values(out: npt.NDArray[np.int16], places: I64, words: int, x: I16) -> int:
-    """Fetch the values ``(N, values)`` of images from their places; return 0."""
-    for image in range(out.shape[0]):
-        here, found = x[image * words :], out[image]
-        for i in range(places.size):
-            found[i] = here[places[i]]
     return 0

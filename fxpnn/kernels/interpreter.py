@@ -9,7 +9,18 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.kernels import clamping, lookup, plain, pool, products, row_blocks, softmax
+from fxpnn.kernels import (
+    clamping,
+    lookup,
+    moves,
+    pairs,
+    plain,
+    pool,
+    products,
+    registers,
+    row_blocks,
+    softmax,
+)
 from fxpnn.kernels.arithmetic import I16, I32, I64, Bools
 from fxpnn.kernels.build.decorators import loop, part
 from fxpnn.kernels.build.memory import matrix
@@ -18,12 +29,13 @@ from fxpnn.kernels.layout.instructions import (
     CLAMP_32,
     FILL,
     LOOK_UP,
-    MAX,
+    LOOPS,
     MEAN,
     MOVE,
     MUL,
     PLAIN,
     POOL,
+    REGISTER,
     SLOPE,
     SUM_32,
     SUM_64,
@@ -42,8 +54,8 @@ def run(
 ) -> None:
     """Run instructions on the ``n`` images whose words stand in the workspace.
 
-    ``counts`` is ``(nodes, 2)``: the accumulator's overflows and the output's are added to it.
-    Nothing is checked.
+    ``counts`` is ``(nodes, 3)``: the accumulator's overflows, the output's, and outputs below 0
+    that are counted apart are added to it. Nothing is checked.
     """
     for i in range(code.size):
         do = code[i]
@@ -52,25 +64,32 @@ def run(
             frame, word, to, wraps = _modes(do, n)
             short, long = _tables(do, words, doubles, quads)
             if do.op == SUM_32:
-                overflows, saturations = products.exact(x, y, short, frame, word, wraps, to)
+                lost = products.exact(x, y, short, frame, word, wraps, to)
             else:
-                overflows, saturations = products.exact(x, y, long, frame, word, wraps, to)
-            counts[do.node, 0] += overflows
-            counts[do.node, 1] += saturations
+                lost = products.exact(x, y, long, frame, word, wraps, to)
+            for kind in range(3):
+                counts[do.node, kind] += lost[kind]
         elif do.op == LOOK_UP:
             if do.flagged >= 0:  # first, since answers may take their words' place
                 flagged = flags[do.flagged : do.flagged + 65536]
                 counts[do.node, 1] += lookup.count(x[:-1], flagged)
+            if do.fallen >= 0:
+                fallen = flags[do.fallen : do.fallen + 65536]
+                counts[do.node, 2] += lookup.count(x[:-1], fallen)
             lookup.look_up(x[:-1], words[do.weights : do.weights + 65536], y)
         elif do.op == POOL:
-            counts[do.node, 1] += _pool(do, x, y, n)
+            saturations, fallen = _pool(do, x, y, n)
+            fallen *= do.apart
+            counts[do.node, 1] += saturations - fallen
+            counts[do.node, 2] += fallen
         elif do.op == MEAN:
             windows = matrix(quads[do.windows :], do.pooled, do.taps)
             pool.mean_pool(x, do.x_words, windows, do.channels, y, n)
         elif do.op == FILL:
             y[:] = do.low
         elif do.op == MOVE:
-            lookup.move(x, do.x_words, quads[do.offsets : do.offsets + do.y_words], y)
+            runs = matrix(quads[do.moves :], do.moves_size, 2 + 3 * LOOPS)
+            moves.move(x, do.x_words, runs, y, do.y_words, n)
         else:
             table = doubles[do.weights : do.weights + do.weights_size]
             rows = matrix(x, y.size // do.classes, do.classes)
@@ -86,23 +105,20 @@ def run_rare(
     for i in range(code.size):
         do = code[i]
         x, y = _ends(do, space, n)
-        to = Target(do.rounding, do.overflow, do.low, do.high)
+        to, fallen = Target(do.rounding, do.overflow, do.low, do.high), 0
         if do.op == SLOPE:
             slopes = quads[do.weights : do.weights + do.x_words]
             shifts = quads[do.shifts : do.shifts + do.x_words]
             saturations = lookup.slope(x[:-1], slopes, shifts, to, y)
-        elif do.op == ADD:
-            other = space[do.other : do.other + n * do.x_words]
-            saturations = lookup.add(x[:-1], other, do.lift, do.other_lift, do.shift, to, y)
-        elif do.op == MUL:
-            other = space[do.other : do.other + n * do.x_words]
-            saturations = lookup.multiply(x[:-1], other, do.shift, to, y)
+        elif do.op == ADD or do.op == MUL:
+            saturations, fallen = _pair(do, x, space[do.other :], y, n)
         else:
             table = doubles[do.weights : do.weights + do.weights_size]
             rows = matrix(x, y.size // do.classes, do.classes)
             shares = matrix(y, y.size // do.classes, do.classes)
             saturations = softmax.shifted_softmax(rows, table, do.shift, do.low, shares)
         counts[do.node, 1] += saturations
+        counts[do.node, 2] += fallen
 
 
 @loop
@@ -113,9 +129,10 @@ def run_steps(
     for i in range(code.size):
         do = code[i]
         x, y = _ends(do, space, n)
-        overflows, saturations = _stepwise(do, words, doubles, quads, x, y, n)
+        overflows, saturations, fallen = _stepwise(do, words, doubles, quads, x, y, n)
         counts[do.node, 0] += overflows
         counts[do.node, 1] += saturations
+        counts[do.node, 2] += fallen
 
 
 @loop
@@ -143,7 +160,7 @@ def _modes(do: np.void, n: int) -> tuple[row_blocks.Frame, row_blocks.Word, row_
         do.extra,
         do.near,
     )
-    to = (do.rounding, do.overflow, do.low, do.high, do.least)
+    to = (do.rounding, do.overflow, do.low, do.high, do.least, do.most, do.apart)
     return frame, (do.word_low, do.word_high), to, do.method == WRAPPED
 
 
@@ -169,10 +186,14 @@ def _stepwise(
 ) -> row_blocks.Counts:
     frame, word, to, _ = _modes(do, n)
     short, long = _tables(do, words, doubles, quads)
-    if do.op == PLAIN:
+    if do.op == PLAIN or do.op == REGISTER:
         weights, offsets, starts, shifts, bias = long[0], long[1], long[3], long[4], long[6]
-        how = (do.method, do.word_low, do.word_high)
-        return plain.run(x, y, weights, offsets, starts, bias, shifts, frame, how, to)
+        if do.op == PLAIN:
+            how = (do.method, do.word_low, do.word_high)
+            return plain.run(x, y, weights, offsets, starts, bias, shifts, frame, how, to)
+        constants = weights, offsets, starts, bias, shifts, quads[do.drops : do.drops + do.lanes]
+        register = do.method, do.word_low, do.word_high, do.drop_rounding, do.casts != 0
+        return registers.run(x, y, constants, frame, register, to)
     steps = (
         words[do.fine_weights : do.fine_weights + do.fine_weights_size],
         quads[do.fine_offsets : do.fine_offsets + do.fine_offsets_size],
@@ -183,14 +204,34 @@ def _stepwise(
         do.features,
     )
     if do.op == CLAMP_32:
-        overflows, saturations = clamping.clamped(x, y, short, steps, frame, word, to)
+        lost = clamping.clamped(x, y, short, steps, frame, word, to)
     else:
-        overflows, saturations = clamping.clamped(x, y, long, steps, frame, word, to)
-    return overflows + do.bias_overflows * n, saturations
+        lost = clamping.clamped(x, y, long, steps, frame, word, to)
+    return lost[0] + do.bias_overflows * n, lost[1], lost[2]
 
 
 @part
-def _pool(do: np.void, x: I16, y: I16, n: int) -> int:
+def _pair(do: np.void, x: I16, other: I16, y: I16, n: int) -> tuple[int, int]:
+    """Combine each image's words with those beside them; all images at once if none repeats."""
+    how = np.int64(do.op == MUL), do.lift, do.other_lift, do.shift
+    to = (do.rounding, do.overflow, do.low, do.high, do.least, do.most, do.apart)
+    images, words, period = n, do.x_words, do.other_words
+    if period == words:
+        images, words, period = 1, n * words, n * period
+    saturations, fallen = 0, 0
+    for image in range(images):
+        a, b = x[image * words :], other[image * period :]
+        out, done = y[image * words :], 0
+        if do.short:
+            done, over, below = pairs.by_vectors(a, b, words, period, how, to, out)
+            saturations, fallen = saturations + over, fallen + below
+        over, below = lookup.combine(a, b[:period], how, to, done, out[:words])
+        saturations, fallen = saturations + over, fallen + below
+    return saturations, fallen
+
+
+@part
+def _pool(do: np.void, x: I16, y: I16, n: int) -> tuple[int, int]:
     window = (
         do.kernel_h,
         do.kernel_w,
@@ -203,5 +244,5 @@ def _pool(do: np.void, x: I16, y: I16, n: int) -> int:
     )
     rim = (do.rim_t, do.rim_l, do.rim_b, do.rim_r)
     shape = (do.height, do.width, do.channels, do.pooled_h, do.pooled_w)
-    limit = do.low if do.kind == MAX else do.high
-    return pool.pool(do.kind, x, shape, window, rim, limit, y, n)
+    to = Target(do.rounding, do.overflow, do.low, do.high)
+    return pool.pool(do.kind, x, shape, window, rim, do.shift, to, y, n)

@@ -1,10 +1,17 @@
-"""Loops over single values of flat blocks: look-ups, slopes, moves, pairs of them."""
+"""Loops over single values of flat blocks: look-ups, slopes, pairs of them."""
+
+from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I64, Bools, cast
+from fxpnn.kernels.arithmetic import I16, I64, Bools, cast, cast_apart
 from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.layout.instructions import Target
+from fxpnn.kernels.row_blocks import APART, HIGH, LEAST, LOW, MOST, OVERFLOW, ROUNDING, Modes
+
+How: TypeAlias = tuple[int, int, int, int]
+"""Whether two words are multiplied or added, the left shift of each before, the right shift after.
+"""
 
 
 @loop
@@ -41,39 +48,24 @@ def slope(x: I16, slopes: I64, shifts: I64, to: Target, out: I16) -> int:
 
 
 @loop
-def add(a: I16, b: I16, lift_a: int, lift_b: int, shift: int, to: Target, out: I16) -> int:
-    """Align two blocks by left shifts, add exactly, cast once; return how many overflowed.
+def combine(a: I16, b: I16, how: How, to: Modes, first: int, out: I16) -> tuple[int, int]:
+    """Add or multiply two blocks, aligned by left shifts; cast once; count what overflowed.
 
-    Lifts are at most 44, so that a sum is at most ``2**60``.
+    Words of ``b`` repeat along those of ``a``; those before ``first`` are left out. No value is
+    more than ``2**60``. Those below 0 that are counted apart come second.
     """
-    saturations = 0
-    for i in range(a.size):
-        total = (np.int64(a[i]) << lift_a) + (np.int64(b[i]) << lift_b)
-        raw, over = cast(total, shift, to)
-        out[i] = raw
+    multiplies, lift, other_lift, shift = how
+    target = Target(to[ROUNDING], to[OVERFLOW], to[LOW], to[HIGH])
+    saturations, fallen, place = 0, 0, first % b.size
+    for i in range(first, out.size):
+        one, other = np.int64(a[i]) << lift, np.int64(b[place]) << other_lift
+        place = place + 1 if place + 1 < b.size else 0
+        value = one * other if multiplies else one + other
+        if to[APART]:
+            raw, over, below = cast_apart(value, shift, target)
+            fallen += below
+        else:
+            raw, over = cast(value, shift, target)
+        out[i] = min(max(raw, to[LEAST]), to[MOST])
         saturations += over
-    return saturations
-
-
-@loop
-def multiply(a: I16, b: I16, shift: int, to: Target, out: I16) -> int:
-    """Multiply two blocks word by word, cast once; return how many overflowed.
-
-    A product is at most ``2**30``.
-    """
-    saturations = 0
-    for i in range(a.size):
-        raw, over = cast(np.int64(a[i]) * b[i], shift, to)
-        out[i] = raw
-        saturations += over
-    return saturations
-
-
-@loop
-def move(x: I16, words: int, sources: I64, out: I16) -> None:
-    """Copy each image's words to new places; a source of -1 leaves its place as it is."""
-    size = sources.size
-    for image in range(out.size // size):
-        for place in range(size):
-            if sources[place] >= 0:
-                out[image * size + place] = x[image * words + sources[place]]
+    return saturations, fallen

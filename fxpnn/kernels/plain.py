@@ -9,21 +9,24 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I64, cast
+from fxpnn.kernels.arithmetic import I16, I64, cast, cast_apart
 from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.build.memory import free, zeros
 from fxpnn.kernels.layout.instructions import CLAMPED, EXACT, Target
 from fxpnn.kernels.row_blocks import (
+    APART,
     HIGH,
     IMAGES,
     LEAST,
     LOW,
+    MOST,
     OUTPUTS,
     OVERFLOW,
     ROUNDING,
     ROWS_OF_IMAGE,
     TOTAL,
     WORDS,
+    Counts,
     Frame,
     Modes,
     enter,
@@ -45,20 +48,20 @@ def run(
     frame: Frame,
     word: Word,
     to: Modes,
-) -> tuple[int, int]:
+) -> Counts:
     """Run a dense layer or a convolution on a block of images.
 
     ``weights`` is flat ``(outputs, k)``, ``offsets`` ``(k,)``, ``bias`` and ``shifts``
     ``(outputs,)``. Sums are below ``2**62`` at every step.
 
     Returns:
-        How many adds were clamped (the bias included) or totals wrapped, and how many outputs were
-        out of range.
+        How many adds were clamped (the bias included) or totals wrapped, how many outputs were out
+        of range, and how many, counted apart, were below 0.
     """
     images, words, outputs, rows = frame[IMAGES], frame[WORDS], frame[OUTPUTS], frame[ROWS_OF_IMAGE]
     framed = zeros(frame[TOTAL], np.int16)
     target = Target(to[ROUNDING], to[OVERFLOW], to[LOW], to[HIGH])
-    overflows, saturations, end = 0, 0, 0
+    overflows, saturations, fallen, end = 0, 0, 0, 0
     for image in range(images):
         source = enter(x[image * words :], framed, frame)
         for row in range(rows):
@@ -67,12 +70,16 @@ def run(
                 here = source[starts[row] :]
                 total, over = accumulate(here, matrix, offsets, bias[output], word)
                 overflows += over
-                raw, out_of_range = cast(total, shifts[output], target)
+                if to[APART]:
+                    raw, out_of_range, below = cast_apart(total, shifts[output], target)
+                    fallen += below
+                else:
+                    raw, out_of_range = cast(total, shifts[output], target)
                 saturations += out_of_range
-                out[end] = max(raw, to[LEAST])
+                out[end] = min(max(raw, to[LEAST]), to[MOST])
                 end += 1
     free((framed,))
-    return overflows, saturations
+    return overflows, saturations, fallen
 
 
 @loop

@@ -11,6 +11,7 @@ from fxpnn.kernels.build.memory import free
 from fxpnn.kernels.layout.instructions import DIRECT, STRIPS
 from fxpnn.kernels.layout.packing import HALF, LANES
 from fxpnn.kernels.row_blocks import (
+    APART,
     CUTS,
     EXTRA,
     GROUP,
@@ -19,6 +20,7 @@ from fxpnn.kernels.row_blocks import (
     LEAST,
     LEAVE,
     LOW,
+    MOST,
     NEAR,
     OUTPUTS,
     ROWS_OF_IMAGE,
@@ -55,15 +57,15 @@ def exact(
     The caller has proved that each segment's products fit 32 bits, and every sum its type.
 
     Returns:
-        How many totals did not fit the word, if it ``wraps``, and how many outputs were out of
-        range.
+        How many totals did not fit the word, if it ``wraps``, how many outputs were out of range,
+        and how many, counted apart, were below 0.
     """
     cuts, starts, windows = tables[CUTS], tables[STARTS], tables[WINDOWS]
     leave = frame[LEAVE]
     strip = STRIP if leave == STRIPS else max(1, starts.size)
     framed, made, loose = scratch(tables, frame, ROWS if leave == DIRECT else strip)
     acc = aligned(loose)
-    overflows, saturations = 0, 0
+    overflows, saturations, fallen = 0, 0, 0
     size = out.size // frame[IMAGES]
     for image in range(0, frame[IMAGES], frame[GROUP]):
         source, target = enter(x[image * frame[WORDS] :], framed, frame), out[image * size :]
@@ -73,16 +75,18 @@ def exact(
             for row in range(0, here.size, strip):
                 rows = here[row : row + strip]
                 end, pitch = column_end(column, row, frame, made, target)
-                saturations += _sum(source, rows, tables, column, frame, to, acc, end, pitch)
+                over, below = _sum(source, rows, tables, column, frame, to, acc, end, pitch)
                 if wraps:
                     overflows += _wrap(acc, rows.size, word)
                 if leave == STRIPS:
                     lane = column * LANES
-                    saturations += cast_rows(acc, rows.size, tables[SHIFTS], lane, to, end, pitch)
+                    over, below = cast_rows(acc, rows.size, tables[SHIFTS], lane, to, end, pitch)
+                saturations += over
+                fallen += below
             if windows.size > 0:
                 pool_rows(made, windows, target[column * LANES :], frame[OUTPUTS])
     free((framed, made, loose))
-    return overflows, saturations
+    return overflows, saturations, fallen
 
 
 @part
@@ -96,10 +100,11 @@ def _sum(
     acc: Sums,
     end: I16,
     pitch: int,
-) -> int:
+) -> tuple[int, int]:
     """Sum each row's products of one column, segment by segment, and the bias.
 
-    Sums that leave directly are cast tile by tile; it returns how many were out of range.
+    Sums that leave directly are cast tile by tile; it returns how many were out of range, and how
+    many, counted apart, were below 0. Those are in range of a signed word of one bit more.
     """
     weights, offsets, cuts, _, shifts, _, bias, rule = tables
     arrays = x, starts, weights, offsets, cuts, bias, rule, acc, end
@@ -108,28 +113,34 @@ def _sum(
     rows, cut = starts.size, column * (segments + 1)
     whole = writes_all(rows, end, pitch, HALF if half else LANES) if direct else 0
     lone = writes_all(rows, end, pitch, LANES) if direct else 0
-    saturations = 0
+    low = to[LOW] - (to[HIGH] + 1) * to[APART]
+    span = low, to[HIGH], to[LEAST], to[MOST]
+    saturations, fallen = 0, 0
     row, tiles = 0, rows - rows % ROWS
     while row < tiles:
         at = row, (tiles - row) // ROWS, cut, segments, lane, pitch, frame[EXTRA]
-        limits = np.int64(direct), whole, to[LOW], to[HIGH], to[LEAST], frame[NEAR]
+        limits = np.int64(direct), whole, span, frame[NEAR], to[APART]
         if half:
-            row += ROWS * dot_column(HALF, ROWS, arrays, at, limits)
+            done, below = dot_column(HALF, ROWS, arrays, at, limits)
         else:
-            row += ROWS * dot_column(LANES, ROWS, arrays, at, limits)
+            done, below = dot_column(LANES, ROWS, arrays, at, limits)
+        row, fallen = row + ROWS * done, fallen + below
         if row < tiles:  # a literal number of rows would be compiled for itself
-            saturations += cast_rows(
-                acc, np.int64(ROWS), shifts, lane, to, end[row * pitch :], pitch
-            )
+            height, rest = np.int64(ROWS), end[row * pitch :]
+            over, below = cast_rows(acc, height, shifts, lane, to, rest, pitch)
+            saturations, fallen = saturations + over, fallen + below
             row += ROWS
     while row < rows:
         at = row, rows - row, cut, segments, lane, pitch, frame[EXTRA]
-        limits = np.int64(direct), lone, to[LOW], to[HIGH], to[LEAST], frame[NEAR]
-        row += dot_column(LANES, 1, arrays, at, limits)
+        limits = np.int64(direct), lone, span, frame[NEAR], to[APART]
+        done, below = dot_column(LANES, 1, arrays, at, limits)
+        row, fallen = row + done, fallen + below
         if row < rows:
-            saturations += cast_rows(acc, np.int64(1), shifts, lane, to, end[row * pitch :], pitch)
+            rest = end[row * pitch :]
+            over, below = cast_rows(acc, np.int64(1), shifts, lane, to, rest, pitch)
+            saturations, fallen = saturations + over, fallen + below
             row += 1
-    return saturations
+    return saturations, fallen
 
 
 @loop

@@ -16,7 +16,9 @@ A call takes a layer as plain tuples, which Numba takes for a quarter of the pri
   windows. 64-bit sums have at most ``32 + extra`` bits; ``near`` says whether they are
   ``rounding.near``.
 - ``word``: ``(low, high)``: the limits of the accumulator.
-- ``to``: ``(rounding, overflow, low, high, least)``: the cast, and its floor; 0 is a ReLU.
+- ``to``: ``(rounding, overflow, low, high, least, most, apart)``: the cast, and what words are
+  raised and lowered to behind it; a floor of 0 is a ReLU.
+  ``apart`` says that what is below 0 is counted apart; ``low`` and ``least`` are 0 then.
 
 Nothing is checked. ``x`` has one word more than the images; ``out`` is as long as what they make.
 A row may write beyond its last output into the next row, so columns go from last to first.
@@ -27,7 +29,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.kernels.arithmetic import I16, I32, I64, cast
+from fxpnn.kernels.arithmetic import I16, I32, I64, cast, cast_apart
 from fxpnn.kernels.build.decorators import loop, part
 from fxpnn.kernels.build.memory import empty, zeros
 from fxpnn.kernels.layout.instructions import Target
@@ -38,7 +40,7 @@ from fxpnn.kernels.vector.requantize import largest, narrow
 (WEIGHTS, OFFSETS, CUTS, STARTS, SHIFTS, WINDOWS, BIAS, RULE) = range(8)  # of tables
 (IMAGES, WORDS, OUTPUTS, LEAVE, LINES, LENGTH, PITCH) = range(7)  # of a frame
 (ORIGIN, TOTAL, USED, GROUP, ROWS_OF_IMAGE, EXTRA, NEAR) = range(7, 14)
-(ROUNDING, OVERFLOW, LOW, HIGH, LEAST) = range(5)  # of modes
+(ROUNDING, OVERFLOW, LOW, HIGH, LEAST, MOST, APART) = range(7)  # of modes
 
 STRIP = 240
 """Rows between two casts, a multiple of every tile's: their sums fit the first-level cache."""
@@ -47,8 +49,9 @@ Sums: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 Tables: TypeAlias = tuple[I16, I64, I64, I64, I64, I64, Sums, I32]
 Frame: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int]
 Word: TypeAlias = tuple[int, int]
-Modes: TypeAlias = tuple[int, int, int, int, int]
-Counts: TypeAlias = tuple[int, int]
+Modes: TypeAlias = tuple[int, int, int, int, int, int, int]
+Counts: TypeAlias = tuple[int, int, int]
+"""Overflows of the accumulator, outputs out of range, and those below 0 that are counted apart."""
 
 
 @part
@@ -94,21 +97,28 @@ def column_end(column: int, row: int, frame: Frame, made: I16, target: I16) -> t
 @loop
 def cast_rows(
     acc: Sums, rows: int, shifts: I64, first: int, to: Modes, out: I16, pitch: int
-) -> int:
-    """Cast rows of sums, ``pitch`` apart in ``out``; return how many were out of range."""
+) -> tuple[int, int]:
+    """Cast rows of sums, ``pitch`` apart in ``out``; return how many were out of range.
+
+    Those below 0 that are counted apart come second.
+    """
     whole = writes_all(rows, out, pitch, LANES)
     for lane in range(LANES):
         if not 0 <= shifts[first + lane] <= 8 * acc.itemsize - 2:
             whole = 0
-    saturations = narrow(whole, (acc, shifts, out), (first, pitch), to)
+    saturations, fallen = narrow(whole, (acc, shifts, out), (first, pitch), to)
     target = Target(to[ROUNDING], to[OVERFLOW], to[LOW], to[HIGH])
     for row in range(whole, rows):
         for lane in range(min(LANES, out.size - row * pitch)):
             total = np.int64(acc[row * LANES + lane])
-            raw, over = cast(total, shifts[first + lane], target)
-            out[row * pitch + lane] = max(raw, to[LEAST])
+            if to[APART]:
+                raw, over, below = cast_apart(total, shifts[first + lane], target)
+                fallen += below
+            else:
+                raw, over = cast(total, shifts[first + lane], target)
+            out[row * pitch + lane] = min(max(raw, to[LEAST]), to[MOST])
             saturations += over
-    return saturations
+    return saturations, fallen
 
 
 @loop

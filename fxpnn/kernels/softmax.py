@@ -1,6 +1,6 @@
 """Loops of softmax: with the maximum subtracted it cannot overflow, with a constant it can.
 
-The widths of every intermediate stand beside it; ``numerics`` calls for at most 4096 classes.
+The width of every intermediate stands beside it, for at most 4096 classes.
 """
 
 import numpy as np

@@ -1,10 +1,11 @@
 """The fixed network: the layers of a network with raw integers, and the formats they mean."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,20 @@ from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import fxp_write
-from fxpnn.network.graph import INPUT, Node, Scaling, check_outputs, infer_shapes
+from fxpnn.network.graph import (
+    INPUT,
+    Node,
+    Scaling,
+    check_outputs,
+    chosen_at,
+    infer_shapes,
+    rectified,
+)
 from fxpnn.network.graph import Provenance as Provenance
 from fxpnn.network.layers import Array, Layer, Number, Shape, Softmax, Step
+from fxpnn.network.losses import Losses as Losses
+from fxpnn.network.normalisation import Normalisation
+from fxpnn.network.rounded import Rounded, WeightRounding
 from fxpnn.network.traits import Output
 from fxpnn.network.value import Value
 
@@ -35,7 +47,8 @@ class FixedNode(Node):
     scale, ``F = Fx + Fw``; a clip's limits and a step's threshold at the input's. ``rounding`` and
     ``overflow`` are those of the one cast to ``output_format``. ``table`` holds the integers that
     a table layer interpolates. ``softmax_shift`` is the raw constant that softmax subtracts; with
-    ``None`` it subtracts the maximum and cannot overflow.
+    ``None`` it subtracts the maximum and cannot overflow. ``losses`` counts what the float
+    parameters lost when they became these integers, ``rounded`` says how they did.
     """
 
     output_format: QFormat
@@ -45,6 +58,8 @@ class FixedNode(Node):
     overflow: Overflow = Overflow.SATURATE
     table: Array | None = None
     softmax_shift: int | None = None
+    losses: Losses = field(default_factory=Losses)
+    rounded: Rounded = field(default_factory=Rounded)
 
     @property
     def requantize(self) -> Shift:
@@ -79,9 +94,26 @@ class FixedNode(Node):
         assert weights is not None
         return source.frac + self.fracs(len(weights))
 
+    def sum_fracs(self, source: QFormat) -> RawArray:
+        """Give the fraction bits of what the cast takes, for each output channel, int64.
+
+        They are the accumulator's where it has its own, else the products'.
+        """
+        products, register = self.product_fracs(source), self.accumulator
+        if register is None or register.frac is None:
+            return products
+        return np.full_like(products, register.frac)
+
+    def dropped(self, source: QFormat) -> RawArray:
+        """Give how many bits the accumulator drops of products, for each output channel, int64.
+
+        Where there are fewer than 0, it adds some.
+        """
+        return self.product_fracs(source) - self.sum_fracs(source)
+
     def shift(self, source: QFormat) -> RawArray:
         """Give how many bits the cast of a sum drops, for each output channel, int64."""
-        return self.requantize.dropped(self.product_fracs(source))
+        return self.requantize.dropped(self.sum_fracs(source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +121,19 @@ class Counts:
     """What overflowed in a layer: adds that its accumulator clamped, outputs out of range.
 
     With a wrapping accumulator the first counts outputs whose exact total does not fit it.
+    ``below_zero`` counts outputs that an unsigned word cut at 0 where a ReLU would have done so:
+    these are no saturations.
     """
 
     accumulator_overflows: int = 0
     saturations: int = 0
+    below_zero: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
             self.accumulator_overflows + other.accumulator_overflows,
             self.saturations + other.saturations,
+            self.below_zero + other.below_zero,
         )
 
 
@@ -106,6 +142,8 @@ class FixedNetwork(Value):
     """A network of integers: everything that the hardware stores, and the meaning of each word.
 
     ``shapes`` and ``formats`` hold the shape and format of the input and of every node's output.
+    ``rectified`` names the nodes whose unsigned output is that of the ReLU behind them already:
+    what they clamp at 0 is no overflow, and they stand for ``max(0, x)``.
 
     Raises:
         ModelError: the graph, a shape, a dtype, a format or a raw value is not possible; the
@@ -119,12 +157,16 @@ class FixedNetwork(Value):
     outputs: tuple[str, ...] = ()
     scaling: Scaling = field(default_factory=Scaling)
     provenance: Provenance = field(default_factory=Provenance)
+    normalisation: Normalisation | None = None
     shapes: Mapping[str, Shape] = field(init=False, repr=False)
     formats: Mapping[str, QFormat] = field(init=False, repr=False)
+    rectified: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         shapes = infer_shapes(self.input_shape, self.nodes)
         self.scaling.check(self.input_shape)
+        if self.normalisation is not None:
+            self.normalisation.check(self.input_shape)
         object.__setattr__(self, "outputs", self.outputs or (self.nodes[-1].name,))
         check_outputs(self.outputs, shapes)
         try:
@@ -134,18 +176,26 @@ class FixedNetwork(Value):
         formats = {INPUT: self.input_format}
         formats |= {node.name: node.output_format for node in self.nodes}
         for node in self.nodes:
+            sources = [formats[name] for name in node.inputs]
             try:
-                _check(node, [formats[name] for name in node.inputs], shapes)
+                _check(node, sources, shapes)
+                _check_scales(self, node, sources)
             except (FormatError, ModelError) as error:
                 raise ModelError(f"layer {node.name} ({node.op}): {error}") from None
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
         object.__setattr__(self, "formats", MappingProxyType(formats))
+        object.__setattr__(self, "rectified", _rectified(self.nodes, self.outputs))
+
+    @cached_property
+    def _by_name(self) -> dict[str, FixedNode]:
+        return {node.name: node for node in self.nodes}
 
     def __getitem__(self, name: str) -> FixedNode:
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise KeyError(name)
+        return self._by_name[name]
+
+    def with_scaling(self, scaling: Scaling) -> Self:
+        """Return the network with pixels that become numbers in another way."""
+        return replace(self, scaling=scaling)
 
     def product_fracs(self, node: FixedNode) -> RawArray:
         """Give Fx + Fw, the fraction bits of a node's products, for each output channel."""
@@ -164,6 +214,17 @@ class FixedNetwork(Value):
         fxp_write.save(self, path)
 
 
+def _rectified(nodes: tuple[FixedNode, ...], outputs: tuple[str, ...]) -> frozenset[str]:
+    """Name those behind a cast to an unsigned word that clamps, in front of ReLUs alone."""
+    hidden, found = rectified(nodes, outputs), set[str]()
+    for node in nodes:
+        clamps = node.overflow is not Overflow.WRAP
+        made = clamps if node.layer.traits.casts else node.inputs[0] in found
+        if made and node.name in hidden and not node.output_format.signed:
+            found.add(node.name)
+    return frozenset(found)
+
+
 def _check(node: FixedNode, formats: list[QFormat], shapes: Mapping[str, Shape]) -> None:
     node.output_format.for_tensor()
     layer = node.layer
@@ -177,7 +238,8 @@ def _check(node: FixedNode, formats: list[QFormat], shapes: Mapping[str, Shape])
     _check_table(node)
     _check_softmax(node, formats[0], shapes[node.name])
     _check_weights(node)
-    _check_scales(node, formats)
+    _check_losses(node)
+    _check_rounded(node)
     _check_limits(layer, formats[0])
 
 
@@ -193,14 +255,14 @@ def _check_softmax(node: FixedNode, source: QFormat, shape: Shape) -> None:
         raise ModelError(f"softmax shift must be a raw value of the input's {source}, not {shift}")
 
 
-def _check_scales(node: FixedNode, formats: list[QFormat]) -> None:
+def _check_scales(fixed: FixedNetwork, node: FixedNode, formats: list[QFormat]) -> None:
     """Check that the layer's exact values fit 62 bits."""
     traits, fmt = node.layer.traits, formats[0]
     low, high = traits.input_fracs or (fmt.frac, fmt.frac)
     if not low <= fmt.frac <= high:
         raise ModelError(
             f"input must have {low} to {high} fraction bits, not {fmt.frac}; "
-            f"change the format of {node.inputs[0]}, {fmt}"
+            f"change the format of {chosen_at(fixed, node.inputs[0])[0]}, {fmt}"
         )
     if traits.product_fracs is not None:
         (low, high), total = traits.product_fracs, int(node.product_fracs(fmt)[0])
@@ -209,10 +271,25 @@ def _check_scales(node: FixedNode, formats: list[QFormat]) -> None:
                 f"fraction bits of input and {traits.weight} must add up to {low} to {high}, not "
                 f"{total}; change the weight format, {node.weight_formats[0]}"
             )
+    if traits.output is Output.INHERITED:
+        _check_finer(node, fmt)
     if traits.apart is not None and (apart := abs(fmt.frac - formats[1].frac)) > traits.apart:
+        one, other = (chosen_at(fixed, name)[0] for name in node.inputs)
         raise ModelError(
             f"fraction bits of the branches must differ by at most {traits.apart}, not {apart}; "
-            f"change the format of {node.inputs[0]}, {fmt}, or {node.inputs[1]}, {formats[1]}"
+            f"change the format of {one}, {fmt}, or {other}, {formats[1]}"
+        )
+
+
+def _check_finer(node: FixedNode, source: QFormat) -> None:
+    """Check that what the layer's outputs are made of fits 62 bits at the output's scale."""
+    made, magnitude = node.output_format, max(-source.min, source.max)
+    finer = made.frac - source.frac
+    most = next((n for n in range(62, 0, -1) if node.layer.exact(magnitude, n) < 1 << 62), 0)
+    if finer > most:
+        raise ModelError(
+            f"output must have at most {most} fraction bits more than the input's {source}, "
+            f"not {finer}; change the format of {node.name}, {made}"
         )
 
 
@@ -259,6 +336,30 @@ def _check_weights(node: FixedNode) -> None:
     limit = 1 << (BIAS_BITS - 1)
     if bias.dtype != np.int64 or bias.max() >= limit or bias.min() <= -limit:
         raise ModelError(f"bias must be int64 of at most {BIAS_BITS} bits")
+
+
+def _check_losses(node: FixedNode) -> None:
+    """Check that no more is counted than there is; the softmax's constant counts, too."""
+    weights, losses, traits = raw_weights(node.layer), node.losses, node.layer.traits
+    for name, most in (
+        ("clipped weights", 0 if weights is None else weights.size),
+        ("clipped constants", len(traits.limits) + traits.subtracts),
+        ("vanished channels", 0 if weights is None else len(weights)),
+        ("clipped biases", 0 if traits.bias is None else raw_bias(node.layer).size),
+    ):
+        count = getattr(losses, name.replace(" ", "_"))
+        if not 0 <= count <= most:
+            raise ModelError(f"{name} must be 0 to {most}, not {count}")
+
+
+def _check_rounded(node: FixedNode) -> None:
+    """Check that nothing is told of parameters that the layer has not."""
+    rounded, traits = node.rounded, node.layer.traits
+    fed = rounded.weights is not WeightRounding.NEAREST
+    if (fed or rounded.bias_corrected) and not traits.sums:
+        raise ModelError("weights must be nearest, and no bias corrected, where no sums are")
+    if rounded.bias_format is not None and traits.bias is None:
+        raise ModelError("bias format must be none where there is no bias")
 
 
 def _check_raw(name: str, raw: Array, fmt: QFormat) -> None:

@@ -15,12 +15,14 @@ from safetensors.numpy import load as load_tensors
 
 from fxpnn import files
 from fxpnn.errors import FxpnnError, ModelError
-from fxpnn.fixedpoint.qformat import Accumulator, QFormat
-from fxpnn.network.fixed import FixedNetwork, FixedNode
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.network.fixed import FixedNetwork, FixedNode, Losses
 from fxpnn.network.fxp_schema import SCHEMA, TABLE, Header, NodeHeader, Schema, Signed, digest
 from fxpnn.network.fxp_write import dumps as dumps
 from fxpnn.network.fxp_write import save as save
 from fxpnn.network.layers import Array, Layer, layer_types
+from fxpnn.network.rounded import Rounded
+from fxpnn.network.traits import Output
 
 MAX_FILE = 1 << 31
 _DTYPES = {"int8", "int16", "int32", "int64"}
@@ -34,6 +36,7 @@ class _Safetensors(msgspec.Struct):
     metadata: _Metadata = msgspec.field(name="__metadata__")
 
 
+_DEFAULT_MODES = {"rounding": Rounding.NEAREST_EVEN, "overflow": Overflow.SATURATE}
 _REFUSALS = (msgspec.MsgspecError, ValueError, RecursionError)
 """What typed JSON raises: also numbers of too many digits, broken text, arrays without end."""
 
@@ -51,12 +54,12 @@ def loads(content: bytes) -> FixedNetwork:
         raise ModelError(f"is no .fxp file or is damaged ({_one_line(error)})") from None
     try:
         schema = msgspec.json.decode(text, type=Schema).schema
-        if schema != SCHEMA:
-            raise ModelError(f"has schema {schema}; this fxpnn reads schema {SCHEMA}")
+        if not 1 <= schema <= SCHEMA:
+            raise ModelError(f"has schema {schema}; this fxpnn reads schemas 1 to {SCHEMA}")
         signed = msgspec.json.decode(text, type=Signed)
         if signed.sha256 != digest(bytes(signed.header), tensors):
             raise ModelError("has been altered: its sha256 does not fit its content")
-        return _unpack(msgspec.json.decode(signed.header, type=Header), tensors)
+        return _unpack(msgspec.json.decode(signed.header, type=Header), tensors, schema)
     except _REFUSALS as error:
         raise ModelError(_one_line(error)) from None
 
@@ -75,7 +78,7 @@ def load(path: Path | str) -> FixedNetwork:
         raise ModelError(f"{path}: {error}") from None
 
 
-def _unpack(header: Header, tensors: dict[str, Array]) -> FixedNetwork:
+def _unpack(header: Header, tensors: dict[str, Array], schema: int) -> FixedNetwork:
     expected = {f"{node.name}.{name}" for node in header.nodes for name in node.tensors}
     if expected != set(tensors):
         odd = ", ".join(sorted(expected ^ set(tensors)))
@@ -83,7 +86,7 @@ def _unpack(header: Header, tensors: dict[str, Array]) -> FixedNetwork:
     for name, array in tensors.items():
         if array.dtype.name not in _DTYPES:
             raise ModelError(f"tensor {name} must be signed integers, not {array.dtype}")
-    nodes = tuple(_unpack_node(node, tensors) for node in header.nodes)
+    nodes = tuple(_unpack_node(node, tensors, schema) for node in header.nodes)
     return FixedNetwork(
         name=header.name,
         input_shape=header.input_shape,
@@ -92,16 +95,19 @@ def _unpack(header: Header, tensors: dict[str, Array]) -> FixedNetwork:
         outputs=header.outputs,
         scaling=header.scaling,
         provenance=header.provenance,
+        normalisation=header.normalisation or None,
     )
 
 
-def _unpack_node(node: NodeHeader, tensors: Mapping[str, Array]) -> FixedNode:
+def _unpack_node(node: NodeHeader, tensors: Mapping[str, Array], schema: int) -> FixedNode:
     where = f"layer {node.name} ({node.op})"
     kind = layer_types().get(node.op)
     if kind is None:
         raise ModelError(f"{where}: this fxpnn has no such layer")
     arrays = {name: tensors[f"{node.name}.{name}"] for name in node.tensors}
     table = arrays.pop(TABLE, None)
+    if schema == 1 and kind.traits.output is Output.INHERITED:  # it heeded no modes then
+        node = msgspec.structs.replace(node, **_DEFAULT_MODES)
     try:
         return FixedNode(
             name=node.name,
@@ -114,6 +120,12 @@ def _unpack_node(node: NodeHeader, tensors: Mapping[str, Array]) -> FixedNode:
             overflow=node.overflow,
             table=table,
             softmax_shift=node.softmax_shift,
+            losses=node.losses or Losses(),
+            rounded=Rounded(
+                node.weight_rounding,
+                node.bias_corrected,
+                QFormat.parse(node.bias_format) if node.bias_format else None,
+            ),
         )
     except (FxpnnError, msgspec.MsgspecError, TypeError) as error:
         raise ModelError(f"{where}: {error}") from None

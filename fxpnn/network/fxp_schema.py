@@ -13,8 +13,12 @@ import msgspec
 from fxpnn.fixedpoint.qformat import Overflow, Rounding
 from fxpnn.network.graph import Provenance, Scaling
 from fxpnn.network.layers import Array
+from fxpnn.network.losses import Losses
+from fxpnn.network.normalisation import Normalisation
+from fxpnn.network.rounded import WeightRounding
 
-SCHEMA = 1
+SCHEMA = 2
+"""The schema that is written; those from 1 on are read."""
 TABLE = "table"
 """The name of a node's table among its tensors."""
 
@@ -33,6 +37,10 @@ class NodeHeader(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     rounding: Rounding = Rounding.NEAREST_EVEN
     overflow: Overflow = Overflow.SATURATE
     softmax_shift: int | None = None
+    losses: Losses | None = None
+    weight_rounding: WeightRounding = WeightRounding.NEAREST
+    bias_corrected: bool = False
+    bias_format: str | None = None
 
 
 class Header(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,6 +53,7 @@ class Header(msgspec.Struct, forbid_unknown_fields=True):
     outputs: tuple[str, ...]
     provenance: Provenance
     nodes: tuple[NodeHeader, ...]
+    normalisation: Normalisation | msgspec.UnsetType = msgspec.UNSET
 
 
 class Schema(msgspec.Struct):

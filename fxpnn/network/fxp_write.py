@@ -27,6 +27,7 @@ def dumps(fixed: "FixedNetwork") -> bytes:
         outputs=fixed.outputs,
         provenance=fixed.provenance,
         nodes=nodes,
+        normalisation=fixed.normalisation or msgspec.UNSET,
     )
     text = msgspec.json.encode(header)
     signed = Signed(SCHEMA, digest(text, tensors), msgspec.Raw(text))
@@ -62,4 +63,8 @@ def _pack(node: "FixedNode", tensors: dict[str, Array]) -> NodeHeader:
         rounding=cast.rounding,
         overflow=cast.overflow,
         softmax_shift=node.softmax_shift,
+        losses=node.losses or None,
+        weight_rounding=node.rounded.weights,
+        bias_corrected=node.rounded.bias_corrected,
+        bias_format=str(node.rounded.bias_format) if node.rounded.bias_format else None,
     )

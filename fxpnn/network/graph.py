@@ -1,19 +1,26 @@
 """The float network: a validated directed graph of layers, and how pixels become its input."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from types import MappingProxyType
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fxpnn.errors import ModelError
+from fxpnn.network import budget
 from fxpnn.network.layers import Array, Layer, Shape
+from fxpnn.network.normalisation import Normalisation
+from fxpnn.network.traits import Output
 from fxpnn.network.value import Value
 
 INPUT = "input"
 """The name by which nodes refer to the network's input."""
+
+_Network = TypeVar("_Network", bound="Network")
 
 MAX_VALUES = 1 << 27
 """The most values that one tensor of one image may hold."""
@@ -23,12 +30,14 @@ MAX_VALUES = 1 << 27
 class Scaling:
     """How stored pixels become numbers: ``(pixel * scale - mean) / std``, per channel.
 
-    ``mean`` and ``std`` hold one value, or one per channel.
+    ``mean`` and ``std`` hold one value, or one per channel. ``assumed`` says that neither the model
+    nor a user chose them.
     """
 
     scale: float = 1 / 256
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    assumed: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         values = (self.scale, *self.mean, *self.std)
@@ -83,7 +92,12 @@ class Network(Value):
     """A float network: nodes in an order in which each reads only earlier ones.
 
     ``input_shape`` leaves the batch out; ``outputs`` names the result nodes (default: the last).
-    ``shapes`` holds every node's output shape, the input's too.
+    ``shapes`` holds every node's output shape, the input's too. ``sha256`` is that of the file it
+    was read from, empty where there is none: a network made of another by ``dataclasses.replace``
+    is no longer what the file holds.
+
+    ``normalisation`` is applied to an input, after its scaling; ``INPUT`` names what it gives.
+    Where it has to be a layer (``without_normalisation`` says when), that is called ``normaliser``.
 
     Raises:
         ModelError: a name is unknown or doubled, shapes do not fit, a parameter is not finite; the
@@ -95,27 +109,47 @@ class Network(Value):
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...] = ()
     scaling: Scaling = field(default_factory=Scaling)
+    normalisation: Normalisation | None = None
+    normaliser: str = f"{INPUT}.add"
     shapes: Mapping[str, Shape] = field(init=False, repr=False)
+    sha256: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
         shapes = infer_shapes(self.input_shape, self.nodes)
         self.scaling.check(self.input_shape)
+        if self.normalisation is not None:
+            self.normalisation.check(self.input_shape)
         object.__setattr__(self, "outputs", self.outputs or (self.nodes[-1].name,))
         check_outputs(self.outputs, shapes)
         for node in self.nodes:
             _check_finite(node)
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*super().__reduce__(), {"sha256": self.sha256})
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
     def __getitem__(self, name: str) -> Node:
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise KeyError(name)
+        return self._by_name[name]
+
+    def with_scaling(self, scaling: Scaling) -> Self:
+        """Return the network with pixels that become numbers in another way."""
+        return read_from(self.sha256, replace(self, scaling=scaling))
 
     @property
     def parameters(self) -> int:
         """Count the trained values."""
         return sum(getattr(n.layer, a).size for n in self.nodes for a in n.layer.arrays())
+
+
+def read_from(sha256: str, network: _Network) -> _Network:
+    """Return a network that knows from which file it was read."""
+    known = replace(network)
+    object.__setattr__(known, "sha256", sha256)
+    return known
 
 
 def chain(
@@ -142,6 +176,8 @@ def infer_shapes(input_shape: Shape, nodes: tuple[Node, ...]) -> dict[str, Shape
         raise ModelError(f"the input must hold 1 to 2**27 values on its axes, not {input_shape}")
     if not nodes:
         raise ModelError("a network must have one or more layers, not none")
+    if len(nodes) > budget.NODES:
+        raise ModelError(f"a network must have at most {budget.NODES} layers, not {len(nodes)}")
     shapes = {INPUT: input_shape}
     for node in nodes:
         where = f"layer {node.name} ({node.op})"
@@ -161,7 +197,41 @@ def infer_shapes(input_shape: Shape, nodes: tuple[Node, ...]) -> dict[str, Shape
         if not _countable(shape):
             raise ModelError(f"{where}: output must hold 1 to 2**27 values, not {shape}")
         shapes[node.name] = shape
+    budget.check(nodes, shapes)
     return shapes
+
+
+def rectified(nodes: Sequence[Node], outputs: Collection[str]) -> frozenset[str]:
+    """Name the nodes that reach only ReLUs, or clips to 0 and more, and are no outputs.
+
+    Layers that only select or move values, such as max pools, may stand between. A clamp at 0 of
+    such a node's output is the ReLU.
+    """
+    readers: dict[str, list[Node]] = {node.name: [] for node in nodes}
+    for node in nodes:
+        for name in {*node.inputs} - {INPUT}:
+            readers[name].append(node)
+    found: set[str] = set()
+    for node in reversed(nodes):  # all that read a node are judged before it
+        reached = (
+            reader.layer.rectifies() or (reader.layer.traits.selects and reader.name in found)
+            for reader in readers[node.name]
+        )
+        if node.name not in outputs and readers[node.name] and all(reached):
+            found.add(node.name)
+    return frozenset(found)
+
+
+class _Holder(Protocol):
+    def __getitem__(self, name: str) -> Node: ...
+
+
+def chosen_at(network: _Holder, name: str) -> tuple[str, ...]:
+    """Name the layers from the one that chooses a layer's format, or the input, to the layer."""
+    names = [name]
+    while names[0] != INPUT and network[names[0]].layer.traits.output is Output.KEPT:
+        names.insert(0, network[names[0]].inputs[0])
+    return tuple(names)
 
 
 def check_outputs(outputs: tuple[str, ...], shapes: Mapping[str, Shape]) -> None:
@@ -174,7 +244,8 @@ def check_outputs(outputs: tuple[str, ...], shapes: Mapping[str, Shape]) -> None
 
 
 def _countable(shape: Shape) -> bool:
-    return min(shape, default=0) >= 1 and math.prod(shape) <= MAX_VALUES
+    few = len(shape) <= budget.AXES  # else the product of 10**6 sizes would take minutes
+    return few and min(shape, default=0) >= 1 and math.prod(shape) <= MAX_VALUES
 
 
 def _check_finite(node: Node) -> None:

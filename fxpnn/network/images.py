@@ -1,11 +1,16 @@
 """Which images a network takes, and which of its nodes tells their class."""
 
+import math
+
 import numpy as np
+import numpy.typing as npt
 
 from fxpnn.errors import DataError
-from fxpnn.network.fixed import FixedNetwork
+from fxpnn.fixedpoint.casting import as_array, is_array
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.network.fixed import FixedNetwork, RawArray
 from fxpnn.network.graph import Network
-from fxpnn.network.layers import Array, Softmax
+from fxpnn.network.layers import Array, Shape, Softmax
 
 EVERY_WORD = (-(1 << 15), (1 << 15) - 1)
 """The range of a format that every int16 belongs to."""
@@ -16,8 +21,10 @@ def check_images(network: Network | FixedNetwork, x: Array) -> None:
 
     A fixed network also wants pixels, floats, or raw words that its input's format has.
     """
-    if not isinstance(x, np.ndarray):
+    if not is_array(x):
         raise DataError(f"images must be a NumPy array, not a {type(x).__name__}")
+    if x.dtype.kind not in "fiub":
+        raise DataError(f"images must be pixels or real numbers, not {x.dtype}")
     if x.dtype.kind == "f" and x.dtype.itemsize > 8:
         raise DataError(f"images must be floats of at most 64 bits, not {x.dtype}, to round once")
     if not x.ndim or x.shape[1:] != network.input_shape or not len(x):
@@ -25,6 +32,23 @@ def check_images(network: Network | FixedNetwork, x: Array) -> None:
         raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
     if isinstance(network, FixedNetwork):
         _check_words(network, x)
+
+
+def words_of(values: npt.ArrayLike, shape: Shape, fmt: QFormat) -> RawArray:
+    """Return a tensor's raw words, int64 of its shape; they are taken in C order, whatever theirs.
+
+    Raises:
+        DataError: they are more or fewer, no integers, or one is none of the format's.
+    """
+    array = as_array(values)
+    if array.dtype.kind not in "iu" or array.size != math.prod(shape):
+        raise DataError(f"must hold {math.prod(shape)} integers, not {array.size} of {array.dtype}")
+    words = array.reshape(shape)
+    wrong = np.argwhere((words < fmt.min) | (words > fmt.max))
+    if len(wrong):
+        index = tuple(int(i) for i in wrong[0])
+        raise DataError(f"{list(index)} must fit {fmt}, not be {words[index]}")
+    return words.astype(np.int64)
 
 
 def takes_every_word(fixed: FixedNetwork) -> bool:

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fxpnn.errors import ModelError
+from fxpnn.fixedpoint.casting import is_array
 from fxpnn.network.traits import Traits
 from fxpnn.network.value import Value
 
@@ -39,6 +41,9 @@ class Layer(Value):
     """What else holds for every layer of the kind."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.type is Array:
+                _check_numbers(field.name, getattr(self, field.name))
         for name in self.arrays():
             array = np.ascontiguousarray(getattr(self, name))
             if array.flags.writeable:
@@ -66,12 +71,49 @@ class Layer(Value):
         lows, highs = zip(*ranges, strict=True)
         return min(lows), max(highs)
 
+    def rectifies(self) -> bool:
+        """Return whether what is below 0 gives what 0 gives, and no output is below 0."""
+        least, _ = self.ends()
+        return least is not None and least >= 0
+
+    def ends(self) -> tuple[Number | None, Number | None]:
+        """Return what replaces all that is less, and all that is more, where something does."""
+        ends = self.traits.floor, self.traits.ceiling
+        least, most = (getattr(self, end) if isinstance(end, str) else end for end in ends)
+        return least, most
+
     def growth(self) -> float:
         """Return how many times as large as the largest input an output may be.
 
-        Asked of layers that keep their input's format.
+        Asked of layers that have their input's format.
         """
         return 1.0
+
+    def exact(self, magnitude: int, finer: int) -> int:
+        """Return the largest integer of which the layer makes an output.
+
+        Asked of layers that have their input's format unless another is given. Inputs are at most
+        ``magnitude``; the output has ``finer`` fraction bits more, 0 or more.
+        """
+        return magnitude << finer
+
+
+def _check_numbers(name: str, values: object) -> None:
+    """Raise ``ModelError`` unless a parameter holds real numbers, of no more bits than a double."""
+    if not is_array(values):
+        raise ModelError(f"{name} must be a NumPy array, not a {type(values).__name__}")
+    if values.dtype.kind not in "fiub" or values.dtype.itemsize > 8:
+        raise ModelError(f"{name} must be real numbers of at most 64 bits, not {values.dtype}")
+
+
+def parts_of(array: Array, most: int) -> list[slice]:
+    """Cut an array's first axis into parts of at most so many values, or of one place each.
+
+    >>> parts_of(np.zeros((5, 10)), 20)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, most * len(array) // array.size)
+    return [slice(i, min(i + step, len(array))) for i in range(0, len(array), step)]
 
 
 def layer_types() -> dict[str, type[Layer]]:

@@ -5,7 +5,7 @@ network the same layers with raw integers.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,13 +19,20 @@ from fxpnn.network.layer import Number as Number
 from fxpnn.network.layer import Range as Range
 from fxpnn.network.layer import Shape as Shape
 from fxpnn.network.layer import layer_types as layer_types
+from fxpnn.network.layer import parts_of as parts_of
 from fxpnn.network.layer import products as products
+from fxpnn.network.moves import SELECTS
+from fxpnn.network.moves import Concat as Concat
+from fxpnn.network.moves import Flatten as Flatten
+from fxpnn.network.moves import Pad as Pad
+from fxpnn.network.moves import Reshape as Reshape
+from fxpnn.network.moves import Slice as Slice
+from fxpnn.network.moves import Transpose as Transpose
 from fxpnn.network.shapes import check_axis, check_parameters, slide, text
 from fxpnn.network.traits import Output, Traits
 from fxpnn.network.window import Window as Window
 
-SELECTS = Traits(output=Output.KEPT, exact=True, monotone=True)
-"""The traits of a layer whose outputs are inputs, chosen by their order or place."""
+ABSORBED = replace(SELECTS, absorbed=True)
 
 SUMS = Traits(sums=True, weight="weight", bias="bias")
 
@@ -112,23 +119,31 @@ class _Pool2D(Layer):
 class MaxPool2D(_Pool2D):
     """Keep the largest value of each window; padding never wins."""
 
-    traits: ClassVar[Traits] = SELECTS
+    traits: ClassVar[Traits] = ABSORBED
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AvgPool2D(_Pool2D):
     """Average each window; ``count_padding`` divides by the padded positions too."""
 
-    traits: ClassVar[Traits] = Traits(output=Output.KEPT, modes=False, monotone=True)
+    traits: ClassVar[Traits] = Traits(output=Output.INHERITED, monotone=True)
 
     count_padding: bool = False
+
+    def exact(self, magnitude: int, finer: int) -> int:
+        """Return the largest sum at the output's scale, two bits for the rest of its division."""
+        return 4 * math.prod(self.window.kernel) * magnitude << finer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class L2Pool2D(_Pool2D):
     """Take the root of the sum of squares of each window."""
 
-    traits: ClassVar[Traits] = Traits(output=Output.KEPT, modes=False)
+    traits: ClassVar[Traits] = Traits(output=Output.INHERITED)
+
+    def exact(self, magnitude: int, finer: int) -> int:
+        """Return the largest sum of squares at the square of the output's scale."""
+        return math.prod(self.window.kernel) * magnitude**2 << 2 * finer
 
     def growth(self) -> float:
         """Return the root of the window's size: that of the sum of so many equal squares."""
@@ -139,14 +154,14 @@ class L2Pool2D(_Pool2D):
 class Relu(Layer):
     """``max(0, x)``."""
 
-    traits: ClassVar[Traits] = SELECTS
+    traits: ClassVar[Traits] = replace(ABSORBED, elementwise=True, floor=0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LeakyRelu(Layer):
     """``x`` where it is not negative, else ``slope * x``."""
 
-    traits: ClassVar[Traits] = Traits(output=Output.KEPT, weight="slope")
+    traits: ClassVar[Traits] = Traits(elementwise=True, output=Output.KEPT, weight="slope")
 
     slope: Number = 0.01
 
@@ -159,7 +174,7 @@ class LeakyRelu(Layer):
 class PRelu(Layer):
     """``x`` where it is not negative, else ``slope * x``; ``slope`` is ``(channels,)``."""
 
-    traits: ClassVar[Traits] = Traits(output=Output.KEPT, weight="slope")
+    traits: ClassVar[Traits] = Traits(elementwise=True, output=Output.KEPT, weight="slope")
 
     slope: Array
 
@@ -178,8 +193,13 @@ class PRelu(Layer):
 class Clip(Layer):
     """Clamp to ``low..high``; ReLU6 is ``Clip(0, 6)``."""
 
-    traits: ClassVar[Traits] = Traits(
-        output=Output.KEPT, exact=True, monotone=True, limits=("low", "high"), endless=True
+    traits: ClassVar[Traits] = replace(
+        ABSORBED,
+        elementwise=True,
+        limits=("low", "high"),
+        floor="low",
+        ceiling="high",
+        endless=True,
     )
 
     low: Number
@@ -196,7 +216,12 @@ class Sigmoid(Layer):
     """``1 / (1 + exp(-x))``."""
 
     traits: ClassVar[Traits] = Traits(
-        integer=0, open_range=(0, 1), monotone=True, table=tables.SIGMOID, approximate=True
+        elementwise=True,
+        integer=0,
+        open_range=(0, 1),
+        monotone=True,
+        table=tables.SIGMOID,
+        approximate=True,
     )
 
 
@@ -205,7 +230,12 @@ class Tanh(Layer):
     """``tanh(x)``."""
 
     traits: ClassVar[Traits] = Traits(
-        integer=0, open_range=(-1, 1), monotone=True, table=tables.TANH, approximate=True
+        elementwise=True,
+        integer=0,
+        open_range=(-1, 1),
+        monotone=True,
+        table=tables.TANH,
+        approximate=True,
     )
 
 
@@ -213,7 +243,9 @@ class Tanh(Layer):
 class Silu(Layer):
     """``x * sigmoid(x)``, also called swish."""
 
-    traits: ClassVar[Traits] = Traits(table=tables.SILU, approximate=True, input_fracs=(-12, 56))
+    traits: ClassVar[Traits] = Traits(
+        elementwise=True, table=tables.SILU, approximate=True, input_fracs=(-12, 56)
+    )
 
     def range(self, *ranges: Range) -> Range:
         """Return 0 to the largest input, and what lies below 0: at least -0.2785."""
@@ -221,10 +253,44 @@ class Silu(Layer):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Elu(Layer):
+    """``x`` where it is not negative, else ``exp(x) - 1``."""
+
+    traits: ClassVar[Traits] = Traits(
+        elementwise=True, monotone=True, table=tables.ELU, approximate=True, input_fracs=(-12, 56)
+    )
+
+    def range(self, *ranges: Range) -> Range:
+        """Return -1, which is only approached, to the largest input."""
+        return -1.0, max(ranges[0][1], 0.0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Softplus(Layer):
+    """``log(1 + exp(x))``."""
+
+    traits: ClassVar[Traits] = Traits(
+        elementwise=True, table=tables.SOFTPLUS, approximate=True, input_fracs=(-12, 56)
+    )
+
+    def range(self, *ranges: Range) -> Range:
+        """Return 0 to the largest input and what is added to it: at most ``log(2)``."""
+        return 0.0, max(ranges[0][1], 0.0) + math.log(2)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Abs(Layer):
+    """``x`` where it is not negative, else ``-x``: only the least word can overflow."""
+
+    traits: ClassVar[Traits] = Traits(elementwise=True, output=Output.KEPT)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class HardSigmoid(Layer):
     """``clip(alpha * x + beta, 0, 1)``."""
 
     traits: ClassVar[Traits] = Traits(
+        elementwise=True,
         integer=0,
         open_range=(0, 1),
         weight="alpha",
@@ -240,7 +306,7 @@ class HardSigmoid(Layer):
 class HardSwish(Layer):
     """``x * clip(x + 3, 0, 6) / 6``."""
 
-    traits: ClassVar[Traits] = Traits(approximate=True, input_fracs=(-16, 24))
+    traits: ClassVar[Traits] = Traits(elementwise=True, approximate=True, input_fracs=(-16, 24))
 
     def range(self, *ranges: Range) -> Range:
         """Return 0 to the largest input, and what lies below 0: at least -0.375."""
@@ -251,7 +317,9 @@ class HardSwish(Layer):
 class Step(Layer):
     """1 where ``x >= threshold``, else 0."""
 
-    traits: ClassVar[Traits] = Traits(integer=1, monotone=True, limits=("threshold",))
+    traits: ClassVar[Traits] = Traits(
+        elementwise=True, integer=1, monotone=True, limits=("threshold",)
+    )
 
     threshold: Number = 0.0
 
@@ -276,7 +344,7 @@ class Softmax(Layer):
 class Add(Layer):
     """Add two tensors of the same shape."""
 
-    traits: ClassVar[Traits] = Traits(monotone=True, apart=44)
+    traits: ClassVar[Traits] = Traits(elementwise=True, monotone=True, apart=44)
 
     inputs: ClassVar[int | None] = 2
 
@@ -297,6 +365,8 @@ class Add(Layer):
 class Mul(Layer):
     """Multiply two tensors; where the second has size 1 along an axis, its values repeat."""
 
+    traits: ClassVar[Traits] = Traits(elementwise=True)
+
     inputs: ClassVar[int | None] = 2
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -308,89 +378,7 @@ class Mul(Layer):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Concat(Layer):
-    """Join tensors along ``axis`` of the shape without the batch."""
-
-    traits: ClassVar[Traits] = Traits(exact=True, monotone=True)
-
-    inputs: ClassVar[int | None] = None
-    axis: int = 0
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Add up the sizes along the axis; all others must agree."""
-        axis = check_axis(self.axis, shapes[0])
-        rest = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
-        if len(rest) > 1 or len({len(shape) for shape in shapes}) > 1:
-            texts = ", ".join(map(text, shapes))
-            raise ModelError(f"branches must agree but for axis {self.axis}, not {texts}")
-        joined = list(shapes[0])
-        joined[axis] = sum(shape[axis] for shape in shapes)
-        return tuple(joined)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
 class Quantize(Layer):
     """Change nothing but the number format: a fixed network casts here."""
 
-    traits: ClassVar[Traits] = Traits(exact=True, monotone=True)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Pad(Layer):
-    """Surround each axis with a constant: ``pads`` holds (before, after) per axis but the batch."""
-
-    traits: ClassVar[Traits] = Traits(
-        output=Output.KEPT, exact=True, monotone=True, limits=("value",)
-    )
-
-    pads: tuple[tuple[int, int], ...]
-    value: Number = 0.0
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Grow every axis by its padding."""
-        if len(self.pads) != len(shapes[0]) or min(map(min, self.pads)) < 0:
-            raise ModelError(
-                f"pads must be {len(shapes[0])} pairs of counts of 0 or more, not {self.pads}"
-            )
-        return tuple(b + size + a for size, (b, a) in zip(shapes[0], self.pads, strict=True))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Flatten(Layer):
-    """Relabel a tensor as a vector, last axis fastest."""
-
-    traits: ClassVar[Traits] = SELECTS
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Multiply the sizes."""
-        return (math.prod(shapes[0]),)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Reshape(Layer):
-    """Relabel a tensor as ``target``, last axis fastest."""
-
-    traits: ClassVar[Traits] = SELECTS
-
-    target: tuple[int, ...]
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Give the target; it must hold as many values."""
-        if math.prod(self.target) != math.prod(shapes[0]) or min(self.target, default=1) < 1:
-            raise ModelError(f"shape must hold {math.prod(shapes[0])} values, not {self.target}")
-        return self.target
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Transpose(Layer):
-    """Reorder axes: output axis ``i`` is input axis ``order[i]``, the batch not counted."""
-
-    traits: ClassVar[Traits] = SELECTS
-
-    order: tuple[int, ...]
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Reorder the sizes."""
-        if sorted(self.order) != list(range(len(shapes[0]))):
-            raise ModelError(f"order must permute {len(shapes[0])} axes, not be {self.order}")
-        return tuple(shapes[0][axis] for axis in self.order)
+    traits: ClassVar[Traits] = Traits(elementwise=True, exact=True, monotone=True)

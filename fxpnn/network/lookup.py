@@ -4,9 +4,10 @@ The integer formulas of activations, run once per word when a network is loaded:
 activation is one look-up, whatever its formula, and its bounds are exact.
 """
 
+from collections.abc import Hashable
+from dataclasses import fields
 from functools import cache, singledispatch
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +20,22 @@ from fxpnn.network.layers import Layer
 
 TABLE_FRAC = 34
 """Fraction bits of an interpolated value: the table's 18 and the position's 16."""
+KEPT = 256
+"""So many answers are kept, 200 KB each."""
 SIXTH, SIXTH_FRAC = 43691, 18
 """HardSwish's 1/6 as round(2**18 / 6)."""
 
 
 class Response(NamedTuple):
-    """What words give: the output's raw value, int16, and whether it overflowed."""
+    """What words give: the output's raw value, int16, and whether it overflowed.
+
+    ``below`` is true where it is under the 0 of an unsigned format, ``over`` where it is out of
+    range in any other way.
+    """
 
     raw: npt.NDArray[np.int16]
     over: Flags
+    below: Flags
 
 
 @cache
@@ -56,16 +64,31 @@ def response(node: FixedNode, source: QFormat) -> Response | None:
     """Return what the layer answers to each word, or ``None`` if it does not map single values.
 
     A join answers with the cast of one of its inputs. Words outside ``source`` are never given
-    and count as no overflow. Proof and engine ask for the same: answers are kept, read-only, as
-    long as the node lives.
+    and count as no overflow. Proof and engine ask for the same, and so do layers that are alike:
+    the last answers are kept, read-only.
     """
-    kept = _ANSWERS.setdefault(node, {})
-    if source not in kept:
-        kept[source] = _respond(node, source)
-    return kept[source]
+    if exact.dispatch(type(node.layer)) is exact.dispatch(Layer):
+        return None
+    asked = _asked(node, source)
+    made = _ANSWERS.get(asked)
+    if made is None and (made := _respond(node, source)) is not None:
+        _ANSWERS[asked] = made
+        if len(_ANSWERS) > KEPT:  # the oldest; another thread may have done so
+            _ANSWERS.pop(next(iter(list(_ANSWERS))), None)
+    return made
 
 
-_ANSWERS: WeakKeyDictionary[FixedNode, dict[QFormat, Response | None]] = WeakKeyDictionary()
+_ANSWERS: dict[Hashable, Response] = {}
+
+
+def _asked(node: FixedNode, source: QFormat) -> Hashable:
+    """Return all that answers depend on; layers that map single values have few parameters."""
+    cast = (
+        getattr(node, f.name) for f in fields(node) if f.name not in ("name", "layer", "inputs")
+    )
+    layer = (getattr(node.layer, f.name) for f in fields(node.layer))
+    values = (v.tobytes() if isinstance(v, np.ndarray) else v for v in (*layer, *cast))
+    return type(node.layer), source, *values
 
 
 def _respond(node: FixedNode, source: QFormat) -> Response | None:
@@ -73,13 +96,15 @@ def _respond(node: FixedNode, source: QFormat) -> Response | None:
     found = exact(node.layer, node, x, source)
     if found is None:
         return None
-    raw, over = found.values, np.zeros(x.shape, bool)
+    raw, out = found.values, np.zeros(x.shape, bool)
     if not (node.layer.traits.exact and node.output_format == source):
-        raw, over = node.requantize.array(found.values, found.frac)
-        over &= not node.clips_one
+        raw, out = node.requantize.array(found.values, found.frac)
     if found.uncast is not None:
-        raw, over = np.where(found.uncast, found.values, raw), over & ~found.uncast
-    made = Response(raw.astype(np.int16), over & (x >= source.min) & (x <= source.max))
+        raw, out = np.where(found.uncast, found.values, raw), out & ~found.uncast
+    out &= (x >= source.min) & (x <= source.max)
+    below = out & (found.values < 0) & (not node.output_format.signed)
+    over = out & ~below & (not node.clips_one)
+    made = Response(raw.astype(np.int16), over, below)
     for array in made:
         array.setflags(write=False)
     return made
@@ -150,9 +175,32 @@ def _tanh(layer: layers.Tanh, node: FixedNode, x: Raw, source: QFormat) -> Exact
 
 @exact.register
 def _silu(layer: layers.Silu, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    relu, below, frac = _parts(node, x, source)
+    return Exact(relu - below, frac)
+
+
+@exact.register
+def _elu(layer: layers.Elu, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    relu, below, frac = _parts(node, x, source)
+    return Exact(np.where(x < 0, -below, relu), frac)
+
+
+@exact.register
+def _softplus(layer: layers.Softplus, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    relu, above, frac = _parts(node, x, source)
+    return Exact(relu + above, frac)
+
+
+def _parts(node: FixedNode, x: Raw, source: QFormat) -> tuple[Raw, Raw, int]:
+    """Return ReLU and the table's function of ``|x|``, aligned, and their fraction bits."""
     frac = max(source.frac, TABLE_FRAC)
-    below = interpolate(node, np.abs(x), source) << (frac - TABLE_FRAC)
-    return Exact((np.maximum(x, 0) << (frac - source.frac)) - below, frac)
+    beside = interpolate(node, np.abs(x), source) << (frac - TABLE_FRAC)
+    return np.maximum(x, 0) << (frac - source.frac), beside, frac
+
+
+@exact.register
+def _abs(layer: layers.Abs, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    return Exact(np.abs(x), source.frac)
 
 
 def interpolate(node: FixedNode, magnitude: Raw, source: QFormat) -> Raw:

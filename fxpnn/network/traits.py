@@ -68,12 +68,20 @@ class Traits:
     """Whether a larger input never makes an output smaller."""
     modes: bool = True
     """Whether the cast heeds the node's rounding and overflow; else it is to nearest even."""
+    elementwise: bool = False
+    """Whether each output is made of the inputs in its place alone (one repeats in ``Mul``)."""
+    absorbed: bool = False
+    """Whether the engine may do the layer's work in the cast before it: ends, or a pool of sums."""
     sums: bool = False
     """Whether the layer sums products in an accumulator."""
     weight: str | None = None
     """The parameter that has a weight format of its own: one, or one for each output channel."""
     bias: str | None = None
     """The parameter at the scale of the products, ``Fx + Fw``."""
+    floor: int | str | None = None
+    """What replaces all that is less: a number, or the name of the scalar that is it."""
+    ceiling: int | str | None = None
+    """What replaces all that is more, likewise."""
     limits: tuple[str, ...] = ()
     """The scalars in the input's format."""
     endless: bool = False
@@ -97,6 +105,11 @@ class Traits:
         return self.modes and not (self.exact and self.output is Output.KEPT)
 
     @property
+    def selects(self) -> bool:
+        """Tell whether outputs are inputs, chosen by their order or place alone."""
+        return self.exact and self.monotone and self.output is Output.KEPT and not self.limits
+
+    @property
     def chosen(self) -> bool:
         """Tell whether the output format is chosen from the values, if it is not given."""
         return self.output is Output.OWN and self.format is None and self.integer is None
@@ -107,14 +120,17 @@ class Traits:
         found = set()
         if self.weight is not None:
             found |= {"weight"}
+        if self.bias is not None:
+            found |= {"bias"}
         if self.sums:
-            found |= {"word", "method", "accumulator", "per_channel"}
+            found |= {"word", "weight_word", "method", "accumulator", "per_channel"}
+            found |= {"weight_rounding", "bias_correction"}
         if self.output is Output.OWN and self.format is None:
-            found |= {"word", "output"}
+            found |= {"word", "output_word", "output"}
         if self.output is Output.INHERITED:
             found |= {"output"}
         if self.chosen:
-            found |= {"method"}
+            found |= {"method", "percentile", "signed"}
         if self.casts:
             found |= {"rounding", "overflow"}
         if self.subtracts:

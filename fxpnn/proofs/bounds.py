@@ -7,8 +7,9 @@ the final sum (the bias and every term's own extreme) also bounds every prefix, 
 Nothing is run for a proof: numpy's integers, and floats that hold them exactly, are all it needs.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import numpy as np
@@ -20,50 +21,71 @@ from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
-from fxpnn.network.layers import Layer, Shape
+from fxpnn.network.layers import Array, Layer, Shape
 from fxpnn.network.lookup import response
 from fxpnn.proofs import windows
-from fxpnn.proofs.sums import product_interval, sum_interval
-
-WORD = QFormat(16, 0)
-"""The word in which every value of a tensor fits."""
+from fxpnn.proofs.registers import EFFORT, reached
+from fxpnn.proofs.sums import product_interval
 
 Formats = Sequence[QFormat]
 Intervals = Sequence[Interval]
+WIDEST = np.min, np.max
 
 
 @dataclass(frozen=True, eq=False)
 class Proof:
     """What is known of a layer for every possible input.
 
-    ``output`` bounds its raw output. ``saturates`` says whether its cast can overflow. For a layer
-    that sums products, ``total`` bounds the sum, bias and all, at every step; ``terms`` is the
-    range of the products' sum alone; ``bits`` is the narrowest accumulator that holds every step;
+    ``output`` bounds its raw output, in int16. ``saturates`` says whether its cast can overflow,
+    ``below_zero`` whether it can clamp at 0 what the ReLU behind it would clamp. For a layer
+    that sums products, ``total`` is the range of the sum, bias and all, at every step; ``terms`` is
+    that of the products' sum alone, unless the accumulator drops bits; both are counts of its last
+    bit. ``bits`` is the narrowest accumulator that holds every step (64 stands for more);
     ``proved`` says that its own cannot overflow.
     """
 
     output: Interval
     saturates: bool
-    total: Interval | None = None
+    total: tuple[int, int] | None = None
     terms: tuple[int, int] = (0, 0)
     bits: int | None = None
     proved: bool = True
+    below_zero: bool = False
 
 
 def prove(fixed: FixedNetwork) -> dict[str, Proof]:
     """Bound every layer of a network for every input that its input format can hold."""
     known = {INPUT: full(fixed.input_format, fixed.input_shape)}
-    proofs = {}
+    proofs, effort = {}, EFFORT // len(fixed.nodes)
     for node in fixed.nodes:
         formats = [fixed.formats[name] for name in node.inputs]
-        proofs[node.name] = prove_node(node, [known[name] for name in node.inputs], formats)
+        inputs = [known[name] for name in node.inputs]
+        proofs[node.name] = prove_node(node, inputs, formats, node.name in fixed.rectified, effort)
         known[node.name] = proofs[node.name].output
     return proofs
 
 
-def prove_node(node: FixedNode, inputs: Intervals, formats: Formats) -> Proof:
-    """Bound one layer for inputs inside the given intervals."""
-    return _prove(node.layer, node, inputs, formats)
+def prove_node(
+    node: FixedNode,
+    inputs: Intervals,
+    formats: Formats,
+    rectified: bool = False,
+    effort: int = EFFORT,
+) -> Proof:
+    """Bound one layer for inputs inside the given intervals.
+
+    ``rectified`` says that its clamp at 0 is that of the ReLU behind it, and no overflow. The ends
+    of large tensors (``windows.HELD``), and of convolutions that would take more than ``effort``
+    (``registers.reached``), are those of each channel: as sound, and wider near the edges alone.
+    """
+    wide = [x.wide() for x in inputs]
+    if isinstance(node.layer, layers.Dense | layers.Conv2D):
+        proof = _prove_sum(node.layer, node, wide[0], formats[0], effort)
+    else:
+        proof = _prove(node.layer, node, wide, formats)
+    if proof.below_zero and not rectified:
+        proof = replace(proof, saturates=True, below_zero=False)
+    return replace(proof, output=proof.output.within(windows.HELD).narrow())
 
 
 def signed_bits(low: int, high: int) -> int:
@@ -87,52 +109,60 @@ def _prove_response(node: FixedNode, x: Interval, fmt: QFormat) -> Proof:
     low, high = x.limits
     answers = response(node, fmt)
     assert answers is not None, f"no way to bound {node.op}"
-    rising = slice(low - WORD.min, high - WORD.min + 1)  # of words from the least to the largest
-    raw, over = (np.roll(array, -WORD.min)[rising] for array in answers)
-    values, saturates = raw.astype(np.int64), bool(over.any())
+    raw, over, below = (_rising(array, low, high) for array in answers)
+    values = raw.astype(np.int64)
     if (values[1:] >= values[:-1]).all():
         ends = Interval(*(values[end - low] for end in x.once))
     else:
         ends = Interval(values.min(), values.max())
-    return Proof(ends.spread(x.low.shape), saturates)
+    return Proof(ends.spread(x.low.shape), bool(over.any()), below_zero=bool(below.any()))
 
 
-@_prove.register
+def _rising(answers: Array, low: int, high: int) -> Array:
+    """Return the answers to words from ``low`` to ``high``; those below 0 stand at the end."""
+    below, above = answers[low : min(high + 1, 0) or None], answers[max(low, 0) : high + 1]
+    if low >= 0:
+        return above
+    return np.concatenate([below, above]) if high >= 0 else below
+
+
 def _prove_sum(
-    layer: layers.Dense | layers.Conv2D, node: FixedNode, inputs: Intervals, formats: Formats
+    layer: layers.Dense | layers.Conv2D, node: FixedNode, x: Interval, fmt: QFormat, effort: int
 ) -> Proof:
     register = node.accumulator
     assert register is not None
-    total = sum_interval(layer, inputs[0])
-    lowest, highest = total.limits
+    found = reached(layer, x, register, node.dropped(fmt), effort)
+    total, (lowest, highest) = found.total, found.limits
     proved = register.min <= lowest and highest <= register.max
     axes = (-1, *[1] * (total.low.ndim - 1))
-    reached = total
+    held = total
     if not proved:  # a clamped or wrapped sum may end anywhere in the register
         ends = Interval(np.array(register.min), np.array(register.max))
-        reached = ends.spread(total.low.shape)
-    fracs = node.product_fracs(formats[0]).reshape(axes)
-    output, saturates = _cast(node.requantize, reached, fracs)
-    bias = layer.bias.reshape(axes)
-    low, high = total.once
-    return Proof(
-        output,
-        saturates,
-        total,
-        (int((low - bias).min()), int((high - bias).max())),
-        signed_bits(lowest, highest),
-        proved,
+        held = ends.spread(total.low.shape)
+    cast = _cast(node.requantize, held, node.sum_fracs(fmt).reshape(axes))
+    return replace(
+        cast,
+        total=total.limits,
+        terms=found.terms,
+        bits=signed_bits(lowest, highest),
+        proved=proved,
     )
 
 
-def _cast(cast: Shift, exact: Interval, fracs: int | Raw) -> tuple[Interval, bool]:
-    """Bound the cast of exact values from their ends, which it keeps in order.
-
-    Also tell whether any overflows.
-    """
+def _cast(cast: Shift, exact: Interval, fracs: int | Raw) -> Proof:
+    """Bound the cast of exact values from their ends, which it keeps in order."""
     (low, under), (high, over) = (cast.array(end, fracs) for end in exact.once)
-    overflowed = under | over
-    return _unless_torn(cast, low, high, overflowed).spread(exact.low.shape), bool(overflowed.any())
+    ends = _unless_torn(cast, low, high, under | over).spread(exact.low.shape)
+    negative = exact.once.low < 0, exact.once.high < 0
+    return _judged(cast, ends, (under, negative[0]), (over, negative[1]))
+
+
+def _judged(cast: Shift, output: Interval, low: Sequence[Flags], high: Sequence[Flags]) -> Proof:
+    """Say how a cast can overflow, given whether either end does, and whether it is below 0."""
+    if cast.format.signed:
+        return Proof(output, bool(low[0].any() or high[0].any()))  # ends may have other shapes
+    above, below = (high[0] & ~high[1]).any(), (low[0] & low[1]).any()
+    return Proof(output, bool(above), below_zero=bool(below))
 
 
 def _unless_torn(cast: Shift, low: Raw, high: Raw, overflowed: Flags) -> Interval:
@@ -151,13 +181,13 @@ def _prove_add(layer: layers.Add, node: FixedNode, inputs: Intervals, formats: F
         for ends, fmt in zip(inputs, formats, strict=True)
     )
     exact = Interval(x[0] + y[0], x[1] + y[1]).spread(inputs[0].low.shape)
-    return Proof(*_cast(node.requantize, exact, finer))
+    return _cast(node.requantize, exact, finer)
 
 
 @_prove.register
 def _prove_mul(layer: layers.Mul, node: FixedNode, inputs: Intervals, formats: Formats) -> Proof:
     frac = sum(fmt.frac for fmt in formats)
-    return Proof(*_cast(node.requantize, product_interval(*inputs), frac))
+    return _cast(node.requantize, product_interval(*inputs), frac)
 
 
 @_prove.register
@@ -168,7 +198,10 @@ def _prove_concat(
     output = Interval(
         *(_join(ends, layer.axis) for ends in zip(*(p.output for p in parts), strict=True))
     )
-    return Proof(output, any(part.saturates for part in parts))
+    saturates, below = (
+        any(getattr(part, name) for part in parts) for name in ("saturates", "below_zero")
+    )
+    return Proof(output, saturates, below_zero=below)
 
 
 def _join(ends: Sequence[Raw], axis: int) -> Raw:
@@ -194,7 +227,9 @@ def _prove_softmax(
 def _prove_max_pool(
     layer: layers.MaxPool2D, node: FixedNode, inputs: Intervals, formats: Formats
 ) -> Proof:
-    ends = Interval(*(windows.max_pool(layer, end, node.output_format.min) for end in inputs[0]))
+    least = node.output_format.min
+    sides = zip(inputs[0], WIDEST, strict=True)
+    ends = Interval(*(windows.max_pool(layer, end, least, widest) for end, widest in sides))
     return Proof(ends.spread(layer.shape(inputs[0].low.shape)), False)
 
 
@@ -202,11 +237,12 @@ def _prove_max_pool(
 def _prove_average_pool(
     layer: layers.AvgPool2D, node: FixedNode, inputs: Intervals, formats: Formats
 ) -> Proof:
-    cast = Shift(node.output_format)  # its modes are not heeded yet: to nearest even
-    made = [windows.average_pool(layer, end, formats[0].frac, cast) for end in inputs[0]]
-    (low, under), (high, over) = made
-    ends = Interval(low, high).spread(layer.shape(inputs[0].low.shape))
-    return Proof(ends, bool(under.any() or over.any()))
+    frac, cast = formats[0].frac, node.requantize
+    sides = zip(inputs[0], WIDEST, strict=True)
+    made = [windows.average_pool(layer, end, frac, cast, widest) for end, widest in sides]
+    (low, *under), (high, *over) = made
+    ends = _unless_torn(cast, low, high, np.array(under[0].any() or over[0].any()))
+    return _judged(cast, ends.spread(layer.shape(inputs[0].low.shape)), under, over)
 
 
 @_prove.register
@@ -216,9 +252,9 @@ def _prove_l2_pool(
     """Bound a root of squares by the ends of larger magnitude."""
     low, high = inputs[0].once
     magnitude = np.broadcast_to(np.maximum(-low, high), inputs[0].low.shape)
-    longest, over = windows.l2_pool(layer, magnitude, node.output_format.max)
-    ends = Interval(np.array(0), longest).spread(layer.shape(inputs[0].low.shape))
-    return Proof(ends, bool(over.any()))
+    longest, over = windows.l2_pool(layer, magnitude, formats[0].frac, node.requantize)
+    ends = _unless_torn(node.requantize, np.array(0), longest, np.array(over.any()))
+    return Proof(ends.spread(layer.shape(inputs[0].low.shape)), bool(over.any()))
 
 
 @_prove.register
@@ -244,6 +280,10 @@ def _prove_prelu(
 @_prove.register
 def _prove_pad(layer: layers.Pad, node: FixedNode, inputs: Intervals, formats: Formats) -> Proof:
     made, shape = [], layer.shape(inputs[0].low.shape)
+    if math.prod(shape) > windows.HELD:
+        low, high = inputs[0].widest().once
+        value = int(layer.value)
+        return Proof(Interval(np.minimum(low, value), np.maximum(high, value)).spread(shape), False)
     for end in inputs[0]:
         sizes = [
             n if before + after else m
@@ -255,6 +295,14 @@ def _prove_pad(layer: layers.Pad, node: FixedNode, inputs: Intervals, formats: F
 
 
 @_prove.register
+def _prove_slice(
+    layer: layers.Slice, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    where = layer.places(inputs[0].low.ndim)
+    return Proof(Interval(*(end[where] for end in inputs[0])), False)
+
+
+@_prove.register
 def _prove_reshape(
     layer: layers.Reshape | layers.Flatten, node: FixedNode, inputs: Intervals, formats: Formats
 ) -> Proof:
@@ -263,9 +311,11 @@ def _prove_reshape(
 
 
 def _reshape(end: Raw, shape: Shape) -> Raw:
-    """Relabel values; where all are the same, they stay once."""
+    """Relabel values; those that are the same for all, or for all of a channel, stay once."""
     kept = once(end)
-    return np.broadcast_to(kept.reshape(()), shape) if kept.size == 1 else end.reshape(shape)
+    if kept.size == len(kept) and kept.size in (1, shape[0]):
+        return np.broadcast_to(kept.reshape(-1, *[1] * (len(shape) - 1)), shape)
+    return end.reshape(shape)
 
 
 @_prove.register

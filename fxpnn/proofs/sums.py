@@ -4,7 +4,9 @@ Sums of integers are added up in float64 wherever no partial sum can reach ``2**
 exact in any order, and numpy has fast matrix products for floats alone.
 """
 
+from collections.abc import Callable
 from functools import reduce
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from fxpnn.proofs.windows import Axis, axes
 
 EXACT = 1 << 53
 """Integers below are exact in float64."""
+Combine: TypeAlias = Callable[..., tuple[Raw, ...]]
 BLOCK = 1 << 22
 """The most values of a matrix at once, where a single row has no more: 32 MB."""
 
@@ -36,42 +39,55 @@ def sum_interval(layer: Dense | Conv2D, x: Interval) -> Interval:
 
 def product_interval(x: Interval, y: Interval) -> Interval:
     """Bound the products of two tensors: an extreme of one times an extreme of the other."""
-    corners = [a * b for a in x.once for b in y.once]
+    corners = [a * b for a in x.wide().once for b in y.wide().once]
     ends = Interval(reduce(np.minimum, corners), reduce(np.maximum, corners))
     return ends.spread(np.broadcast_shapes(x.low.shape, y.low.shape))
 
 
-def _products(layer: Dense | Conv2D, x: Raw, shape: Shape) -> tuple[Raw, Raw]:
+def _products(layer: Dense | Conv2D, x: Raw, shape: Shape) -> tuple[Raw, ...]:
     """Sum the products of an end with the positive weights, and with the negative ones."""
-    if isinstance(layer, Conv2D):
-        return _convolution(layer, x, shape)
-    column = np.broadcast_to(x, shape)[None, :, None]
-    positive, negative = _multiply(layer.weight[None], column)
-    return positive[0, :, 0], negative[0, :, 0]
+    return over_positions(layer, (x,), shape, _multiply)
 
 
-def _convolution(layer: Conv2D, x: Raw, shape: Shape) -> tuple[Raw, Raw]:
-    """Multiply the patches that windows see, lines of positions at a time.
+def over_positions(
+    layer: Dense | Conv2D, ends: tuple[Raw, ...], shape: Shape, combine: Combine
+) -> tuple[Raw, ...]:
+    """Combine a layer's weights with the columns that its positions see of each of the ends.
 
-    Along an axis on which the map is the same everywhere, only windows that hang over its edges
-    in different ways are different.
+    ``combine`` takes ``(groups, outputs, k)`` and columns ``(groups, k, positions)``, k in the
+    order of summing, and makes arrays ``(groups, outputs, positions)``. The ends are kept once
+    along the same axes of ``shape``. Arrays are returned in the shape of the output, what is the
+    same for all its positions once.
     """
-    rows, columns = axes(layer.window, x, shape)
-    maps = np.pad(
-        np.broadcast_to(x, (shape[0], *x.shape[1:])), [(0, 0), (0, 1), (0, 1)]
-    )  # the last line and column are the padding: place -1
+    if isinstance(layer, Conv2D):
+        return _convolution(layer, ends, shape, combine)
+    columns = (np.broadcast_to(end, shape)[None, :, None] for end in ends)
+    return tuple(made[0, :, 0] for made in combine(layer.weight[None], *columns))
+
+
+def _convolution(
+    layer: Conv2D, ends: tuple[Raw, ...], shape: Shape, combine: Combine
+) -> tuple[Raw, ...]:
+    """Combine with the patches that windows see, lines of positions at a time.
+
+    Windows that see the same as their neighbours along an axis are taken once.
+    """
+    rows, columns = axes(layer.window, np.concatenate(ends), shape)
+    maps = [
+        np.pad(np.broadcast_to(x, (shape[0], *x.shape[1:])), [(0, 0), (0, 1), (0, 1)]) for x in ends
+    ]  # the last line and column are the padding: place -1
     weight = layer.weight.reshape(layer.groups, len(layer.weight) // layer.groups, -1)
     places = columns.places(np.arange(layer.window.kernel[1])[:, None])
     lines = max(1, BLOCK // (layer.groups * weight.shape[2] * places.shape[1]))
     parts = [
-        _multiply(weight, _patches(layer, maps, rows.part(i, i + lines), places))
+        combine(weight, *(_patches(layer, x, rows.part(i, i + lines), places) for x in maps))
         for i in range(0, len(rows.starts), lines)
     ]
-    ends = []
+    made = []
     for part in zip(*parts, strict=True):
-        made = [p.reshape(len(layer.weight), -1, places.shape[1]) for p in part]
-        ends.append(columns.spread(rows.spread(np.concatenate(made, 1), 1), 2))
-    return ends[0], ends[1]
+        lined = [p.reshape(len(layer.weight), -1, places.shape[1]) for p in part]
+        made.append(columns.spread(rows.spread(np.concatenate(lined, 1), 1), 2))
+    return tuple(made)
 
 
 def _patches(layer: Conv2D, maps: Raw, rows: Axis, columns: Array) -> Raw:
@@ -87,11 +103,13 @@ def _multiply(weight: Array, x: Raw) -> tuple[Raw, Raw]:
     ``weight`` is ``(groups, outputs, k)``, ``x`` is ``(groups, k, columns)``.
     """
     largest = max(-int(x.min()), int(x.max()))
-    fits = int(np.abs(weight.astype(np.int64)).sum(axis=-1).max()) * largest < EXACT
-    columns = x.astype(np.float64 if fits else np.int64)
     step = max(1, BLOCK // (weight.shape[0] * weight.shape[2]))
-    starts = range(0, weight.shape[1], step)
-    blocks = [weight[:, i : i + step].astype(columns.dtype) for i in starts]
-    positive = [(np.maximum(block, 0) @ columns).astype(np.int64) for block in blocks]
-    negative = [(np.minimum(block, 0) @ columns).astype(np.int64) for block in blocks]
-    return np.concatenate(positive, 1), np.concatenate(negative, 1)
+    blocks = [weight[:, i : i + step] for i in range(0, weight.shape[1], step)]
+    heaviest = max(np.abs(block.astype(np.int64)).sum(axis=-1).max() for block in blocks)
+    columns = x.astype(np.float64 if int(heaviest) * largest < EXACT else np.int64)
+
+    def multiplied(cut: np.ufunc) -> Raw:
+        parts = (cut(block, 0).astype(columns.dtype) @ columns for block in blocks)
+        return np.concatenate([part.astype(np.int64) for part in parts], 1)
+
+    return multiplied(np.maximum), multiplied(np.minimum)

@@ -1,27 +1,50 @@
 """Calibration: the way from a range of values, observed or proved, to the format that holds it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
-from fxpnn.errors import DataError, FormatError
+from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import QFormat
-from fxpnn.network.graph import Network
-from fxpnn.network.images import check_images
 from fxpnn.network.layers import Array
-from fxpnn.quantization.settings import Method
-from fxpnn.reference import forward, scale
+from fxpnn.quantization.distribution import Distribution
+from fxpnn.quantization.settings import PERCENTILE, Method
 
-PERCENTILE = 99.99
-"""The share of magnitudes that ``percentile`` covers."""
-SAMPLE = 1 << 18
-"""The most values of a tensor that a choice by percentile or error looks at."""
-BLOCK = 64
 FINER = 6
 """How many fraction bits beyond the range's own ``mse`` tries."""
-HEADROOM, ROOMY_WORD = 1.25, 12
-"""Words this wide leave room beyond what calibration saw: an integer bit costs them nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a format is chosen for the values of one or more ``tensors``, which share it.
+
+    ``minmax`` covers them all; ``percentile`` that percentage of their magnitudes; ``mse`` has the
+    smallest mean squared error, of equals the widest range. ``room`` widens the range where the
+    data to come may exceed it. A format that is not ``signed`` is chosen for values cut at 0.
+    """
+
+    tensors: tuple[str, ...]
+    word: int
+    method: Method
+    room: float = 1.0
+    percentile: float = PERCENTILE
+    signed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A format, the range of the values it was chosen for, and the magnitude of their bulk.
+
+    ``bulk`` is what 99.9 % of the magnitudes above 0 do not exceed, to an eighth.
+    """
+
+    format: QFormat
+    low: float
+    high: float
+    bulk: float
 
 
 def fitting(low: float, high: float, word: int, signed: bool = True) -> QFormat:
@@ -49,65 +72,52 @@ def fitting(low: float, high: float, word: int, signed: bool = True) -> QFormat:
     raise FormatError(f"a range must fit {word} bits of some format, not be {low} to {high}")
 
 
-def choose(values: Array, word: int, method: Method, room: float = 1.0) -> QFormat:
-    """Choose the format of ``word`` bits for observed values (or weights).
+def finer(widest: QFormat) -> list[QFormat]:
+    """Return a format and the next finer ones of its word, in which large values are clipped."""
+    fracs = range(widest.frac, min(widest.frac + FINER, 1000) + 1)
+    return [QFormat(widest.word, frac, widest.signed) for frac in fracs]
 
-    ``minmax`` covers them all, ``percentile`` all but the largest, ``mse`` has the smallest mean
-    squared error, of equals the widest range. ``room`` widens the range where the data to come may
-    exceed it.
+
+def choose(values: Array, word: int, method: Method) -> QFormat:
+    """Choose the format of ``word`` bits for values in memory, such as weights.
+
+    The method ``mse`` has the smallest squared error; the others hold all values.
     """
-    if method is Method.PERCENTILE:
-        limit = float(np.percentile(np.abs(values), PERCENTILE))
-        values = np.clip(values, -limit, limit)
-    widest = fitting(float(values.min()) * room, float(values.max()) * room, word)
+    widest = fitting(float(values.min()), float(values.max()), word)
     if method is not Method.MSE:
         return widest
-    finer = [QFormat(word, min(widest.frac + extra, 1000)) for extra in range(FINER + 1)]
-    return min(finer, key=lambda fmt: _squared_error(values, fmt))
+    return _least(widest, lambda fmt: _squared_error(values, fmt))
 
 
-def observe(network: Network, x: Array, names: Iterable[str]) -> dict[str, Array]:
-    """Return what each named tensor took on for the images: all of it, or an even sample of it.
-
-    The smallest and largest value are always in the sample, which is flat and float32.
+def choose_shared(distributions: Iterable[Distribution], choice: Choice) -> Chosen:
+    """Choose the format that tensors share, by their distributions.
 
     Raises:
-        DataError: the images are not the network's, or a tensor takes on infinity or NaN.
+        FormatError: no format holds the values.
     """
-    check_images(network, x)
-    _check_finite(x)
-    wanted = tuple(names)
-    share = max(1, len(x) // BLOCK)
-    seen: dict[str, list[Array]] = {name: [] for name in wanted}
-    for start in range(0, len(x), BLOCK):
-        with np.errstate(over="ignore", invalid="ignore"):  # judged below
-            block = scale(x[start : start + BLOCK], network.scaling)
-            taken = forward(network, block, keep=wanted)
-        for name, values in taken.items():
-            if not np.isfinite(values).all():
-                raise DataError(f"{name} must be finite for every calibration image, not overflow")
-            seen[name].append(_sample(values.reshape(-1), SAMPLE // share))
-    return {name: np.concatenate(parts) for name, parts in seen.items()}
+    values = reduce(Distribution.joined, distributions)
+    values = values if choice.signed else values.rectified()
+    low, high = values.low, values.high
+    if choice.method is Method.PERCENTILE:
+        limit = values.percentile(choice.percentile)
+        low, high = (min(max(end, -limit), limit) for end in (low, high))
+    fmt = fitting(low * choice.room, high * choice.room, choice.word, choice.signed)
+    if choice.method is Method.MSE:
+        fmt = _least(fmt, values.squared_error)
+    return Chosen(fmt, values.low, values.high, values.bulk())
 
 
-def _check_finite(x: Array) -> None:
-    """Raise ``DataError`` that names the first image and element that is NaN or infinite."""
-    for start in range(0, len(x), BLOCK):
-        block = x[start : start + BLOCK]
-        if not np.isfinite(block).all():
-            image, *element = (int(i) for i in np.argwhere(~np.isfinite(block))[0])
-            value = block[(image, *element)]
-            raise DataError(
-                f"calibration image {start + image}, element {element} must be finite, not {value}"
-            )
+def _least(widest: QFormat, squared_error: Callable[[QFormat], float]) -> QFormat:
+    """Return the format with the least error, which is in squared counts of each."""
 
+    def error(fmt: QFormat) -> float:
+        return math.ldexp(squared_error(fmt), 2 * (widest.frac - fmt.frac))
 
-def _sample(values: Array, most: int) -> Array:
-    stride = max(1, values.size // max(most, 1))
-    return np.append(values[::stride], [values.min(), values.max()])
+    return min(finer(widest), key=error)
 
 
 def _squared_error(values: Array, fmt: QFormat) -> float:
+    """Add up the squared errors, in squared counts of the format."""
     scaled = np.ldexp(values.astype(np.float64), fmt.frac)
     errors = scaled - np.clip(np.rint(scaled), fmt.min, fmt.max)
-    return float(np.ldexp(np.square(errors).mean(), -2 * fmt.frac))
+    return float(np.square(errors).sum())

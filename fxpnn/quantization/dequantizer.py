@@ -26,7 +26,14 @@ def dequantize(fixed: FixedNetwork) -> Network:
         Node(node.name, float_layer(node, fixed.formats[node.inputs[0]]), node.inputs)
         for node in fixed.nodes
     )
-    return Network(fixed.name, fixed.input_shape, tuple(nodes), fixed.outputs, fixed.scaling)
+    return Network(
+        fixed.name,
+        fixed.input_shape,
+        tuple(nodes),
+        fixed.outputs,
+        fixed.scaling,
+        normalisation=fixed.normalisation,
+    )
 
 
 def float_layer(node: FixedNode, source: QFormat) -> Layer:

@@ -1,29 +1,26 @@
-"""What a user may choose for a layer, and the TOML file in which it is chosen."""
+"""What a user may choose, for all layers or for each."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import msgspec
-
-from fxpnn import files
 from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import (
+    TENSOR_BITS,
     Accumulator,
     Mode,
-    NumberType,
     Overflow,
     QFormat,
     Rounding,
-    parse_number,
 )
 from fxpnn.fixedpoint.requantize import Shift
+from fxpnn.network.rounded import WeightRounding
 
-MAX_FILE = 1 << 18
-MAX_LINE = 1000
-"""The parser's memory grows with the square of the parts of a dotted key, which is one line."""
+PERCENTILE = 99.99
+"""The percentage of magnitudes that the method ``percentile`` covers unless another is given."""
+ALL = ""
+"""No layer has this name: what is chosen for all of them."""
 
 
 class Method(Mode):
@@ -36,21 +33,39 @@ class Method(Mode):
 
 
 class Given(NamedTuple):
-    """What a model file itself fixes of a layer: its weight's formats, its output's cast."""
+    """What a model file itself fixes of a layer: its weight's formats, its output's cast.
+
+    That may be to 16 bits without a sign, of which a tensor can have 15.
+    """
 
     weight: tuple[QFormat, ...] | None = None
     output: Shift | None = None
+
+
+def held(fmt: QFormat) -> QFormat:
+    """Return the 15 lower bits of a format of 16 that has no sign; others as they are."""
+    whole = fmt.word == TENSOR_BITS and not fmt.signed
+    return QFormat(fmt.word - 1, fmt.frac, signed=False) if whole else fmt
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The choices for one layer; what is ``None`` is calibrated.
 
-    ``word`` is the word of weights and outputs. ``weight`` and ``output`` fix a format; a weight
-    may have one for each output channel.
-    ``per_channel`` gives each output channel's weights a fraction of their own. ``softmax`` is
+    ``word`` is the word of weights and outputs, but for those that ``weight_word`` or
+    ``output_word`` says apart. ``weight``, ``output`` and ``bias`` fix a format; a weight may have
+    one for each output channel. A bias is cast to its own before it is aligned to the products.
+    ``per_channel`` gives each output channel's weights a fraction of their own. ``signed`` keeps
+    the sign of chosen formats in front of a ReLU too: words of 15 bits and fewer have none there
+    otherwise, whose clamp at 0 is the ReLU then, and are finer by its bit. ``softmax`` is
     ``None`` for the softmax that cannot overflow, else the constant it subtracts instead of the
-    maximum (0 is the naive softmax). Methods, modes, accumulators and formats may be given as text.
+    maximum (0 is the naive softmax). ``percentile`` is how many percent of the magnitudes the
+    method of that name covers, by default 99.99; it is refused with other methods.
+    ``weight_rounding`` by ``feedback`` passes the error of each weight on to those not yet rounded,
+    weighed by the calibration inputs, which also choose the format of weights then.
+    ``bias_correction`` moves the mean error of a layer's output on calibration data into its bias;
+    chosen for all layers it leaves those alone whose biases are all 0. Methods, modes, accumulators
+    and formats may be given as text.
     """
 
     word: int = 16
@@ -62,6 +77,13 @@ class Settings:
     weight: QFormat | tuple[QFormat, ...] | None = None
     output: QFormat | None = None
     softmax: float | None = None
+    percentile: float | None = None
+    bias: QFormat | None = None
+    signed: bool = False
+    weight_word: int | None = None
+    output_word: int | None = None
+    weight_rounding: WeightRounding = WeightRounding.NEAREST
+    bias_correction: bool = False
 
     def __post_init__(self) -> None:
         parsed = {
@@ -71,14 +93,36 @@ class Settings:
             "accumulator": _parsed(Accumulator, self.accumulator),
             "output": _parsed(QFormat, self.output),
             "weight": _parsed(QFormat, self.weight),
+            "bias": _parsed(QFormat, self.bias),
+            "weight_rounding": WeightRounding.of(self.weight_rounding),
         }
         for name, value in parsed.items():
             object.__setattr__(self, name, value)
-        if not 2 <= self.word <= 16:
-            raise FormatError(f"a tensor's word must be 2 to 16 bits, not {self.word}")
+        for word in (self.word, self.weight_bits, self.output_bits):
+            if not 2 <= word <= TENSOR_BITS:
+                raise FormatError(f"a tensor's word must be 2 to {TENSOR_BITS} bits, not {word}")
         for fmt in (*self.weights, self.output):
             if fmt is not None:
                 fmt.for_tensor()
+        if self.weight == ():
+            raise FormatError("weight must be a format or some, not none")
+        if len({(fmt.word, fmt.signed) for fmt in self.weights}) > 1:
+            raise FormatError(
+                "weight formats must differ in their fraction only, not be "
+                f"{', '.join(sorted({str(fmt) for fmt in self.weights}))}"
+            )
+        if self.percentile is not None:
+            _check_percentile(self.percentile, self.method)
+
+    @property
+    def weight_bits(self) -> int:
+        """Give the word of weights whose format is chosen."""
+        return self.word if self.weight_word is None else self.weight_word
+
+    @property
+    def output_bits(self) -> int:
+        """Give the word of an output whose format is chosen."""
+        return self.word if self.output_word is None else self.output_word
 
     @property
     def weights(self) -> tuple[QFormat, ...]:
@@ -87,13 +131,31 @@ class Settings:
             return self.weight or ()
         return (self.weight,)
 
-    def completed(self, given: Given) -> Self:
-        """Fill in what a model file fixes, where these settings leave it open."""
+    def completed(self, given: Given, stated: frozenset[str]) -> Self:
+        """Fill in what a model file fixes, where these settings leave it open.
+
+        Modes are open that are not among the ``stated`` choices.
+        """
         settings = replace(self, weight=self.weight or given.weight)
         if self.output is not None or given.output is None:
             return settings
         cast = given.output
-        return replace(settings, output=cast.format, rounding=cast.rounding, overflow=cast.overflow)
+        return replace(
+            settings,
+            output=held(cast.format),
+            rounding=self.rounding if "rounding" in stated else cast.rounding,
+            overflow=self.overflow if "overflow" in stated else cast.overflow,
+        )
+
+
+def _check_percentile(percentile: float, method: Method) -> None:
+    if method is not Method.PERCENTILE:
+        raise FormatError(
+            f"percentile must stand with the method percentile, not {method.value}; choose that "
+            "method, or give no percentile"
+        )
+    if not isinstance(percentile, int | float) or not 0 < percentile <= 100:
+        raise FormatError(f"percentile must be more than 0 and at most 100, not {percentile!r}")
 
 
 def _parsed(kind: type[Accumulator] | type[QFormat], value: Any) -> Any:
@@ -109,60 +171,42 @@ def _parsed(kind: type[Accumulator] | type[QFormat], value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The settings of every layer: the defaults, and the layers that differ."""
+    """The settings of every layer: the defaults, and the layers that differ.
+
+    ``keys`` names the choices that a file or the command line states for a layer, or for ``ALL``;
+    where it says nothing, those are stated that differ from the defaults. ``cut`` names the tensors
+    to which a model file gives 16 bits without a sign, of which int16 holds the lower 15.
+    """
 
     defaults: Settings = field(default_factory=Settings)
     layers: Mapping[str, Settings] = field(default_factory=dict)
+    keys: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    cut: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> Settings:
         return self.layers.get(name, self.defaults)
 
+    def stated(self, name: str) -> frozenset[str]:
+        """Name the choices that were made for a layer, or for ``ALL``."""
+        if name in self.keys:
+            return self.keys[name]
+        usual = (Settings(), self.defaults) if name != ALL else (Settings(),)
+        chosen = self.defaults if name == ALL else self[name]
+        names = (f.name for f in fields(Settings))
+        return frozenset(
+            n for n in names if getattr(chosen, n) not in [getattr(u, n) for u in usual]
+        )
+
     def completed(self, given: Mapping[str, Given]) -> Self:
         """Fill in what a model file fixes, where this plan leaves it open."""
-        filled = {name: self[name].completed(fixed) for name, fixed in given.items()}
-        return replace(self, layers={**self.layers, **filled})
-
-
-class _Choices(msgspec.Struct, forbid_unknown_fields=True):
-    """One table of the TOML file, as it is spelled; every key is optional."""
-
-    word: int | None = None
-    accumulator: int | str | None = None
-    rounding: Rounding | None = None
-    overflow: Overflow | None = None
-    method: Method | None = None
-    per_channel: bool | None = None
-    weight: str | None = None
-    output: str | None = None
-    softmax: str | float | None = None
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """The tables, each typed on its own, so that an error can name the layer."""
-
-    defaults: Any = {}
-    layers: dict[str, Any] = {}
-
-
-def load_plan(path: Path, defaults: Settings) -> Plan:
-    """Read a TOML file of formats on top of the defaults.
-
-    Raises:
-        FormatError: the file cannot be read, is no TOML, has an unknown key or an impossible value.
-    """
-    content = files.read(path, MAX_FILE, FormatError)
-    if max(map(len, content.splitlines())) > MAX_LINE:
-        raise FormatError(f"{path}: lines must be at most {MAX_LINE} bytes")
-    try:
-        read = msgspec.toml.decode(content, type=_File)
-        base = _apply(defaults, read.defaults, "defaults")
-        layers = {
-            name: _apply(base, table, f"layers.{name}") for name, table in read.layers.items()
-        }
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        line = " ".join(str(error).split())  # a key may hold line breaks
-        raise FormatError(f"{path}: {line}") from None
-    return Plan(base, layers)
+        if not given:
+            return self
+        keys = {name: self.stated(name) for name in (*self.layers, *given)}
+        filled = {name: self[name].completed(fixed, keys[name]) for name, fixed in given.items()}
+        keys[ALL] = self.stated(ALL)
+        casts = {name: cast.format for name, (_, cast) in given.items() if cast is not None}
+        cut = {name for name, fmt in casts.items() if filled[name].output == held(fmt) != fmt}
+        return replace(self, layers={**self.layers, **filled}, keys=keys, cut=self.cut.union(cut))
 
 
 def parse_softmax(text: str | float) -> float | None:
@@ -181,32 +225,3 @@ def parse_softmax(text: str | float) -> float | None:
     if not math.isfinite(constant):
         raise FormatError(f"softmax must be max, naive or a number, not {text!r}")
     return constant
-
-
-def _apply(base: Settings, table: object, where: str) -> Settings:
-    try:
-        return replace(base, **_chosen(msgspec.convert(table, _Choices)))
-    except (msgspec.MsgspecError, FormatError) as error:
-        raise FormatError(f"{where}: {error}") from None
-
-
-def _chosen(choices: _Choices) -> dict[str, Any]:
-    chosen: dict[str, Any] = {
-        name: value for name, value in msgspec.structs.asdict(choices).items() if value is not None
-    }
-    if "accumulator" in chosen:
-        chosen["accumulator"] = Accumulator.parse(str(chosen["accumulator"]))
-    if "softmax" in chosen:
-        chosen["softmax"] = parse_softmax(chosen["softmax"])
-    if "weight" in chosen:
-        chosen["weight"] = QFormat.parse(chosen["weight"])
-    if "output" in chosen:
-        chosen = {**_modes(parse_number(chosen["output"])), **chosen}
-        chosen["output"] = chosen.pop("format")
-    assert chosen.keys() <= {f.name for f in fields(Settings)}
-    return chosen
-
-
-def _modes(number: NumberType) -> dict[str, Any]:
-    """Give the modes that stand in an ``ap_fixed`` type; a key of their own overrules them."""
-    return {name: value for name, value in number._asdict().items() if value is not None}

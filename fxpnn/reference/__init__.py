@@ -1,11 +1,12 @@
 """The float forward pass: accuracy is measured against it, and training descends it.
 
-``forward`` runs one batch of scaled floats, ``predict`` scales images and runs them in blocks, and
-``classify`` returns classes. The batch is the first axis of every array: ``(N, *shape)``.
+``forward`` runs one batch of scaled floats, ``steps`` gives its tensors one by one; ``predict``
+scales images and runs them in blocks, and ``classify`` returns classes. The batch is the first axis
+of every array: ``(N, *shape)``.
 """
 
 from fxpnn.reference.formulas import compute, sigmoid
-from fxpnn.reference.passes import classify, forward, predict, scale
+from fxpnn.reference.passes import classify, forward, predict, scale, steps
 
 __all__ = [
     "classify",
@@ -14,4 +15,5 @@ __all__ = [
     "predict",
     "scale",
     "sigmoid",
+    "steps",
 ]

@@ -8,7 +8,10 @@ import numpy.typing as npt
 
 from fxpnn.network import layers
 from fxpnn.network.layers import Array, Layer
-from fxpnn.reference.windows import columns, counts, positions
+from fxpnn.reference.windows import blocks, counts, positions
+
+WEIGHTS = 1 << 22
+"""So many weights of a dense layer are turned into ``x``'s dtype at a time: 32 MB of float64."""
 
 
 @singledispatch
@@ -19,7 +22,9 @@ def compute(layer: Layer, *inputs: Array) -> Array:
 
 @compute.register
 def _dense(layer: layers.Dense, x: Array) -> Array:
-    y: Array = x @ layer.weight.T.astype(x.dtype, copy=False)
+    y = np.empty((len(x), len(layer.bias)), x.dtype)
+    for part in layers.parts_of(layer.weight, WEIGHTS):
+        y[:, part] = x @ layer.weight[part].T.astype(x.dtype, copy=False)
     y += layer.bias
     return y
 
@@ -27,9 +32,11 @@ def _dense(layer: layers.Dense, x: Array) -> Array:
 @compute.register
 def _conv(layer: layers.Conv2D, x: Array) -> Array:
     rows, width = layer.window.output(*x.shape[2:])
-    patches = columns(x, layer.window, layer.groups)
-    y = multiply(kernel_matrix(layer, x.dtype), patches)
-    y = y.reshape(len(x), len(layer.bias), rows, width)
+    y = np.empty((len(x), len(layer.bias), rows, width), x.dtype)
+    matrix = kernel_matrix(layer, x.dtype)
+    for part, patches in blocks(x, layer.window, layer.groups):
+        here = y[:, :, *part]
+        here[...] = multiply(matrix, patches).reshape(here.shape)
     y += per_channel(layer.bias, y)
     return y
 
@@ -85,6 +92,21 @@ def _silu(layer: layers.Silu, x: Array) -> Array:
 
 
 @compute.register
+def _elu(layer: layers.Elu, x: Array) -> Array:
+    return np.where(x >= 0, x, np.expm1(np.minimum(x, 0)))
+
+
+@compute.register
+def _softplus(layer: layers.Softplus, x: Array) -> Array:
+    return np.logaddexp(x, 0)
+
+
+@compute.register
+def _abs(layer: layers.Abs, x: Array) -> Array:
+    return np.abs(x)
+
+
+@compute.register
 def _hard_sigmoid(layer: layers.HardSigmoid, x: Array) -> Array:
     return np.clip(layer.alpha * x + layer.beta, 0, 1)
 
@@ -131,6 +153,11 @@ def _quantize(layer: layers.Quantize, x: Array) -> Array:
 @compute.register
 def _pad(layer: layers.Pad, x: Array) -> Array:
     return np.pad(x, [(0, 0), *layer.pads], constant_values=layer.value)
+
+
+@compute.register
+def _slice(layer: layers.Slice, x: Array) -> Array:
+    return x[(slice(None), *layer.places(x.ndim - 1))]
 
 
 @compute.register

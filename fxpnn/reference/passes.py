@@ -1,6 +1,6 @@
 """Run batches through a float network: scaling, memory, blocks, classes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -69,16 +69,32 @@ def forward(
 ) -> dict[str, Array]:
     """Run a batch of scaled floats, ``(N, *input_shape)``, and give the nodes in ``keep``.
 
-    By default these are the outputs; ``network.shapes`` keeps every node and the input. A value is
-    freed after the last node that reads it.
+    By default these are the outputs; ``network.shapes`` keeps every node and the input.
+
+    Raises:
+        DataError: the images are none, or not of the network's shape, or no real numbers.
     """
     wanted = set(network.outputs if keep is None else keep)
+    return {name: values for name, values in steps(network, x, dtype) if name in wanted}
+
+
+def steps(
+    network: Network, x: Array, dtype: npt.DTypeLike = np.float32
+) -> Iterator[tuple[str, Array]]:
+    """Run a batch as ``forward`` does; give the input and every node, as soon as it is computed.
+
+    A value is freed after the last node that reads it, unless who asked keeps it.
+    """
+    check_images(network, x)
     last_reader = {name: node.name for node in network.nodes for name in node.inputs}
-    values = {INPUT: np.asarray(x, dtype)}
+    entered = network.normalisation
+    values = {INPUT: np.asarray(x, dtype) if entered is None else entered.apply(x, dtype)}
+    yield INPUT, values[INPUT]
     for node in network.nodes:
         output = compute(node.layer, *(values[name] for name in node.inputs))
         values[node.name] = output.astype(dtype, copy=False)
-        for name in {node.name, *node.inputs} - wanted:
+        del output
+        yield node.name, values[node.name]
+        for name in {node.name, *node.inputs}:
             if last_reader.get(name, name) == node.name:
                 del values[name]
-    return {name: values[name] for name in values if name in wanted}

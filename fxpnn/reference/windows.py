@@ -6,11 +6,17 @@ Maps are ``(N, C, H, W)``; the window takes H' x W' positions on them.
 import math
 from collections.abc import Iterator
 from functools import reduce
+from typing import TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from fxpnn.network.layers import Array, AvgPool2D, Window
+
+PATCHES = 1 << 24
+"""The most values of patches that are copied at once: 64 MB of float32."""
+Part: TypeAlias = tuple[slice, slice]
+"""Some lines of positions, and some places in each."""
 
 
 def columns(x: Array, window: Window, groups: int = 1) -> Array:
@@ -19,10 +25,35 @@ def columns(x: Array, window: Window, groups: int = 1) -> Array:
     A convolution is then ``kernel_matrix @ columns``. Maps ``(N, C, H, W)`` give
     ``(N, groups, C / groups * kernel height * kernel width, H' * W')``.
     """
+    return _flat(patches(x, window), groups)
+
+
+def blocks(x: Array, window: Window, groups: int = 1) -> Iterator[tuple[Part, Array]]:
+    """Give ``columns`` of some positions at a time, and which: lines, and places in each.
+
+    All come at once where they are few enough.
+    """
+    seen = patches(x, window)
+    rows, width = seen.shape[4:]
+    places = max(1, PATCHES // math.prod(seen.shape[:4]))
+    across = min(places, width)
+    down = max(1, places // width)
+    for top in range(0, rows, down):
+        for left in range(0, width, across):
+            part = slice(top, top + down), slice(left, left + across)
+            yield part, _flat(seen[..., part[0], part[1]], groups)
+
+
+def patches(x: Array, window: Window) -> Array:
+    """Return a view of what windows see: ``(N, C, kernel height, kernel width, H', W')``."""
     (sh, sw), (dh, dw) = window.stride, window.dilation
     seen = sliding_window_view(padded(x, window), window.span, axis=(2, 3))
-    seen = seen[:, :, ::sh, ::sw, ::dh, ::dw].transpose(0, 1, 4, 5, 2, 3)
-    return seen.reshape(len(x), groups, -1, math.prod(seen.shape[4:]))
+    return seen[:, :, ::sh, ::sw, ::dh, ::dw].transpose(0, 1, 4, 5, 2, 3)
+
+
+def _flat(seen: Array, groups: int) -> Array:
+    """Copy patches into columns."""
+    return seen.reshape(len(seen), groups, -1, math.prod(seen.shape[4:]))
 
 
 def positions(x: Array, window: Window, padding: float = 0.0) -> Iterator[Array]:

@@ -1,4 +1,6 @@
 """Fixed networks in the forms that other tools and hardware read.
 
-``quantized_onnx.export`` writes QONNX or QDQ models and returns what such a file cannot carry.
+``export.export`` writes QONNX or QDQ models, or a folder for hardware: hex files, C or Verilog,
+each of the steps and tensors of ``lowering.lower``, with golden vectors. ``dump.write`` writes
+every layer's words of one image, ``dump.read`` reads those of a device.
 """

@@ -12,36 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fxpnn.network import layers
 from fxpnn.network.graph import INPUT, Network
-from fxpnn.network.layers import (
-    Add,
-    Array,
-    AvgPool2D,
-    Clip,
-    Concat,
-    Conv2D,
-    Dense,
-    Flatten,
-    HardSigmoid,
-    HardSwish,
-    L2Pool2D,
-    Layer,
-    LeakyRelu,
-    MaxPool2D,
-    Mul,
-    Pad,
-    PRelu,
-    Quantize,
-    Relu,
-    Reshape,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Step,
-    Tanh,
-    Transpose,
-    Window,
-)
+from fxpnn.network.layers import Array, Layer, Window
 from fxpnn.reference.formulas import (
     batch_axis,
     kernel_matrix,
@@ -104,12 +77,12 @@ def parameter_gradients(layer: Layer, delta: Array, *inputs: Array) -> dict[str,
 
 
 @parameter_gradients.register
-def _dense_parameters(layer: Dense, delta: Array, x: Array) -> dict[str, Array]:
+def _dense_parameters(layer: layers.Dense, delta: Array, x: Array) -> dict[str, Array]:
     return {"weight": delta.T @ x, "bias": delta.sum(axis=0)}
 
 
 @parameter_gradients.register
-def _conv_parameters(layer: Conv2D, delta: Array, x: Array) -> dict[str, Array]:
+def _conv_parameters(layer: layers.Conv2D, delta: Array, x: Array) -> dict[str, Array]:
     patches = columns(x, layer.window, layer.groups)
     deltas = _by_group(delta, layer.groups)
     if deltas.shape[3] < deltas.shape[2]:  # few positions: a matrix per image would be mostly sums
@@ -120,7 +93,7 @@ def _conv_parameters(layer: Conv2D, delta: Array, x: Array) -> dict[str, Array]:
 
 
 @parameter_gradients.register
-def _prelu_parameters(layer: PRelu, delta: Array, x: Array) -> dict[str, Array]:
+def _prelu_parameters(layer: layers.PRelu, delta: Array, x: Array) -> dict[str, Array]:
     others = (0, *range(2, x.ndim))
     return {"slope": (delta * np.minimum(x, 0)).sum(axis=others)}
 
@@ -132,12 +105,12 @@ def input_deltas(layer: Layer, delta: Array, output: Array, *inputs: Array) -> t
 
 
 @input_deltas.register
-def _dense(layer: Dense, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _dense(layer: layers.Dense, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (delta @ layer.weight.astype(delta.dtype, copy=False),)
 
 
 @input_deltas.register
-def _conv(layer: Conv2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _conv(layer: layers.Conv2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     kernels = kernel_matrix(layer, delta.dtype).swapaxes(1, 2)
     # The batch becomes the last axis: rows of a place are short, those of all images are not.
     deltas = np.moveaxis(_by_group(delta, layer.groups), 0, -1)
@@ -148,11 +121,13 @@ def _conv(layer: Conv2D, delta: Array, output: Array, x: Array) -> tuple[Array, 
 
 
 @input_deltas.register
-def _max_pool(layer: MaxPool2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _max_pool(layer: layers.MaxPool2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (_fold(_to_first_maximum(layer, delta, output, x), layer.window, x),)
 
 
-def _to_first_maximum(layer: MaxPool2D, delta: Array, output: Array, x: Array) -> Iterator[Array]:
+def _to_first_maximum(
+    layer: layers.MaxPool2D, delta: Array, output: Array, x: Array
+) -> Iterator[Array]:
     """Give each window's delta to the first place that holds its maximum, once."""
     rest = delta
     for place in positions(x, layer.window, -inf):
@@ -162,111 +137,138 @@ def _to_first_maximum(layer: MaxPool2D, delta: Array, output: Array, x: Array) -
 
 
 @input_deltas.register
-def _avg_pool(layer: AvgPool2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _avg_pool(layer: layers.AvgPool2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     share = delta / counts(layer, x)
     return (_fold(repeat(share, prod(layer.window.kernel)), layer.window, x),)
 
 
 @input_deltas.register
-def _l2_pool(layer: L2Pool2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _l2_pool(layer: layers.L2Pool2D, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     share = np.divide(delta, output, out=np.zeros_like(delta), where=output > 0)
     return (_fold(repeat(share, prod(layer.window.kernel)), layer.window, x) * x,)
 
 
 @input_deltas.register
-def _relu(layer: Relu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _relu(layer: layers.Relu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (delta * (x > 0),)
 
 
 @input_deltas.register
-def _leaky_relu(layer: LeakyRelu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _leaky_relu(
+    layer: layers.LeakyRelu, delta: Array, output: Array, x: Array
+) -> tuple[Array, ...]:
     return (np.where(x >= 0, delta, delta * layer.slope),)
 
 
 @input_deltas.register
-def _prelu(layer: PRelu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _prelu(layer: layers.PRelu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (np.where(x >= 0, delta, delta * per_channel(layer.slope, x)),)
 
 
 @input_deltas.register
-def _clip(layer: Clip, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _clip(layer: layers.Clip, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (delta * ((x >= layer.low) & (x <= layer.high)),)
 
 
 @input_deltas.register
-def _sigmoid(layer: Sigmoid, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _sigmoid(layer: layers.Sigmoid, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (delta * output * (1 - output),)
 
 
 @input_deltas.register
-def _tanh(layer: Tanh, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _tanh(layer: layers.Tanh, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (delta * (1 - output * output),)
 
 
 @input_deltas.register
-def _silu(layer: Silu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _silu(layer: layers.Silu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     gate = sigmoid(x)
     return (delta * (gate + output * (1 - gate)),)
 
 
 @input_deltas.register
-def _hard_sigmoid(layer: HardSigmoid, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _elu(layer: layers.Elu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (np.where(x >= 0, delta, delta * (output + 1)),)
+
+
+@input_deltas.register
+def _softplus(layer: layers.Softplus, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta * sigmoid(x),)
+
+
+@input_deltas.register
+def _abs(layer: layers.Abs, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta * np.sign(x),)
+
+
+@input_deltas.register
+def _hard_sigmoid(
+    layer: layers.HardSigmoid, delta: Array, output: Array, x: Array
+) -> tuple[Array, ...]:
     return (delta * layer.alpha * ((output > 0) & (output < 1)),)
 
 
 @input_deltas.register
-def _hard_swish(layer: HardSwish, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _hard_swish(
+    layer: layers.HardSwish, delta: Array, output: Array, x: Array
+) -> tuple[Array, ...]:
     return (delta * np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0),)
 
 
 @input_deltas.register
-def _step(layer: Step, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _step(layer: layers.Step, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (np.zeros_like(delta),)
 
 
 @input_deltas.register
-def _softmax(layer: Softmax, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _softmax(layer: layers.Softmax, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     mean = (delta * output).sum(axis=batch_axis(layer.axis), keepdims=True)
     return (output * (delta - mean),)
 
 
 @input_deltas.register
-def _add(layer: Add, delta: Array, output: Array, x: Array, y: Array) -> tuple[Array, ...]:
+def _add(layer: layers.Add, delta: Array, output: Array, x: Array, y: Array) -> tuple[Array, ...]:
     return delta, delta
 
 
 @input_deltas.register
-def _mul(layer: Mul, delta: Array, output: Array, x: Array, y: Array) -> tuple[Array, ...]:
+def _mul(layer: layers.Mul, delta: Array, output: Array, x: Array, y: Array) -> tuple[Array, ...]:
     repeated = tuple(axis for axis, size in enumerate(y.shape) if size != x.shape[axis])
     return delta * y, (delta * x).sum(axis=repeated, keepdims=True)
 
 
 @input_deltas.register
-def _quantize(layer: Quantize, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _quantize(layer: layers.Quantize, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (delta,)
 
 
 @input_deltas.register
-def _concat(layer: Concat, delta: Array, output: Array, *inputs: Array) -> tuple[Array, ...]:
+def _concat(layer: layers.Concat, delta: Array, output: Array, *inputs: Array) -> tuple[Array, ...]:
     axis = batch_axis(layer.axis)
     ends = np.cumsum([x.shape[axis] for x in inputs])[:-1]
     return tuple(np.split(delta, ends, axis=axis))
 
 
 @input_deltas.register
-def _pad(layer: Pad, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
-    inner = (slice(b, b + n) for (b, _), n in zip(layer.pads, x.shape[1:], strict=True))
-    return (delta[(slice(None), *inner)],)
+def _pad(layer: layers.Pad, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta[(slice(None), *layer.places(x.shape[1:]))],)
 
 
-@input_deltas.register(Flatten)
-@input_deltas.register(Reshape)
+@input_deltas.register
+def _slice(layer: layers.Slice, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    whole = np.zeros_like(x)
+    whole[(slice(None), *layer.places(x.ndim - 1))] = delta
+    return (whole,)
+
+
+@input_deltas.register(layers.Flatten)
+@input_deltas.register(layers.Reshape)
 def _relabelled(layer: Layer, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (delta.reshape(x.shape),)
 
 
 @input_deltas.register
-def _transpose(layer: Transpose, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+def _transpose(layer: layers.Transpose, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     return (delta.transpose(0, *(np.argsort(layer.order) + 1)),)
 
 

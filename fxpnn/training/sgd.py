@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.errors import DataError, ModelError
+from fxpnn.fixedpoint.casting import is_array
 from fxpnn.network.graph import Network
 from fxpnn.network.images import check_images
 from fxpnn.network.layers import Array
@@ -174,6 +175,12 @@ def targets(network: Network, y: Array, count: int, dtype: npt.DTypeLike = np.fl
         DataError: they are not ``count``, no class, or of another shape.
     """
     shape = network.shapes[network.outputs[0]]
+    if not is_array(y):
+        raise DataError(f"labels or targets must be a NumPy array, not a {type(y).__name__}")
+    if not y.ndim or y.dtype.kind not in "fiub" or y.dtype.itemsize > 8:
+        raise DataError(
+            f"labels or targets must be {count} real numbers of at most 64 bits, not {y.dtype}"
+        )
     if len(y) != count:
         raise DataError(f"labels must be as many as the {count} images, not {len(y)}")
     if y.ndim == 1 and y.dtype.kind in "iu" and len(shape) == 1:

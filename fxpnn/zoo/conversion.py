@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.graph import Network
+from fxpnn.network.graph import Network, Scaling
 from fxpnn.network.layers import Array, Conv2D
 from fxpnn.training import parameters, with_parameters
 from fxpnn.zoo.architectures import architecture
@@ -54,7 +54,8 @@ def convert(
         ModelError: the architecture is not known, or a parameter is missing, of another shape,
             not finite, one of several that could be meant, or left over.
     """
-    return _Conversion(architecture(name).network(0), state).convert(mapping or {})
+    network = replace(architecture(name).network(0), scaling=Scaling(assumed=True))
+    return _Conversion(network, state).convert(mapping or {})
 
 
 class _Conversion:

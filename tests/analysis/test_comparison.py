@@ -7,14 +7,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fxpnn.analysis.comparison import class_count, compare, examine
+from fxpnn.analysis.channels import lost_channel
+from fxpnn.analysis.comparison import compare, examine
+from fxpnn.analysis.matching import class_count
 from fxpnn.analysis.report import Accuracy, OutputReport, weight_text
 from fxpnn.engine.inference import infer
 from fxpnn.errors import DataError, ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network, Node, chain
-from fxpnn.network.layers import Concat, Dense, Flatten, Layer, Relu, Reshape, Sigmoid, Softmax
+from fxpnn.network.layers import (
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    Layer,
+    Relu,
+    Reshape,
+    Sigmoid,
+    Softmax,
+    Window,
+)
 from fxpnn.quantization.quantizer import quantize
 from fxpnn.quantization.settings import Plan, Settings
 from fxpnn.reference import predict
@@ -87,7 +100,7 @@ def test_loss_and_flips_at_three_bits() -> None:
 
 def test_error_is_measured_against_the_reference() -> None:
     """SQNR and the largest error are those of the values, computed here in one piece."""
-    fixed = quantize(FLOAT, IMAGES, Settings(word=6))
+    fixed = quantize(FLOAT, IMAGES, Settings(word=6, signed=True))
     hidden = next(layer for layer in compare(FLOAT, fixed, IMAGES).layers if layer.name == "hidden")
     exact = predict(FLOAT, IMAGES, keep=["hidden"])["hidden"].astype(np.float64)
     raw = infer(fixed, IMAGES, keep=["hidden"]).tensors["hidden"]
@@ -108,15 +121,38 @@ def test_the_format_that_would_have_fitted() -> None:
     assert next(layer for layer in layers if layer.name == "hidden").saturations == 0
 
 
+def test_an_unsigned_word_before_a_relu_is_compared_with_what_the_relu_leaves() -> None:
+    """What is below 0 is counted apart; errors are those of the ReLU's output, and no format gone.
+
+    Where the layer is an output too, the words below 0 are lost, and a format with a sign would do.
+    """
+    plan = Plan(layers={"hidden": Settings(output=QFormat(15, 11, signed=False))})
+    layers = {x.name: x for x in compare(FLOAT, quantize(FLOAT, IMAGES, plan), IMAGES).layers}
+    hidden, relu = layers["hidden"], layers["relu"]
+    below = predict(FLOAT, IMAGES, keep=["hidden"])["hidden"] < 0
+    assert hidden.below_zero == pytest.approx(below.sum(), abs=5)
+    assert (hidden.saturations, relu.below_zero) == (0, 0)
+    assert (hidden.sqnr_db, hidden.max_abs_error) == (relu.sqnr_db, relu.max_abs_error)
+    assert hidden.sqnr_db is not None
+    assert hidden.sqnr_db > 60
+    assert str(hidden.fitting_format).startswith("UQ")
+    seen = replace(FLOAT, outputs=("hidden", "softmax"))
+    layers = {x.name: x for x in compare(seen, quantize(seen, IMAGES, plan), IMAGES).layers}
+    assert (layers["hidden"].saturations, layers["hidden"].below_zero) == (hidden.below_zero, 0)
+    assert str(layers["hidden"].fitting_format).startswith("Q")
+
+
 def test_an_accumulator_too_short_is_counted() -> None:
     """Overflows are counted, and the needed bits cure them."""
-    short = Settings(accumulator=Accumulator(16))
+    fine = QFormat(16, 12)  # given: a fraction that is chosen leaves the register room
+    short = Settings(weight=fine, accumulator=Accumulator(16))
     layers = compare(None, quantize(FLOAT, IMAGES, short), IMAGES).layers
     hidden = next(layer for layer in layers if layer.name == "hidden")
     assert hidden.accumulator_overflows > 0
     assert not hidden.proved
     assert hidden.accumulator_bits_needed is not None
-    cured = Settings(accumulator=Accumulator(hidden.accumulator_bits_needed, Overflow.WRAP))
+    bits = hidden.accumulator_bits_needed
+    cured = Settings(weight=fine, accumulator=Accumulator(bits, Overflow.WRAP))
     layers = compare(None, quantize(FLOAT, IMAGES, cured), IMAGES).layers
     hidden = next(layer for layer in layers if layer.name == "hidden")
     assert hidden.proved
@@ -140,7 +176,8 @@ def test_the_naive_softmax_is_seen() -> None:
 def test_without_labels_or_reference() -> None:
     """What cannot be known is None; a network without a softmax has no softmax report."""
     fixed = quantize(FLOAT, IMAGES)
-    assert compare(FLOAT, fixed, IMAGES).accuracy == Accuracy()
+    assert compare(None, fixed, IMAGES).accuracy == Accuracy()
+    assert compare(FLOAT, fixed, IMAGES).accuracy == Accuracy(flips=0)
     report = compare(None, fixed, IMAGES, labels(fixed))
     assert report.accuracy == Accuracy(1.0, None, None, None)
     assert {layer.sqnr_db for layer in report.layers} == {None}
@@ -199,7 +236,7 @@ def test_outputs_are_told_one_by_one() -> None:
     for output in report.outputs:
         layer = layers[output.name]
         assert output == OutputReport(
-            layer.name, layer.output_format, layer.sqnr_db, layer.max_abs_error
+            layer.name, layer.output_format, layer.sqnr_db, layer.max_abs_error, exact=False
         )
         assert output.sqnr_db is not None
         assert output.sqnr_db > 60
@@ -216,7 +253,17 @@ def test_labels_that_are_no_classes_tell_nothing() -> None:
     guesses = examine(None, fixed, IMAGES)[1].predictions
     assert compare(network, fixed, IMAGES, guesses).accuracy == Accuracy(1.0, 1.0, 0.0, 0)
     for odd in (np.full(count, 3), np.full(count, -1), np.full(count, 0.5)):
-        assert compare(network, fixed, IMAGES, odd).accuracy == Accuracy()
+        assert compare(network, fixed, IMAGES, odd).accuracy == Accuracy(flips=0)
+
+
+def test_flips_need_no_labels() -> None:
+    """They are counted as with labels, and listed without any."""
+    fixed = quantize(FLOAT, IMAGES, Settings(word=3))
+    known = compare(FLOAT, fixed, IMAGES, labels(fixed))
+    alone = compare(FLOAT, fixed, IMAGES)
+    assert alone.accuracy == Accuracy(flips=known.accuracy.flips)
+    assert len(alone.flipped) == known.accuracy.flips != 0
+    assert {flip.label for flip in alone.flipped} == {None}
 
 
 def test_a_map_of_one_pixel_is_a_row_of_classes() -> None:
@@ -241,3 +288,52 @@ def test_maps_and_single_numbers_have_no_classes(last: Layer) -> None:
     report = compare(network, fixed, IMAGES, np.zeros((len(IMAGES), 5)))
     assert (report.accuracy, report.flipped) == (Accuracy(), ())
     assert report.outputs[0].sqnr_db is not None
+
+
+def test_each_layer_names_its_worst_channel() -> None:
+    """It is the place on the output's first axis with the lowest ratio of sums of squares."""
+    rng = np.random.default_rng(8)
+    weight = rng.normal(0, 1, (5, 1, 2, 2)) * np.array([1, 2, 0.01, 3, 0.5]).reshape(5, 1, 1, 1)
+    layers: dict[str, Layer] = {
+        "conv": Conv2D(weight.astype(np.float32), np.zeros(5, np.float32), Window((2, 2))),
+        "relu": Relu(),
+        "flat": Flatten(),
+    }
+    net = chain("n", (1, 3, 4), layers)
+    x = rng.integers(0, 256, (300, 1, 3, 4), np.uint8)
+    fixed = quantize(net, x, Settings(8))
+    report = compare(net, fixed, x)
+    floats = predict(net, x, keep=fixed.shapes)
+    raw = infer(fixed, x, keep=fixed.shapes).tensors
+    for layer in report.layers:
+        lsb, axis = fixed.formats[layer.name].lsb, fixed.shapes[layer.name][0]
+        exact = floats[layer.name].astype(np.float64).reshape(300, axis, -1)
+        exact = np.maximum(exact, 0) if layer.name in fixed.rectified else exact
+        errors = raw[layer.name].reshape(exact.shape) * lsb - exact
+        signal, noise = (np.square(a).sum((0, 2)) for a in (exact, errors))
+        if not noise.any():
+            assert (layer.worst_channel, layer.worst_channel_sqnr_db) == (None, None)
+            continue
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(signal > 0, 10 * np.log10(signal / noise), np.inf)
+        assert layer.worst_channel == ratios.argmin()
+        assert layer.worst_channel_sqnr_db == pytest.approx(ratios.min(), abs=1e-6)
+    assert report.layers[1].worst_channel == 2
+
+
+def test_a_lost_channel_that_others_hide_is_told() -> None:
+    """The first layer that loses one is named, with how many follow; a loud one is no news."""
+    net = chain("n", (2,), {"d": Dense(np.diag([100, 0.1]), np.zeros(2)), "r": Relu()})
+    x = np.random.default_rng(1).uniform(-1, 1, (200, 2))
+    layers = compare(net, quantize(net, x, Settings(8)), x).layers
+    told = lost_channel(layers)
+    assert told is not None
+    pattern = (
+        r"^d \(Dense\) is the first layer to lose a channel: 1 has -?\d\.\d dB, the layer "
+        r"4\d\.\d dB; so do 1 after it$"
+    )
+    assert re.search(pattern, told), told
+    assert lost_channel(layers[:1]) is None
+    assert lost_channel(layers[2:]) == re.sub("; .*", "", lost_channel(layers[2:]) or "")
+    assert lost_channel(compare(net, quantize(net, x), x).layers) is None
+    assert lost_channel(compare(None, quantize(net, x, Settings(8)), x).layers) is None

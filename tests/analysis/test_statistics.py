@@ -4,6 +4,8 @@ import math
 import pickle
 import random
 import re
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from fractions import Fraction
 from functools import reduce
 from itertools import pairwise
@@ -15,10 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxpnn.analysis import comparison
-from fxpnn.analysis.comparison import block_images, compare, measure, summarize
-from fxpnn.analysis.report import Report, Timing
+from fxpnn.analysis import blocks as sizes
+from fxpnn.analysis.comparison import compare, measure, summarize
+from fxpnn.analysis.remedy import with_remedy
+from fxpnn.analysis.report import Timing
 from fxpnn.analysis.statistics import ErrorStatistics, Statistics, error_statistics
+from fxpnn.analysis.summary import Report
+from fxpnn.analysis.workers import Workers
 from fxpnn.errors import DataError
 from fxpnn.network.graph import Network, chain
 from fxpnn.network.layers import Dense, Flatten, Relu, Softmax
@@ -45,13 +50,13 @@ def network() -> Network:
 
 
 FLOAT = network()
-FIXED = quantize(FLOAT, IMAGES, Settings(word=5))
+FIXED = quantize(FLOAT, IMAGES[:5], Settings(word=5))  # others overflow
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a few images make many blocks."""
-    monkeypatch.setattr(comparison, "BLOCK", BLOCK)
+    monkeypatch.setattr(sizes, "BLOCK", BLOCK)
 
 
 def untimed(report: Report) -> Report:
@@ -63,7 +68,7 @@ def untimed(report: Report) -> Report:
 def blocks() -> list[Statistics]:
     """Measure each block alone, as workers would, and send it through pickle."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "BLOCK", BLOCK)
+        patch.setattr(sizes, "BLOCK", BLOCK)
         parts = [
             measure(FLOAT, FIXED, IMAGES[i : i + BLOCK], LABELS[i : i + BLOCK], i, threads=1)
             for i in range(0, COUNT, BLOCK)
@@ -80,22 +85,23 @@ def test_any_order_gives_the_same_report(blocks: list[Statistics], seed: int) ->
         other = parts.pop(draw.randrange(len(parts)))
         parts.append(one + other)
     assert parts[0].spans == ((0, COUNT),)
-    assert untimed(summarize(FIXED, parts[0])) == untimed(reduce_all(blocks))
+    assert merged(parts[0]) == merged(reduce(add, blocks))
 
 
-def reduce_all(blocks: list[Statistics]) -> Report:
-    """Report on the blocks in their order."""
-    return summarize(FIXED, reduce(add, blocks))
+def merged(found: Statistics) -> Report:
+    """Report on merged parts; what helps is tried on all images, as it is where nothing was cut."""
+    return untimed(with_remedy(summarize(FIXED, found), FIXED, IMAGES, 1))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_any_split_gives_the_report_of_the_whole(blocks: list[Statistics], threads: int) -> None:
     """Few long parts or one, on any number of threads, give what the blocks do."""
     whole = untimed(compare(FLOAT, FIXED, IMAGES, LABELS, threads))
-    assert whole == untimed(reduce_all(blocks))
+    assert whole == merged(reduce(add, blocks))
     cuts = (0, 2 * BLOCK, 7 * BLOCK, COUNT)
     parts = [measure(FLOAT, FIXED, IMAGES[a:b], LABELS[a:b], a, threads) for a, b in pairwise(cuts)]
-    assert untimed(summarize(FIXED, parts[2] + (parts[0] + parts[1]))) == whole
+    assert merged(parts[2] + (parts[0] + parts[1])) == whole
+    assert any(layer.remedy for layer in whole.layers)
 
 
 def test_one_part_without_classes_leaves_no_accuracy() -> None:
@@ -105,17 +111,62 @@ def test_one_part_without_classes_leaves_no_accuracy() -> None:
     y = np.concatenate([np.zeros(BLOCK, int), np.full(BLOCK, 9)])
     fixed = quantize(bare, x, Settings(word=3))
     parts = [measure(bare, fixed, x[i : i + BLOCK], y[i : i + BLOCK], i) for i in (0, BLOCK)]
-    merged = untimed(summarize(fixed, parts[1] + parts[0]))
-    assert merged == untimed(compare(bare, fixed, x, y))
-    assert merged.accuracy.fixed is None
+    found = with_remedy(summarize(fixed, parts[1] + parts[0]), fixed, x, 1)
+    assert untimed(found) == untimed(compare(bare, fixed, x, y))
+    assert found.accuracy.fixed is None
 
 
-def test_a_part_begins_at_a_block() -> None:
-    """Another cut would change the blocks in which floats are rounded."""
-    assert block_images(FIXED) == BLOCK
-    message = "a part must begin at a multiple of 16 images, not at 8"
+@given(cuts=st.sets(st.integers(1, COUNT - 1), max_size=100), seed=st.integers(0, 99))
+def test_any_cut_gives_the_report_of_the_whole(cuts: set[int], seed: int) -> None:
+    """A data set may be cut anywhere: a part's floats are rounded as those of the whole."""
+    ends = [0, *sorted(cuts), COUNT]
+    parts = [measure(FLOAT, FIXED, IMAGES[a:b], LABELS[a:b], a, 1) for a, b in pairwise(ends)]
+    random.Random(seed).shuffle(parts)
+    assert merged(reduce(add, parts)) == untimed(compare(FLOAT, FIXED, IMAGES, LABELS))
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7, 100])
+def test_parts_give_the_same_json(parts: int) -> None:
+    """The report's JSON is the same to the byte, in whatever order they come."""
+    whole = msgspec.json.encode(untimed(compare(FLOAT, FIXED, IMAGES, LABELS)))
+    ends = [round(i * COUNT / parts) for i in range(parts + 1)]
+    found = [measure(FLOAT, FIXED, IMAGES[a:b], LABELS[a:b], a, 1) for a, b in pairwise(ends)]
+    for seed in range(5):
+        random.Random(seed).shuffle(found)
+        assert msgspec.json.encode(merged(reduce(add, found))) == whole
+
+
+@pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(3), lambda: Workers(2)])
+@pytest.mark.parametrize("reference", [FLOAT, None])
+def test_an_executor_gives_the_report_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], Executor], reference: Network | None
+) -> None:
+    """But for the timing; progress counts each image as it does in one process."""
+    monkeypatch.undo()  # worker processes have blocks of the usual length
+    x, y = np.resize(IMAGES, (700, 1, 3, 4)), np.resize(LABELS, 700)
+    told: list[int] = []
+    with make() as executor:
+        report = compare(reference, FIXED, x, y, 2, told.append, executor)
+    assert untimed(report) == untimed(compare(reference, FIXED, x, y))
+    assert report.timing.threads == 1
+    assert sum(told) == len(x) * (1 if reference is None else 2)
+    assert len(told) == 3
+
+
+def test_an_executor_gets_what_fits_as_a_whole() -> None:
+    """More labels than images, or no image, are refused as in one process."""
+    with ThreadPoolExecutor(2) as executor:
+        with pytest.raises(DataError, match=r"^labels must be an array \(149,\), one per image"):
+            compare(FLOAT, FIXED, IMAGES[:-1], LABELS, executor=executor)
+        with pytest.raises(DataError, match=r"^images must be \(N, 1, 3, 4\) with N of 1 or more"):
+            compare(FLOAT, FIXED, IMAGES[:0], executor=executor)
+
+
+def test_a_part_has_a_place() -> None:
+    """No image lies before a data set's first."""
+    message = "a part's first image must be 0 or later, not -1"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
-        measure(FLOAT, FIXED, IMAGES, LABELS, 8)
+        measure(FLOAT, FIXED, IMAGES, LABELS, -1)
 
 
 def test_parts_do_not_overlap(blocks: list[Statistics]) -> None:
@@ -133,22 +184,50 @@ def test_parts_are_of_the_same_networks(blocks: list[Statistics]) -> None:
         _ = blocks[0] + alone
 
 
+def statistics(channels: list[tuple[float, float]], finite: bool = True) -> ErrorStatistics:
+    """Make statistics of the sums of channels."""
+    units = (int(Fraction(value) * 2**1074) for pair in channels for value in pair)
+    return error_statistics(1.0, -1.0, 1.0, finite, units)
+
+
 SUMS = st.floats(0, 1e200) | st.sampled_from([0.0, 5e-324, 2.0**-1022, 2.0**600])
+CHANNELS = st.lists(st.tuples(SUMS, SUMS), min_size=3, max_size=3)
 
 
-@given(pairs=st.lists(st.tuples(SUMS, SUMS), min_size=1, max_size=8))
-def test_sums_of_squares_are_exact(pairs: list[tuple[float, float]]) -> None:
-    """The sums are those of the rationals."""
-    parts = [error_statistics(signal, noise, 1.0, -1.0, 1.0) for signal, noise in pairs]
-    total = reduce(add, parts)
-    for found, values in zip((total.signal, total.noise), zip(*pairs, strict=True), strict=True):
-        assert Fraction(found, 2**1074) == sum(map(Fraction, values))
+@given(parts=st.lists(CHANNELS, min_size=1, max_size=5), seed=st.integers(0, 99))
+def test_sums_are_exact(parts: list[list[tuple[float, float]]], seed: int) -> None:
+    """The sums of each channel and of the tensor are those of the rationals, in any order."""
+    made = [statistics(channels) for channels in parts]
+    random.Random(seed).shuffle(made)
+    total = reduce(add, made, ErrorStatistics())
+    for side, name in enumerate(("signal", "noise")):
+        for i, found in enumerate(total.channels):
+            expected = sum(Fraction(channels[i][side]) for channels in parts)
+            assert Fraction(getattr(found, name), 2**1074) == expected
+        whole = sum(Fraction(channel[side]) for channels in parts for channel in channels)
+        assert Fraction(getattr(total, name), 2**1074) == whole
+
+
+@pytest.mark.parametrize(
+    ("channels", "worst"),
+    [
+        ([(1.0, 0.1), (9.0, 1.0), (4.0, 0.1)], 1),
+        ([(1.0, 0.1), (2.0, 0.2), (5.0, 0.5)], 0),  # the first of equals
+        ([(1.0, 0.0), (0.0, 5.0), (4.0, 0.1)], 2),  # exact, and without a signal
+        ([(1.0, 0.0), (0.0, 5.0)], None),
+        ([], None),
+    ],
+)
+def test_the_worst_channel(channels: list[tuple[float, float]], worst: int | None) -> None:
+    """It is the first of the lowest ratio among those that had a signal and lost some."""
+    assert statistics(channels).worst_channel == worst
 
 
 def test_the_ratio_of_nothing_and_of_what_is_not_finite() -> None:
     """No noise is endless dB, no signal none, and a sum that is not finite tells nothing."""
     assert ErrorStatistics().sqnr_db == math.inf
-    assert error_statistics(0.0, 1.0, 1.0, 0.0, 0.0).sqnr_db == -math.inf
-    assert error_statistics(100.0, 1.0, 1.0, 0.0, 10.0).sqnr_db == 20.0
-    endless = error_statistics(math.inf, 1.0, 1.0, 0.0, 1.0)
-    assert math.isnan((endless + error_statistics(1.0, 1.0, 1.0, 0.0, 1.0)).sqnr_db)
+    assert statistics([(0.0, 1.0)]).sqnr_db == -math.inf
+    assert statistics([(100.0, 1.0)]).sqnr_db == 20.0
+    total = statistics([(2.0, 1.0), (1.0, 0.5)], finite=False) + statistics([(1.0, 1.0)])
+    assert math.isnan(total.sqnr_db)
+    assert [round(sums.sqnr_db, 2) for sums in total.channels] == [1.76, 3.01]

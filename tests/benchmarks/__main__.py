@@ -11,7 +11,17 @@ from typing import NamedTuple
 
 import click
 
-from tests.benchmarks import alone, command, growth, layers, networks, single, training
+from tests.benchmarks import (
+    alone,
+    command,
+    growth,
+    instructions,
+    layers,
+    networks,
+    single,
+    training,
+    zoo,
+)
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.job import Job
 from tests.benchmarks.peers import PEERS, Peer
@@ -41,6 +51,8 @@ PARTS: Mapping[str, Part] = {
     "growth": Part(growth.over_images, ONE_AND_ALL),
     "kernels": Part(alone.against_sgemm, (1,)),
     "layers": Part(layers.over_sizes, (1,)),
+    "words": Part(instructions.over_words, (1,)),
+    "zoo": Part(zoo.over_networks, (1,)),
     "process": Part(command.processes, (CORES,)),
     "training": Part(training.epochs, ONE_AND_ALL, {BLAS: "1"}),  # as the command line has it
 }

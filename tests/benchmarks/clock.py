@@ -1,4 +1,4 @@
-"""Take the time: candidates turn about, and the best turn counts."""
+"""How time is measured: candidates take turns, and the best turn of each counts."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +14,9 @@ Call: TypeAlias = Callable[[], object]
 
 @dataclass(frozen=True)
 class Clock:
-    """What counts: how the clock is read, and which of a turn's calls is taken.
+    """A clock: how it is read, and which of the calls of one turn is taken.
 
-    A ``steady`` one gives nearly the same again: few turns are enough of what takes long.
+    A ``steady`` clock gives nearly the same figure again: what takes long needs few turns.
     """
 
     read: Callable[[], float]
@@ -25,24 +25,24 @@ class Clock:
 
 
 CPU = Clock(time.process_time, median, steady=True)
-"""What a process has computed, which others disturb little."""
+"""CPU seconds of this process, which other processes disturb little."""
 WALL = Clock(time.perf_counter, min)
-"""What has passed; others can only add to it."""
+"""Seconds that have passed; other processes can only add to them."""
 
 REST = 0.005
-"""Seconds between turns, in which the last one's threads go to sleep."""
+"""Seconds between turns, in which the threads of the last one go to sleep."""
 
 LONG, TWICE = 1.0, 2
-"""A candidate whose turns take longer, in seconds, has so many by a steady clock."""
+"""Candidates whose turns take more than ``LONG`` seconds get ``TWICE`` by a steady clock."""
 
 
 def clock_for(threads: int) -> Clock:
-    """Choose what counts: on one thread CPU seconds, else time."""
+    """Choose a clock: CPU seconds on one thread, the time that passes on several."""
     return CPU if threads == 1 else WALL
 
 
 def turn(run: Call, seconds: float, clock: Clock) -> float:
-    """Call for about so many seconds, once at least; return the seconds of the call that counts."""
+    """Call for about ``seconds``, at least once; return the seconds of the call that counts."""
     calls, spent = list[float](), 0.0
     while not calls or spent < seconds:
         begin = clock.read()
@@ -53,7 +53,7 @@ def turn(run: Call, seconds: float, clock: Clock) -> float:
 
 
 def turn_about(runs: Mapping[K, Call], plan: Plan, clock: Clock) -> dict[K, float]:
-    """Give each candidate its turns, one after the other; return the best turn of each."""
+    """Give the candidates turns, one after the other; return the best turn of each, in seconds."""
     best = dict.fromkeys(runs, float("inf"))
     for done in range(plan.rounds):
         for name, run in runs.items():

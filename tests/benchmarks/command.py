@@ -57,15 +57,16 @@ def save(name: str, path: Path) -> None:
 
 def memory(path: Path, images: int) -> float:
     """Load a network and float images, run them; return the peak memory over the imports' in MB."""
-    before = _peak()
+    before = peak()
     fixed = fxp.load(path)
     x = reference.scale(fxpnn.load_data("mnist").x[:images], fixed.scaling)
     inference.infer(fixed, x)
-    return (_peak() - before) / KB
+    return peak() - before
 
 
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak() -> float:
+    """Return the most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KB
 
 
 def _seconds(*arguments: str) -> float:

@@ -21,7 +21,7 @@ ONE_THREAD = {
     ("ONNX Runtime int8", LENET_RELU): Goal(4.5, 6),
     ("ONNX Runtime int8", LENET): Goal(4, 5.5),
 }
-"""How many times the CPU seconds of fxpnn a peer takes, on one thread, all images in one call."""
+"""CPU seconds of a peer as a multiple of those of fxpnn: one thread, all images in one call."""
 
 ALL_THREADS = {
     **{(name, network): FASTER_THAN_FLOAT for name in FLOATS for network in NETWORKS},
@@ -30,7 +30,7 @@ ALL_THREADS = {
     ("hls4ml emulation", MLP): Goal(1000, 2000),
     ("hls4ml emulation", LENET_RELU): Goal(1200, 2100),
 }
-"""How many times the time of fxpnn a peer takes, on all threads, all images in one call."""
+"""Time of a peer as a multiple of that of fxpnn: all threads, all images in one call."""
 
 ONE_IMAGE = {
     MLP: Goal(8, at_most=True),
@@ -40,7 +40,7 @@ ONE_IMAGE = {
 """Microseconds for one image, in process."""
 
 EPOCH = {MLP: Goal(1.0), LENET_RELU: Goal(0.5), LENET: Goal(0.5)}
-"""How many times the time of fxpnn PyTorch takes to train."""
+"""PyTorch's time to train as a multiple of that of fxpnn."""
 
 KERNELS = {
     "plain 32-bit": Goal(1.8),
@@ -50,10 +50,10 @@ KERNELS = {
     "32 bits, every step": Goal(0.25),
     "24 bits, every step": Goal(0.45),
 }
-"""The rate of a kernel in counts of numpy's sgemm."""
+"""The rate of a kernel as a multiple of that of numpy's sgemm."""
 
 STEPPED_BY_SCALARS = Goal(8)
-"""The rate of the stepwise kernel in counts of a scalar loop's."""
+"""The rate of the stepwise kernel as a multiple of that of a scalar loop."""
 
 NO_CLIFF = Goal(0.5)
 """The least share of the best rate that any number of images may have."""
@@ -62,3 +62,18 @@ SECOND_RUN = {MLP: Goal(0.7, 0.3, at_most=True)}
 COMPILING = Goal(10, at_most=True)
 HELP = Goal(0.15, at_most=True)
 MEMORY = Goal(200, at_most=True)
+
+FLOAT32 = "ONNX Runtime float32"
+ZOO_SPEED = {
+    "mobilenet-v2": Goal(1.3, 2.0),
+    "resnet-18": Goal(1.7, 1.9),
+    "densenet-121": Goal(1.4, 1.7),
+    "resnet-8": Goal(1.3, 1.8),
+    "ds-cnn": Goal(1.05, 1.5),
+}
+"""CPU seconds of ONNX Runtime in float32 as a multiple of those of fxpnn, on one thread."""
+READY = {"resnet-18": Goal(2.5, at_most=True), "mobilenet-v2": Goal(1.6, at_most=True)}
+"""CPU seconds of an engine and its first program."""
+ZOO_QUANTIZE = {"vgg-11": Goal(60, at_most=True)}
+ZOO_MEMORY = dict.fromkeys(ZOO_SPEED, Goal(1000, at_most=True))
+"""MB at the peak of a quantization or a comparison, over what was there before."""

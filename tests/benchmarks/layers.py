@@ -21,15 +21,15 @@ from tests.benchmarks.plan import Plan, shorter
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 KERNELS, CHANNELS, SIDE = (1, 3, 5, 7), (8, 32, 128, 256), 8
 MACS, DEPTH = 1 << 24, (512, 128)
-"""Small layers are chained until an image takes so many multiply-adds, at most so many: those that
-neither grow nor shrink their images, and others."""
+"""Small layers are chained until an image takes ``MACS`` multiply-adds, at most ``DEPTH``: layers
+that keep the size of their input, and others."""
 ROWS = 480
-"""So many rows of a layer, at least, are measured: whole tiles of them."""
+"""The least number of rows of a layer that are measured, in whole tiles."""
 CALIBRATION, FIRST = 16, 2
 WORDS = (12, 16)
-"""Sums of narrow words fit 32 bits, those of full ones are made in chunks."""
+"""Word lengths: sums of 12-bit words fit 32 bits, those of 16-bit words are made in chunks."""
 ENOUGH = 32
-"""Products of one output; with fewer, its cast costs more: 8 to 12 vector instructions for 16."""
+"""Products of one output below which its cast, 8 to 12 vector instructions for 16, costs more."""
 
 
 @dataclass(frozen=True)

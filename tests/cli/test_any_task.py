@@ -84,7 +84,7 @@ def test_a_loss_needs_classes(folder: Path) -> None:
     """One line says so, before results are printed."""
     done = fxp(
         "infer", folder / "r.fxp", "--data", folder / "x.npz", "--reference", folder / "r.onnx",
-        "--max-loss", "0.1",
+        "--max-loss", "0.1", "-q",
     )  # fmt: skip
     line = f"{folder / 'x.npz'}: must have labels of {folder / 'r.fxp'}'s classes where --max-loss"
     assert (done.status, done.out) == (3, "")
@@ -115,7 +115,7 @@ def test_maps_of_any_size(maps: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "status", "line"),
     [
-        ((), 3, "m.onnx: input x leaves sizes open; a shape must be given for (2, ?, ?)"),
+        (("--calibration", "flat.npz"), 3, "m.onnx: input x must be (2, ?, ?), not (60)"),
         (("--shape", "3,6,5"), 3, "m.onnx: input x must be (2, ?, ?), not (3, 6, 5)"),
         (("--shape", "2,6,0"), 2,
          "--shape: must be 1 or more, not 0 (see fxpnn quantize --help)"),
@@ -128,8 +128,32 @@ def test_sizes_that_do_not_fit(
 ) -> None:
     """One line says what the model leaves open, or what the data are."""
     monkeypatch.chdir(maps)
+    np.savez("flat.npz", x=floats(9, 60))
     done = fxp("quantize", "m.onnx", "-o", "o.fxp", "--calibration", "x.npz", *args)
     assert (done.status, done.err) == (status, f"fxpnn: error: {line}\n")
+
+
+def test_the_data_say_what_a_model_leaves_open(maps: Path) -> None:
+    """Without --shape maps are as large as the calibration images; without both, they are asked."""
+    one, two, images = maps / "one.fxp", maps / "two.fxp", ("--calibration", maps / "x.npz")
+    assert fxp("quantize", maps / "m.onnx", "-o", one, *images).status == 0
+    assert fxp("quantize", maps / "m.onnx", "-o", two, *images, "--shape", "2,6,5").status == 0
+    assert one.read_bytes() == two.read_bytes()
+    done = fxp("quantize", maps / "m.onnx", "-o", one, "--method", "proved")
+    line = f"{maps / 'm.onnx'}: input x leaves sizes open; a shape must be given for (2, ?, ?)"
+    assert (done.status, done.err) == (3, f"fxpnn: error: {line}\n")
+
+
+def test_grey_images_say_it_too(tmp_path: Path) -> None:
+    """They may lack the axis of channels, as elsewhere."""
+    conv = op("Conv", "x w", "y", pads=[1, 1, 1, 1])
+    proto = model(conv, shape=("N", 1, "H", "W"), weights={"w": floats(3, 1, 3, 3)})
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    np.save(tmp_path / "x.npy", np.arange(120, dtype=np.uint8).reshape(4, 6, 5))
+    made = tmp_path / "m.fxp"
+    command = ("quantize", tmp_path / "m.onnx", "-o", made, "--calibration", tmp_path / "x.npy")
+    assert fxp(*command).status == 0
+    assert fxpnn.load(made).input_shape == (1, 6, 5)
 
 
 def test_only_a_model_leaves_sizes_open(folder: Path) -> None:

@@ -1,3 +1,5 @@
+"""`fxpnn data` lists, fetches, verifies and locates data sets."""
+
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +78,9 @@ def test_fetch_of_what_is_not_there(tmp_path: Path) -> None:
     below = tmp_path / "file" / "below"
     below.parent.write_bytes(b"")
     done = fxp("data", "fetch", "mnist", "--folder", below)
-    assert done == (3, "", f"fxpnn: error: {below}: cannot be made: Not a directory\n")
+    remedy = "name another folder, or set FXPNN_CACHE_DIR"
+    line = f"{below}: cannot be made: Not a directory; {remedy}"
+    assert done == (3, "", f"fxpnn: error: {line}\n")
 
 
 def test_verify_bundled() -> None:

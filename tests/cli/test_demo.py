@@ -1,3 +1,5 @@
+"""`fxpnn demo` runs every bundled network and tells what 16 bits cost it."""
+
 from pathlib import Path
 
 import pytest

@@ -74,7 +74,7 @@ def test_a_mode_without_a_name_is_refused(models: Path, tmp_path: Path) -> None:
     done = fxp("export", tmp_path / "t.fxp", "--to", "qdq", "-o", tmp_path / "t.onnx")
     assert done.status == 3
     assert done.err.startswith(
-        "fxpnn: error: layer hidden (Dense): a word must be of 8 or, signed, 16 bits in QDQ, not Q"
+        "fxpnn: error: layer hidden (Dense): a word must be of 8 or, signed, 16 bits in QDQ, not UQ"
     )
     assert "; layer output (Dense): " in done.err
     assert not (tmp_path / "t.onnx").exists()
@@ -84,7 +84,7 @@ def test_a_mode_without_a_name_is_refused(models: Path, tmp_path: Path) -> None:
     ("args", "status", "line"),
     [
         (("tiny.fxp", "--to", "onnx", "-o", "t.onnx"), 2,
-         "--to: must be one of qonnx, qdq, not 'onnx' (see fxpnn export --help)"),
+         "--to: must be one of qonnx, qdq, hex, c, verilog, not 'onnx' (see fxpnn export --help)"),
         (("tiny.fxp", "-o", "t.onnx"), 2,
          "Missing option '--to' (see fxpnn export --help)"),
         (("tiny.onnx", "--to", "qdq", "-o", "t.onnx"), 3,

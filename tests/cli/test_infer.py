@@ -1,3 +1,5 @@
+"""`fxpnn infer` runs a quantized model, compares it with its reference and judges by gates."""
+
 import csv
 import io
 import math
@@ -13,9 +15,11 @@ from cli.console import tables
 from cli.sources import DataSource, ModelSource
 from cli.views import run as view
 from fxpnn.analysis.report import Accuracy, LayerReport, Timing
+from fxpnn.analysis.tables import overflow_text
 from fxpnn.datasets import Data, data_sha256
 from fxpnn.network.fxp import dumps
-from tests.support.cli_runner import Outcome, fxp, sha256, tiny, write_models
+from fxpnn.network.layers import Dense
+from tests.support.cli_runner import Outcome, fxp, sha256, write_models
 
 KEYS = {
     "model": ["path", "sha256", "name"],
@@ -23,11 +27,15 @@ KEYS = {
     "accuracy": ["fixed", "float", "loss", "flips"],
     "softmax": ["max_abs_error", "argmax_lost"],
     "timing": ["seconds", "images_per_second", "threads"],
+    "scaling": ["scale", "mean", "std", "assumed"],
 }
 LAYER_KEYS = [
     *("name", "op", "input_format", "weight_format", "output_format", "accumulator"),
     *("accumulator_bits_needed", "proved", "accumulator_overflows", "saturations"),
-    *("sqnr_db", "max_abs_error", "fitting_format"),
+    *("sqnr_db", "max_abs_error", "fitting_format", "below_zero"),
+    *("clipped_weights", "clipped_constants", "vanished_channels"),
+    *("rounding", "overflow", "softmax"),
+    *("worst_channel", "worst_channel_sqnr_db", "clipped_biases", "remedy", "exact"),
 ]
 
 
@@ -59,7 +67,20 @@ def test_json_has_the_documented_keys(models: Path) -> None:
     done = compared(models, "tiny.fxp", "--json")
     assert (done.status, done.err) == (0, "")
     assert done.json["schema"] == 1
-    assert list(done.json) == ["schema", "model", "data", "accuracy", "layers", "softmax", "timing"]
+    keys = [
+        "schema",
+        "model",
+        "data",
+        "accuracy",
+        "layers",
+        "softmax",
+        "timing",
+        "outputs",
+        "scaling",
+        "reference_matches",
+        "normalisation",
+    ]
+    assert list(done.json) == keys
     assert {name: list(done.json[name]) for name in KEYS} == KEYS
     for layer in done.json["layers"]:
         assert list(layer) == LAYER_KEYS
@@ -91,8 +112,8 @@ def test_endless_numbers_are_null(models: Path) -> None:
     layers = compared(models, "tiny.fxp", "--json").json["layers"]
     assert layers[0]["name"] == "input"
     assert layers[0]["sqnr_db"] is None
-    assert layers[0]["max_abs_error"] == 0
-    assert layers[2]["sqnr_db"] > 60
+    assert (layers[0]["max_abs_error"], layers[0]["exact"]) == (0, True)
+    assert (layers[2]["sqnr_db"] > 60, layers[2]["exact"]) == (True, False)
     assert re.search(r"^ input .* exact ", compared(models, "tiny.fxp").out, re.MULTILINE)
 
 
@@ -105,7 +126,11 @@ def test_without_reference_or_labels(models: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=fxpnn.load_data("mnist").x[:8])
     command = ("infer", models / "tiny.fxp", "--data", tmp_path / "x.npz")
     assert set(fxp(*command, "--json").json["accuracy"].values()) == {None}
-    assert f"unknown, {tmp_path / 'x.npz'} has no labels" in fxp(*command).out
+    unknown = f"unknown, {tmp_path / 'x.npz'} has no labels (--labels gives them)"
+    assert unknown in fxp(*command).out
+    compared = (*command, "--reference", models / "tiny.onnx")
+    assert fxp(*compared, "--json").json["accuracy"]["flips"] == 0
+    assert f"{unknown}   flips 0 of 8 images" in fxp(*compared).out
 
 
 def test_table_and_summary(models: Path) -> None:
@@ -143,7 +168,7 @@ def test_table_fits_the_terminal(
     rows = [line.split() for line in lines[rule + 1 : rule + 7]]
     assert [row[0] for row in rows] == list(fxpnn.load(models / model).shapes)
     assert all(re.search(r" U?Q\d\.\d+ ", line) for line in lines[rule + 1 : rule + 7])
-    assert lines[rule - 1].split()[-1] in ("dB", "saturated")
+    assert lines[rule - 1].split()[-1] in ("dB", "channel", "saturated")
 
 
 def test_results_as_npz(models: Path, tmp_path: Path) -> None:
@@ -210,7 +235,8 @@ def test_first_overflow_is_named(models: Path) -> None:
         f"{first['accumulator_bits_needed']} bits and {first['fitting_format']} at its output "
         "would have fitted"
     )
-    assert done.err == f"fxpnn: note: {line}\n"
+    clipped = "output (Dense): Q1.14 clips 3 of its weights"
+    assert done.err == f"fxpnn: note: {clipped}\nfxpnn: note: {line}\n"
     shown = compared(models, "wrap.fxp")
     assert line in shown.out
     assert shown.err == done.err
@@ -235,7 +261,7 @@ def overflowing(**changes: object) -> view.RunReport:
     for name, value in changes.items():
         layer = _replaced(layer, name, value)
     sources = ModelSource("m", "", "m"), DataSource("d", 5, "")
-    return view.RunReport(1, *sources, Accuracy(), (layer,), None, Timing(1.0, 5.0, 1))
+    return view.RunReport(1, *sources, Accuracy(), (layer,), None, Timing(1.0, 5.0, 1), ())
 
 
 def _replaced(layer: LayerReport, name: str, value: object) -> LayerReport:
@@ -244,17 +270,23 @@ def _replaced(layer: LayerReport, name: str, value: object) -> LayerReport:
 
 
 def test_remedies() -> None:
-    """The line tells the format of an output that fits, or that a reference would tell it."""
-    start = "c1 (Conv2D) is the first layer to overflow: its Q2.5 output 3 times in 5 images; "
-    assert view.overflow_text(overflowing()) == start + "Q3.4 at its output would have fitted"
-    assert (
-        view.overflow_text(overflowing(fitting_format=None))
-        == start + "a reference would tell what fits"
-    )
-    assert view.overflow_text(overflowing(saturations=0)) is None
-    both = view.overflow_text(overflowing(accumulator_overflows=1234))
+    """The line tells what was tried and fitted; where nothing is known to, it tells none."""
+    start = "c1 (Conv2D) is the first layer to overflow: its Q2.5 output 3 times in 5 images"
+    assert overflow_text(overflowing(remedy="do it").report) == f"{start}; do it"
+    assert overflow_text(overflowing().report) == start
+    assert overflow_text(overflowing(saturations=0).report) is None
+    both = overflow_text(overflowing(accumulator_overflows=1234).report)
     assert both is not None
     assert "its 48-bit accumulator 1,234 times and its Q2.5 output 3 times in 5 images" in both
+
+
+def test_a_register_with_a_fraction_is_named_by_its_format() -> None:
+    """Its bits alone would not say what it is."""
+    report = {"accumulator": "Q3.12 floor wrap cast", "saturations": 0, "fitting_format": None}
+    assert overflow_text(overflowing(**report, accumulator_overflows=7).report) == (
+        "c1 (Conv2D) is the first layer to overflow: its Q3.12 wrapping accumulator 7 times "
+        "in 5 images"
+    )
 
 
 def test_gate_on_loss(models: Path) -> None:
@@ -279,7 +311,8 @@ def test_gate_on_overflow(models: Path) -> None:
     done = infer(models, "wrap.fxp", "--fail-on-overflow", "-q")
     assert (done.status, done.err) == (
         1,
-        f"fxpnn: failed: {overflows:,} accumulator overflows and {saturations:,} saturations "
+        "fxpnn: failed: output (Dense): Q1.14 clips 3 of its weights; "
+        f"{overflows:,} accumulator overflows and {saturations:,} saturations "
         "with --fail-on-overflow\n",
     )
 
@@ -297,19 +330,6 @@ def test_flips_are_listed(models: Path) -> None:
             verdict = "gained"
         cells = (flip["index"], flip["label"], flip["reference"], flip["fixed"], verdict)
         assert re.search(r"^ +" + r" +".join(map(str, cells)) + " *$", done.out, re.MULTILINE)
-
-
-def test_another_reference_is_noted(models: Path, tmp_path: Path) -> None:
-    """A reference that is not the file the model came from is noted, and compared all the same."""
-    other = replace(tiny(), name="other")
-    fxpnn.save_onnx(other, tmp_path / "other.onnx")
-    done = infer(models, "tiny.fxp", "--reference", tmp_path / "other.onnx", "--json")
-    assert done.status == 0
-    assert done.err == (
-        f"fxpnn: note: {models / 'tiny.fxp'} was quantized from another file than "
-        f"{tmp_path / 'other.onnx'}\n"
-    )
-    assert infer(models, "tiny.fxp", "--reference", tmp_path / "other.onnx", "-q").err == ""
 
 
 def test_pixels_are_scaled_as_asked(models: Path, tmp_path: Path) -> None:
@@ -351,4 +371,21 @@ def test_hostile_names_are_harmless(models: Path, tmp_path: Path) -> None:
         done = fxp(command[0], tmp_path / "nasty.fxp", *command[1:])
         assert done.status == 0
         assert "\x1b" not in done.out
-        assert re.search(r"^ a\?\[2J b +Dense", done.out, re.MULTILINE)
+        assert re.search(r"^ a\\x1b\[2J b +Dense", done.out, re.MULTILINE)
+
+
+def test_the_worst_channel_is_shown(tmp_path: Path) -> None:
+    """Rows name it in JSON; where accuracy may have suffered by it, a line says so."""
+    network = fxpnn.chain("n", (2,), {"d": Dense(np.diag([100, 0.1]), np.zeros(2))})
+    fxpnn.save_onnx(network, tmp_path / "n.onnx")
+    x = np.random.default_rng(1).uniform(-1, 1, (200, 2)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x)
+    np.savez(tmp_path / "y.npz", x=x, y=np.diff(x[:, ::-1] * [1e-3, 1]).argmax(1))
+    args = ("quantize", tmp_path / "n.onnx", "-o", tmp_path / "n.fxp", "--word", "8")
+    assert fxp(*args, "--calibration", tmp_path / "x.npz").status == 0
+    run = ("infer", tmp_path / "n.fxp", "--reference", tmp_path / "n.onnx", "--data")
+    row = fxp(*run, tmp_path / "x.npz", "--json").json["layers"][-1]
+    assert row["worst_channel"] == 1
+    assert row["worst_channel_sqnr_db"] < 10 < row["sqnr_db"]
+    done = fxp(*run, tmp_path / "x.npz")
+    assert "d (Dense) is the first layer to lose a channel: 1 has" in done.out + done.err

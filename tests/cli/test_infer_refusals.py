@@ -1,3 +1,5 @@
+"""What `fxpnn infer` cannot use ends in one line and the documented exit status."""
+
 import re
 from pathlib import Path
 
@@ -73,7 +75,7 @@ def test_models_that_cannot_be(damage: str, models: Path, tmp_path: Path) -> Non
         "cut": content[:-100],
         "flipped": bytes(flipped),
         "magic": b"GIF89a" + content,
-        "schema": content.replace(b'\\"schema\\":1', b'\\"schema\\":2'),
+        "schema": content.replace(b'\\"schema\\":2', b'\\"schema\\":3'),
     }
     if damage in damaged:
         assert damaged[damage] != content
@@ -124,7 +126,11 @@ def test_data_that_do_not_fit(models: Path, tmp_path: Path) -> None:
             {"x": images, "y": np.zeros(2, int)},
             "labels must be (3), one for each image, not (2,)",
         ),
-        ("gate", {"x": images}, "must have labels where --max-loss is given"),
+        (
+            "gate",
+            {"x": images},
+            "must have labels where --max-loss is given; --labels names a file of them",
+        ),
         ("nan", {"x": np.full((1, 1, 28, 28), np.nan)}, "x[0, 0, 0, 0] must be finite, not nan"),
     ):
         source = tmp_path / f"{name}.npz"

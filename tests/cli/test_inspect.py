@@ -1,3 +1,5 @@
+"""`fxpnn inspect` shows the layers, memory and proofs of a model."""
+
 import re
 from pathlib import Path
 

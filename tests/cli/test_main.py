@@ -1,11 +1,11 @@
+"""The command as a whole: help, version, streams, interrupts and exit statuses."""
+
 import logging
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import fxpnn
 from cli import params
 from cli.console import terminal
 from cli.console.progress import progress
-from cli.console.terminal import GateError, path_text, printable
+from cli.console.terminal import GateError, path_text
 from cli.main import COMMANDS, Commands, main
+from fxpnn.errors import one_line
 from fxpnn.zoo.architectures import ARCHITECTURES
 from tests.support.cli_runner import Outcome, fxp, installed, write_models
 
@@ -130,14 +131,20 @@ def test_architectures_are_the_known_ones() -> None:
 
 def test_unknown_command() -> None:
     """A command that is not one is a usage error in one line."""
-    assert fxp("infr") == (2, "", "fxpnn: error: No such command 'infr' (see fxpnn --help)\n")
+    names = ", ".join(COMMANDS)
+    line = f"fxpnn: error: a command must be one of {names}, not "
+    assert fxp("infr") == (2, "", f"{line}'infr'; did you mean infer? (see fxpnn --help)\n")
+    assert fxp("xyzzy") == (2, "", f"{line}'xyzzy' (see fxpnn --help)\n")
+    done = fxp("data", "fetsh", "mnist")
+    line = "a command must be one of fetch, list, path, verify, not 'fetsh'; did you mean fetch?"
+    assert (done.status, done.err) == (2, f"fxpnn: error: {line} (see fxpnn data --help)\n")
 
 
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
         (fxpnn.FormatError("no"), 2, "error: no"),
-        (fxpnn.ModelError("two\nlines\x1b[2J"), 3, "error: two lines?[2J"),
+        (fxpnn.ModelError("two\nlines\x1b[2J"), 3, r"error: two lines\x1b[2J"),
         (fxpnn.DataError("no"), 3, "error: no"),
         (GateError("loss"), 1, "failed: loss"),
         (
@@ -145,7 +152,7 @@ def test_unknown_command() -> None:
             3,
             "error: x.fxp: No space left on device",
         ),
-        (OSError("odd"), 3, "error: odd"),
+        (OSError("odd"), 3, "error: stdout: cannot be written: odd"),
         (MemoryError(), 3, "error: out of memory"),
         (
             MemoryError("Unable to allocate 9 TiB"),
@@ -184,7 +191,7 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_text_is_safe_to_print() -> None:
     """Text from files is one line without control characters; paths are always UTF-8."""
-    assert printable("a\tb\n c\x1b[31m\x9b") == "a b c?[31m?"
+    assert one_line("a\tb\n c\x1b[31m\x9b \u202e") == r"a b c\x1b[31m\x9b \u202e"
     assert path_text(os.fsdecode(b"caf\xe9.fxp")) == "caf\N{REPLACEMENT CHARACTER}.fxp"
 
 
@@ -196,16 +203,12 @@ def test_installed_command_runs() -> None:
     assert done.out.isascii()
 
 
-def test_reader_that_goes_away() -> None:
-    """A pipe that is closed early ends the command with 141, without a word."""
-    command = Path(sys.executable).with_name("fxpnn")
-    reading, writing = os.pipe()
-    os.close(reading)
-    done = subprocess.run(
-        [command, "data", "list"], stdout=writing, stderr=subprocess.PIPE, check=False
-    )
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (141, b"")
+@pytest.mark.parametrize("args", [("--help",), ("data", "--help"), ("data", "fetch", "--help")])
+def test_help_needs_no_docstrings(args: tuple[str, ...]) -> None:
+    """``python -OO``, which drops them, prints the same help, and ``python -m fxpnn`` is it."""
+    command = [sys.executable, "-OO", "-m", "fxpnn", *args]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == installed(*args)
 
 
 @pytest.mark.parametrize(("no_color", "colours"), [("", True), ("1", False)])
@@ -233,35 +236,6 @@ def test_progress_is_for_terminals(
         assert ("done" in captured.err) is (is_terminal and not quiet)
 
 
-def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Ctrl-C ends a training at once with 130: no half-written file, no hidden cursor."""
-    terminal, stderr = os.openpty()
-    command = Path(sys.executable).with_name("fxpnn")
-    arguments = ["train", "lenet5", "--data", "mnist:calibration", "-o", str(tmp_path / "out.onnx")]
-    with subprocess.Popen(
-        [command, *arguments], stdout=subprocess.PIPE, stderr=stderr, preexec_fn=_interruptible
-    ) as process:
-        os.close(stderr)
-        shown = b""
-        while b"epoch 1 of" not in shown:  # it is at work now
-            shown += os.read(terminal, 1 << 16)
-        process.send_signal(signal.SIGINT)
-        started = time.monotonic()
-        assert process.wait(30) == signal.SIGINT + 128
-        assert time.monotonic() - started < 10
-        shown += _rest(terminal)
-        assert process.stdout is not None
-        assert process.stdout.read() == b""
-    assert shown.count(b"\x1b[?25h") == shown.count(b"\x1b[?25l") == 1
-    assert shown.endswith(b"\r\nfxpnn: interrupted: nothing was left half-written\r\n")
-    assert list(tmp_path.iterdir()) == []
-
-
-def _interruptible() -> None:
-    """Heed Ctrl-C, which a shell's jobs in the background were told to ignore."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def _rest(terminal: int) -> bytes:
     """Read what a terminal still holds; on Linux its end is an error."""
     parts = []
@@ -280,7 +254,8 @@ def library() -> Iterator[logging.Logger]:
     logger = logging.getLogger("fxpnn")
     before = logger.level, logger.handlers[:]
     yield logger
-    logger.level, logger.handlers[:] = before
+    logger.setLevel(before[0])
+    logger.handlers[:] = before[1]
 
 
 def test_what_the_library_logs_is_a_note(
@@ -293,9 +268,15 @@ def test_what_the_library_logs_is_a_note(
         "",
         "fxpnn: note: compiling for this processor, once: about 8 s\n",
     )
-    fxp("quantize", "missing.onnx", "-o", "a.fxp", "--quiet")
-    library.getChild("kernels").info("compiling")
+    level = library.level
+    with click.Context(main) as ctx:
+        terminal.hide_log(ctx)
+        library.getChild("kernels").info("compiling")
+        library.getChild("kernels").warning("compiling anew")
     assert capsys.readouterr() == ("", "")
+    assert library.level == level
+    assert fxp("quantize", "missing.onnx", "-o", "a.fxp", "--quiet").status == 3
+    assert library.level == level
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
+"""`fxpnn quantize` writes a model in the formats that its options choose."""
+
 import errno
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 import fxpnn
@@ -13,9 +15,6 @@ from fxpnn.network.fixed import FixedNetwork, FixedNode, Provenance
 from fxpnn.network.fxp import dumps
 from fxpnn.network.layers import Dense
 from tests.support.cli_runner import Outcome, fxp, sha256, tiny, write_models
-from tests.support.onnx_models import model as onnx_model
-from tests.support.onnx_models import op
-from tests.support.qonnx_models import QONNX, quant
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +92,26 @@ def test_one_format_for_everything(models: Path, tmp_path: Path) -> None:
     assert {node.overflow for node in fixed.nodes} == {fxpnn.Overflow.WRAP}
 
 
+def test_the_percentile_is_chosen(models: Path, tmp_path: Path) -> None:
+    """A share of the largest values is let go, as settings say in Python; other methods refuse."""
+    _, fixed = quantize(
+        models, tmp_path, "--word", "6", "--method", "percentile", "--percentile", "60"
+    )
+    network = fxpnn.load_onnx(models / "tiny.onnx")
+    asked = fxpnn.Settings(word=6, method=fxpnn.Method.PERCENTILE, percentile=60)
+    calibration = fxpnn.load_data("mnist:calibration").x
+    assert fixed.formats == fxpnn.quantize(network, calibration, asked).formats
+    usual = replace(asked, percentile=None)
+    assert fixed.formats != fxpnn.quantize(network, calibration, usual).formats
+    args = ("quantize", models / "tiny.onnx", "-o", tmp_path / "no.fxp", "--percentile")
+    refused = fxp(*args, "60")
+    assert refused.status == 2
+    assert "--percentile must stand with --method percentile, not minmax" in refused.err
+    refused = fxp(*args, "101", "--method", "percentile")
+    assert refused.status == 2
+    assert "percentile must be more than 0 and at most 100, not 101.0" in refused.err
+
+
 def test_formats_file_goes_before_options(models: Path, tmp_path: Path) -> None:
     """A layer's own table overrules the options, which hold elsewhere."""
     toml = tmp_path / "formats.toml"
@@ -160,12 +179,17 @@ def test_other_inputs_must_be_given_calibration(tmp_path: Path) -> None:
             "--format says the word already: give it or --word, not both",
         ),
         (
+            ["--format", "Q3.12", "--weight-word", "16"],
+            "--format says the word already: give it or --weight-word, not both",
+        ),
+        (
             ["--accumulator", "7"],
             "--accumulator: an accumulator must be 8 to 62 bits, not 7",
         ),
         (
             ["--accumulator", "32 trap"],
-            "--accumulator: an accumulator must look like '48' or '32 wrap', not '32 trap'",
+            "--accumulator: an accumulator must look like '48', '32 wrap', 'ap_fixed<24,10>' or "
+            "'Q9.14 floor saturate fused', not '32 trap'",
         ),
         (
             ["--rounding", "even"],
@@ -211,7 +235,6 @@ def test_values_that_cannot_be(args: list[str], line: str, models: Path, tmp_pat
             '[defaults]\noutput = "Q9.9"\n',
             "{path}: defaults: Q9.9 takes 19 bits with its sign, not 16; did you mean Q6.9?",
         ),
-        ("", "{path}: must not be empty"),
     ],
 )
 def test_formats_file_that_cannot_be(text: str, line: str, models: Path, tmp_path: Path) -> None:
@@ -221,6 +244,14 @@ def test_formats_file_that_cannot_be(text: str, line: str, models: Path, tmp_pat
     done = fxp("quantize", models / "tiny.onnx", "-o", tmp_path / "o.fxp", "--formats", toml)
     assert done == (2, "", f"fxpnn: error: {line.format(path=toml)}\n")
     assert list(tmp_path.iterdir()) == [toml]
+
+
+def test_formats_file_that_is_not_there(models: Path, tmp_path: Path) -> None:
+    """A file of formats that cannot be read ends with 3, as a model or data would."""
+    toml = tmp_path / "formats.toml"
+    done = fxp("quantize", models / "tiny.onnx", "-o", tmp_path / "o.fxp", "--formats", toml)
+    assert done == (3, "", f"fxpnn: error: {toml}: cannot be read: No such file or directory\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_scaling_that_does_not_fit(models: Path, tmp_path: Path) -> None:
@@ -329,43 +360,3 @@ def test_equal_runs_write_equal_bytes(models: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out.fxp").read_bytes() == (models / "tiny.fxp").read_bytes()
     _, fixed = quantize(models, tmp_path, "--word", "12")
     assert dumps(fixed) != (models / "tiny.fxp").read_bytes()
-
-
-def own_formats(path: Path, *last: onnx.NodeProto, dim: int = 4) -> Path:
-    """Write a model with QONNX's nodes on its input and weight, and more on its sum ``z``."""
-    weight = np.random.default_rng(5).normal(size=(3, dim)).astype(np.float32)
-    nodes = (
-        *quant("x", "h", 2**-4),
-        *quant("w", "wq", 2**-3, 6),
-        op("Gemm", "h wq", "z", transB=1),
-    )
-    shape = ("N", dim)
-    proto = onnx_model(
-        *nodes, *last, shape=shape, weights={"w": weight}, outputs="y" if last else "z",
-        domains={QONNX: 1},
-    )  # fmt: skip
-    path.write_bytes(proto.SerializeToString())
-    return path
-
-
-def test_formats_in_the_file_are_kept(tmp_path: Path) -> None:
-    """No calibration data is asked for, and nothing said of it."""
-    source = own_formats(tmp_path / "q.onnx", *quant("z", "y", 0.25, rounding_mode="FLOOR"))
-    done = fxp("quantize", source, "-o", tmp_path / "q.fxp")
-    assert (done.status, done.err) == (0, "")
-    fixed = fxpnn.load(tmp_path / "q.fxp")
-    assert (str(fixed.input_format), fixed.provenance.calibration) == ("Q3.4", "")
-    assert [str(fmt) for fmt in fixed["z"].weight_formats] == ["Q2.3"]
-    assert (str(fixed["z"].output_format), fixed["z"].rounding.value) == ("Q5.2", "floor")
-
-
-def test_what_the_file_leaves_open_is_named(tmp_path: Path) -> None:
-    """What is calibrated beside formats of the file is said; a format given here goes first."""
-    source, target = own_formats(tmp_path / "q.onnx"), tmp_path / "q.fxp"
-    np.savez(tmp_path / "x.npz", x=np.random.default_rng(1).normal(size=(9, 4)))
-    done = fxp("quantize", source, "-o", target, "--calibration", tmp_path / "x.npz")
-    assert done.status == 0
-    assert done.err == f"fxpnn: note: {source} fixes formats; chosen are those of z\n"
-    done = fxp("quantize", source, "-o", target, "--format", "Q3.12")
-    assert (done.status, done.err) == (0, "")
-    assert {str(fmt) for fmt in fxpnn.load(target).formats.values()} == {"Q3.12"}

@@ -35,7 +35,9 @@ def examples() -> list[Example]:
     return [Example(c.strip(), o) for (_, c), (_, o) in zip(blocks[::2], blocks[1::2], strict=True)]
 
 
-MACHINE = re.compile(r"[\d,]+ images/s on .*|\d+\.\d +\N{BOX DRAWINGS HEAVY HORIZONTAL}+$")
+MACHINE = re.compile(
+    r"[\d,]+ images/s on .*|\d+\.\d +(\d+: +\d+\.\d +)?\N{BOX DRAWINGS HEAVY HORIZONTAL}+$"
+)
 """Its speed, and a ratio in dB, whose last digit hangs on the rounding of its float32 sums."""
 
 

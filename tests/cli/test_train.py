@@ -1,6 +1,9 @@
+"""`fxpnn train` trains a known architecture and writes it as ONNX."""
+
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,6 +105,20 @@ def test_images_in_one_file(folder: Path) -> None:
     assert done.json["data"]["images"] == 96
 
 
+def test_keras_s_archive_is_learned_from_and_tested_on(folder: Path) -> None:
+    """Its train part is taken, and the other judges; one alone is enough to learn from."""
+    x, y = fxpnn.load_data(folder, split="train")
+    assert y is not None
+    grey, target = x[:, 0], folder / "m.onnx"
+    both = {"x_train": grey, "y_train": y, "x_test": grey[:7], "y_test": y[:7]}
+    command = ("train", "mlp-784-100-10", "--data", folder / "k.npz", "-o", target, *ARGS, "--json")
+    for held, images in ((4, 7), (2, 0)):
+        arrays: dict[str, Any] = dict([*both.items()][:held])
+        np.savez(folder / "k.npz", **arrays)
+        done = fxp(*command)
+        assert (done.json["data"]["images"], done.json["test_images"]) == (96, images)
+
+
 def test_named_data(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``mnist`` is what was fetched: before that, the remedy is told; then it is used."""
     target = tmp_path / "m.onnx"
@@ -143,7 +160,11 @@ def test_data_that_cannot_be(folder: Path) -> None:
             f"{folder / 's.npz'}: images must be (N, 1, 28, 28), as the network's input, "
             "not (N, 1, 5, 5)",
         ),
-        ("empty", f"{folder / 'empty'}: must hold train-images-idx3-ubyte, raw or .gz"),
+        (
+            "empty",
+            f"{folder / 'empty'}: must hold IDX files (t10k-*, train-*), PNG or JPEG images, or a "
+            "folder of these for each class",
+        ),
     ):
         done = fxp("train", "lenet5", "--data", folder / source, "-o", target)
         assert done == (3, "", f"fxpnn: error: {line}\n")

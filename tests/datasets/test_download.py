@@ -286,7 +286,8 @@ def test_fetch_where_no_folder_can_be(tmp_path: Path) -> None:
     """A folder that cannot be made gives one line."""
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "folder"
-    message = f"{folder}: cannot be made: Not a directory"
+    remedy = "name another folder, or set FXPNN_CACHE_DIR"
+    message = f"{folder}: cannot be made: Not a directory; {remedy}"
     with pytest.raises(DataError, match=rf"^{re.escape(message)}$"):
         fetch("mnist", folder)
 
@@ -304,3 +305,17 @@ def test_fetch_from_a_mirror_that_drips(mirror: Mirror, monkeypatch: pytest.Monk
     message = f"{FIRST}: cannot be fetched: {url}: must arrive within 0 seconds"
     with pytest.raises(DataError, match=rf"^{re.escape(message)}$"):
         fetch("mnist", mirrors=[f"{mirror.url}/drip"])
+
+
+def test_fetch_where_no_thread_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of processes gives one line."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    url = f"file://{tmp_path}/train-images-idx3-ubyte.gz"
+    reason = f"{url}: must have a thread to arrive by; the system gives none"
+    message = f"train-images-idx3-ubyte: cannot be fetched: {reason}"
+    with pytest.raises(DataError, match=rf"^{re.escape(message)}$"):
+        fetch("mnist", tmp_path / "to", mirrors=[f"file://{tmp_path}"])

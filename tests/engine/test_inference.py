@@ -32,7 +32,13 @@ from fxpnn.network.layers import (
 )
 from fxpnn.network.tables import table_for
 from tests.support.agreement import agree
-from tests.support.strategies import NetworkCase, dense_at_limit, fixed_networks, repeated_factors
+from tests.support.strategies import (
+    NetworkCase,
+    dense_at_limit,
+    fixed_networks,
+    repeated_factors,
+    unsigned_before_relus,
+)
 
 WORD = QFormat(16, 8)
 
@@ -49,6 +55,13 @@ def test_engine_is_the_golden_model(case: NetworkCase) -> None:
 def test_every_layer_is_the_golden_model(kind: type[Layer], data: st.DataObject) -> None:
     """Each kind of layer alone, with strides, padding, groups, dilation and one-pixel maps."""
     agree(data.draw(fixed_networks(kinds=(kind,), max_layers=2)))
+
+
+@settings(max_examples=300)
+@given(case=unsigned_before_relus())
+def test_unsigned_words_before_relus_are_the_golden_model(case: NetworkCase) -> None:
+    """What is below 0 is counted apart where only ReLUs follow, and else a saturation."""
+    agree(case)
 
 
 @given(case=dense_at_limit())

@@ -8,34 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxpnn.engine.inference import Engine
-from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import AvgPool2D, Conv2D, L2Pool2D, MaxPool2D, Relu, Window
 from tests.support.agreement import agree_in_dirty_memory
-from tests.support.strategies import NetworkCase
+from tests.support.strategies import NetworkCase, modes, windows
 
 WORD = QFormat(16, 8)
 ACCUMULATORS = (Accumulator(), Accumulator(24), Accumulator(26, Overflow.WRAP))
 POISONS = (0, 12345, 32767, -32768)
-
-
-@st.composite
-def windows(draw: st.DrawFn, height: int, width: int, pool: bool) -> Window:
-    """Draw a window that some layer takes on a map: dilated beyond it, padded, hanging over."""
-    for _ in range(50):
-        kernel, stride, dilation = (
-            (draw(st.integers(1, most)), draw(st.integers(1, most))) for most in (3, 3, 5)
-        )
-        padding = draw(st.tuples(*[st.integers(0, 3)] * 4))
-        window = Window(kernel, stride, padding, dilation, pool and draw(st.booleans()))
-        try:
-            (MaxPool2D if pool else AvgPool2D)(window).shape((1, height, width))
-        except ModelError:
-            continue
-        return window
-    return Window((1, 1))
 
 
 @st.composite
@@ -61,7 +43,10 @@ def networks(draw: st.DrawFn) -> NetworkCase:
     kind: Any = draw(st.sampled_from([MaxPool2D, MaxPool2D, AvgPool2D, L2Pool2D]))
     more = (draw(st.booleans()),) if kind is AvgPool2D else ()
     pool = kind(draw(windows(shape[1], shape[2], pool=True)), *more)
-    nodes.append(FixedNode("p", pool, (last,), WORD))
+    rounding, overflow = draw(modes)
+    finer = 0 if kind is MaxPool2D else draw(st.integers(-9, 9))
+    fields: Any = {"rounding": rounding, "overflow": overflow}
+    nodes.append(FixedNode("p", pool, (last,), QFormat(16, 8 + finer), **fields))
     fixed = FixedNetwork("n", (channels, height, width), WORD, tuple(nodes))
     raw = rng.integers(-32768, 32768, (3, channels, height, width)).astype(np.int16)
     return NetworkCase(fixed, raw)

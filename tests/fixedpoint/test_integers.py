@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxpnn.fixedpoint.integers import (
+    accumulate,
     cast_raw,
     divide,
     floor_shift,
@@ -147,3 +148,63 @@ def test_shifts_divide_by_a_power_of_two(value: int, down: int) -> None:
 def test_divide_rounds_to_the_nearest(numerator: int, denominator: int) -> None:
     """Ties go up; an odd denominator has none, so half of it may be rounded down."""
     assert divide(numerator, denominator) == math.floor(Fraction(numerator, denominator) + HALF)
+
+
+# Sums in a register that drops bits: a bias of 2, then 5, -6 and -7 quarters, dropping 2 bits
+
+
+@pytest.mark.parametrize(
+    ("text", "total"),
+    [
+        # 2 + 1.25 = 3.25, then - 1.5 and - 1.75; the step at which roundings part is marked
+        ("Q7.0 floor", -1),  # 3, 1 (of 1.5), -1 (of -0.75)
+        ("Q7.0 zero", 0),  # 3, 1, 0 (of -0.75)
+        ("Q7.0 nearest-even", 0),  # 3, 2 (of 1.5), 0 (of 0.25)
+        ("Q7.0 nearest-up", 0),  # 3, 2, 0
+        ("Q7.0 nearest-down", -1),  # 3, 1, -1
+        ("Q7.0 nearest-zero", -1),  # 3, 1, -1
+        ("Q7.0 nearest-away", 0),  # 3, 2, 0
+        ("Q7.0 floor cast", -1),  # 2 + 1 - 2 - 2
+        ("Q7.0 zero cast", 1),  # 2 + 1 - 1 - 1
+        ("Q7.0 nearest-even cast", -1),  # 2 + 1 - 2 - 2
+        ("Q7.0 nearest-up cast", 0),  # 2 + 1 - 1 - 2
+        ("Q7.0 nearest-down cast", -1),  # 2 + 1 - 2 - 2
+        ("Q7.0 nearest-zero cast", 0),  # 2 + 1 - 1 - 2
+        ("Q7.0 nearest-away cast", -1),  # 2 + 1 - 2 - 2
+    ],
+)
+def test_a_register_rounds_each_step(text: str, total: int) -> None:
+    """A fused product with the sum that it meets, a cast one by itself."""
+    register = Accumulator.parse(text)
+    assert accumulate(register, 8, [5, -6, -7], 2) == (total, 0)
+
+
+def test_the_bias_is_rounded_and_clamped_first() -> None:
+    """127.75 rounds up to 128, which is clamped: one overflow; wrapped, it is -128, and goes."""
+    assert accumulate(Accumulator.parse("Q7.0 nearest-up"), 511, [0], 2) == (127, 1)
+    assert accumulate(Accumulator.parse("Q7.0 floor"), 511, [0], 2) == (127, 0)
+    assert accumulate(Accumulator.parse("Q7.0 nearest-up wrap"), 511, [0], 2) == (-128, 1)
+    assert accumulate(Accumulator.parse("Q7.0 nearest-up wrap"), 511, [-4], 2) == (127, 0)
+
+
+def test_a_step_that_clamps_twice_counts_once() -> None:
+    """A product cast to 127 and added to 100: both clamp, in one step."""
+    assert accumulate(Accumulator.parse("Q7.0 cast"), 100, [200, -300], 0) == (-1, 2)
+    assert accumulate(Accumulator.parse("Q7.0 fused"), 100, [200, -300], 0) == (-128, 2)
+    assert accumulate(Accumulator.parse("Q7.0 cast"), -100, [200], 0) == (27, 1)
+    assert accumulate(Accumulator.parse("Q7.0 fused"), -100, [200], 0) == (100, 0)
+
+
+def test_a_wrapping_register_counts_what_an_endless_one_ends_at() -> None:
+    """127 + 2.5 toward 0 is 129, wrapped -127; back by 2.5 the one is 126, the other -129: 127."""
+    register = Accumulator.parse("Q7.0 zero wrap")
+    assert accumulate(register, 254, [5], 1) == (-127, 1)
+    assert accumulate(register, 254, [5, -5], 1) == (127, 0)
+    assert accumulate(Accumulator.parse("Q7.0 zero"), 254, [5, -5], 1) == (124, 1)
+
+
+def test_bits_that_a_register_adds_are_exact() -> None:
+    """3 in a register of 4 more fraction bits is 48; a plain accumulator keeps what it is given."""
+    assert accumulate(Accumulator.parse("Q7.4 zero"), 1, [3, -2], -4) == (32, 0)
+    assert accumulate(Accumulator.parse("Q3.4 cast"), 1, [8, -8], -4) == (-1, 1)
+    assert accumulate(Accumulator(8), 100, [100, -27], 0) == (100, 1)

@@ -12,6 +12,7 @@ from fxpnn.fixedpoint.qformat import (
     Accumulator,
     NumberType,
     Overflow,
+    Product,
     QFormat,
     Rounding,
     parse_number,
@@ -230,16 +231,39 @@ def test_an_accumulator_saturates_in_a_dsp_slice_unless_told() -> None:
     assert Accumulator.parse("  32   wrap ") == Accumulator(32, Overflow.WRAP)
 
 
+LOOKS = "'48', '32 wrap', 'ap_fixed<24,10>' or 'Q9.14 floor saturate fused'"
+NO_ACCUMULATORS = (
+    *("wrap", "-48", "48wrap", "32 zero", "", "Q9", "Q9.14floor", "Q9.14 floor zero", "16 cast"),
+    *("Q9.14 trap", "ap_fixed<24>", "ap_fixed<24,10", "Q9.14 wrap wrap", "floor Q9.14"),
+)
+SYMMETRIC = "an accumulator must saturate or wrap, not saturate-symmetric"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("7", "an accumulator must be 8 to 62 bits, not 7"),
         ("63 wrap", "an accumulator must be 8 to 62 bits, not 63"),
-        ("wrap", "an accumulator must look like '48' or '32 wrap', not 'wrap'"),
-        ("-48", "an accumulator must look like '48' or '32 wrap', not '-48'"),
-        ("48wrap", "an accumulator must look like '48' or '32 wrap', not '48wrap'"),
-        ("32 zero", "an accumulator must look like '48' or '32 wrap', not '32 zero'"),
-        ("", "an accumulator must look like '48' or '32 wrap', not ''"),
+        *(
+            (text, f"an accumulator must look like {LOOKS}, not {text!r}")
+            for text in NO_ACCUMULATORS
+        ),
+        ("UQ8.8", "an accumulator must be signed, not UQ8.8"),
+        ("ap_ufixed<16,4> wrap", "an accumulator must be signed, not ap_ufixed<16,4>"),
+        ("Q4.2", "an accumulator must be 8 to 62 bits, not 7"),
+        ("ap_fixed<63,10>", "an accumulator must be 8 to 62 bits, not 63"),
+        ("Q1030.-1001", "fraction bits must be -1000 to 1000, not -1001"),
+        ("ap_fixed<24,10,AP_RND,AP_SAT_SYM>", SYMMETRIC),
+        ("Q9.14 saturate-symmetric", SYMMETRIC),
+        (
+            "ap_fixed<24,10,AP_RND> floor",
+            "an accumulator must name its rounding once, not as 'ap_fixed<24,10,AP_RND> floor'",
+        ),
+        (
+            "ap_fixed<24,10,AP_RND,AP_WRAP> saturate",
+            "an accumulator must name its overflow once, "
+            "not as 'ap_fixed<24,10,AP_RND,AP_WRAP> saturate'",
+        ),
     ],
 )
 def test_accumulator_refuses_other_text(text: str, message: str) -> None:
@@ -248,9 +272,70 @@ def test_accumulator_refuses_other_text(text: str, message: str) -> None:
         Accumulator.parse(text)
 
 
+@given(
+    st.builds(
+        Accumulator,
+        st.integers(8, 62),
+        st.sampled_from([Overflow.SATURATE, Overflow.WRAP]),
+        st.integers(-1000, 1000),
+        st.sampled_from(Rounding),
+        st.sampled_from(Product),
+    )
+)
+def test_a_register_reads_as_it_prints(register: Accumulator) -> None:
+    """Its text tells all: the format, the rounding, the overflow, how products enter."""
+    assert Accumulator.parse(str(register)) == register
+    assert Accumulator.parse(str(register).replace(" ", "   ") + " ") == register
+
+
+@pytest.mark.parametrize(
+    ("text", "resolved"),
+    [
+        ("Q9.14", "Q9.14 floor saturate fused"),
+        ("Q9.14 wrap", "Q9.14 floor wrap fused"),
+        ("Q0.61 cast nearest-away", "Q0.61 nearest-away saturate cast"),
+        ("Q-2.17", "Q-2.17 floor saturate fused"),
+        ("ap_fixed<24,10>", "Q9.14 floor wrap cast"),
+        ("ap_fixed<62,1>", "Q0.61 floor wrap cast"),
+        ("ap_int<24>", "Q23.0 floor wrap cast"),
+        ("ap_fixed<32, 16, AP_RND>", "Q15.16 nearest-up wrap cast"),
+        ("ap_fixed<32,16,AP_RND_CONV,AP_SAT> fused", "Q15.16 nearest-even saturate fused"),
+        ("ap_fixed<32,16> zero saturate", "Q15.16 zero saturate cast"),
+    ],
+)
+def test_a_format_has_the_modes_of_its_notation(text: str, resolved: str) -> None:
+    """Q notation floors, saturates and is fused; ap_fixed floors, wraps and casts, as in hls4ml."""
+    assert str(Accumulator.parse(text)) == resolved
+
+
+def test_an_accumulators_modes_may_be_text() -> None:
+    """As everywhere; and what is no mode, no count or has no effect is refused."""
+    register = Accumulator(24, "wrap", 14, "zero", "cast")  # type: ignore[arg-type]
+    assert register == Accumulator.parse("Q9.14 zero wrap cast")
+    for fields, message in (
+        ({"overflow": "trap"}, "overflow must be one of saturate, .*, not 'trap'"),
+        ({"frac": 3, "product": "both"}, "product must be one of fused, cast, not 'both'"),
+        ({"word": "48"}, "an accumulator's word must be a whole number, not '48'"),
+        ({"frac": 1.5}, "its fraction bits must be a whole number, not 1.5"),
+        ({"rounding": "zero"}, "an accumulator must have fraction bits .*, not none; give frac"),
+        ({"product": "cast"}, "an accumulator must have fraction bits .*, not none; give frac"),
+    ):
+        with pytest.raises(FormatError, match=f"^{message}$"):
+            Accumulator(**fields)
+
+
 @pytest.mark.parametrize("overflow", [Overflow.SATURATE_SYMMETRIC, Overflow.SATURATE_ZERO])
 def test_an_accumulator_saturates_or_wraps(overflow: Overflow) -> None:
     """The other modes belong to casts."""
     message = rf"^an accumulator must saturate or wrap, not {overflow.value}$"
     with pytest.raises(FormatError, match=message):
         Accumulator(48, overflow)
+
+
+def test_the_narrowest_accumulator_that_holds() -> None:
+    """Of 8 to 62 bits, all else kept; none is wide enough for more."""
+    register = Accumulator(48, Overflow.WRAP)
+    assert [register.holding(bits) for bits in (0, 8, 9, 62)] == [
+        Accumulator(word, Overflow.WRAP) for word in (8, 8, 9, 62)
+    ]
+    assert register.holding(63) is None

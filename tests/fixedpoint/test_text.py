@@ -11,20 +11,29 @@ from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.quantization.settings import Method, Settings
 
 RAW = np.arange(-400, 400, 7)
+FLOATS = RAW / 256
 WIDE, NARROW = QFormat(16, 12), QFormat(4, 4)
 
 
 @pytest.mark.parametrize(("rounding", "overflow"), [*product(Rounding, Overflow)])
 def test_a_mode_may_be_given_by_its_name(rounding: Rounding, overflow: Overflow) -> None:
-    """Both casts do for a text what they do for the mode of that name."""
-    texts, modes = (rounding.value, overflow.value), (rounding, overflow)
-    assert (fxpnn.cast(RAW, WIDE, NARROW, *texts) == fxpnn.cast(RAW, WIDE, NARROW, *modes)).all()
-    floats = RAW / 256
-    of_texts, of_modes = (fxpnn.from_float(floats, NARROW, *given) for given in (texts, modes))
-    assert (of_texts == of_modes).all()
+    """Both casts do for a text, ``ap_fixed``'s too, what they do for the mode of that name."""
+    modes = (rounding, overflow)
+    cast, from_float = (
+        fxpnn.cast(RAW, WIDE, NARROW, *modes),
+        fxpnn.from_float(FLOATS, NARROW, *modes),
+    )
+    for texts in ((rounding.value, overflow.value), (rounding.ap_name, overflow.ap_name)):
+        assert (fxpnn.cast(RAW, WIDE, NARROW, *texts) == cast).all()
+        assert (fxpnn.from_float(FLOATS, NARROW, *texts) == from_float).all()
+        assert Settings(rounding=texts[0], overflow=texts[1]) == Settings(  # type: ignore[arg-type]
+            rounding=rounding, overflow=overflow
+        )
 
 
-@pytest.mark.parametrize("value", ["nonsense", "FLOOR", None, 3, Overflow.WRAP])
+@pytest.mark.parametrize(
+    "value", ["nonsense", "FLOOR", "", "AP_SAT", "ap_trn", [], None, 3, Overflow.WRAP]
+)
 def test_what_names_no_rounding_is_refused(value: str) -> None:
     """Nothing is rounded by another mode instead."""
     message = r"^rounding must be one of nearest-even, .*, zero, not .*$"

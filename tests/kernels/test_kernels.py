@@ -1,13 +1,13 @@
 """Kernels, compiled and as plain Python, against integers that cannot overflow."""
 
 from collections.abc import Callable
+from decimal import Context, Decimal
 from fractions import Fraction
-from math import isqrt
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fxpnn.fixedpoint.integers import cast_raw, wrap
@@ -18,7 +18,17 @@ from fxpnn.kernels.build.pipeline import alone
 from fxpnn.kernels.layout import instructions
 from fxpnn.kernels.layout.instructions import target
 from tests.support.loops import in_python
-from tests.support.strategies import Accumulation, Cast, accumulations, casts, near_ties
+from tests.support.oracles import cast_rational
+from tests.support.strategies import (
+    Accumulation,
+    Cast,
+    accumulations,
+    casts,
+    modes,
+    near_ties,
+    quotients,
+    squares,
+)
 
 Kernel = Callable[..., Any]
 
@@ -77,37 +87,19 @@ def summed(case: Accumulation) -> tuple[int, int]:
 
 
 def test_plain_rows_of_two_outputs() -> None:
-    """Each row reads its words at their offsets; a ReLU is a floor; counts add up."""
+    """Each row reads its words at their offsets; a clip lowers 15; counts add up."""
     x = np.array([1, 2, 3, 4, 0], np.int16)
     weights = np.array([10, 1, -10, -1], np.int16)
     out = np.empty(4, np.int16)
-    to = (*target(Shift(QFormat(5, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE)), 0)
+    to = (*target(Shift(QFormat(5, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE)), 0, 14, 0)
     starts, offsets, bias, shifts = (np.array(v) for v in ([0, 2], [1, 0], [4, 0], [1, 0]))
     frame = (1, 4, 2, instructions.STRIPS, 0, 0, 0, 0, 0, 2, 1, 2)
     counts = alone(plain.run)(
         x, out, weights, offsets, starts, bias, shifts, frame, (instructions.CLAMPED, -40, 44), to
     )
     # 4+20+1 halved, -20-1; 4+40 and 3 more, halved; -40, -3 more
-    assert out.tolist() == [12, 0, 15, 0]
-    assert counts == (2, 3)
-
-
-@both(pool.divide)
-@given(total=st.integers(-(2**40), 2**40), count=st.integers(1, 2**20))
-def test_divide_is_ties_to_even(kernel: Kernel, total: int, count: int) -> None:
-    """One division, rounded half to even: 5/9 of a count is 1."""
-    assert kernel(total, count) == round(Fraction(total, count))
-    assert kernel(5, 9) == 1
-
-
-@both(pool.root)
-@given(base=st.integers(0, 2**30), offset=st.integers(-2, 2))
-def test_root_is_nearest(kernel: Kernel, base: int, offset: int) -> None:
-    """The integer nearest to the root, beside squares and halfway points."""
-    for square in (base * base + offset, base * base + base + offset):
-        if square >= 0:
-            nearest = (isqrt(4 * square) + 1) // 2
-            assert kernel(square) == nearest
+    assert out.tolist() == [12, 0, 14, 0]
+    assert counts == (2, 3, 0)
 
 
 @both(lookup.slope)
@@ -120,63 +112,140 @@ def test_slope_takes_negative_values_only(kernel: Kernel) -> None:
     assert out.tolist() == [5, 7, -6, 15]
 
 
-@both(lookup.add)
-def test_add_of_formats_20_bits_apart(kernel: Kernel) -> None:
+@both(lookup.combine)
+def test_sums_of_formats_20_bits_apart(kernel: Kernel) -> None:
     """Both sides are aligned exactly, added exactly and cast once."""
     a, b = np.array([1, -32768], np.int16), np.array([1, 32767], np.int16)
     out = np.empty(2, np.int16)
     to = target(Shift(QFormat(16, 0), Rounding.NEAREST_UP, Overflow.SATURATE))
-    assert kernel(a, b, 20, 0, 1, to, out) == 2
+    assert kernel(a, b, (0, 20, 0, 1), (*to, -32768, 32767, 0), 0, out) == (2, 0)
     assert out.tolist() == [32767, -32768]
-    assert kernel(a, b, 20, 0, 21, to, out) == 0
+    assert kernel(a, b, (0, 20, 0, 21), (*to, -32768, 32767, 0), 0, out) == (0, 0)
     assert out.tolist() == [1, -16384]
+    unsigned = target(Shift(QFormat(15, 0, signed=False), Rounding.NEAREST_UP))
+    assert kernel(a, b, (0, 20, 0, 1), (*unsigned, 0, 32767, 1), 0, out) == (1, 1)
+    assert out.tolist() == [32767, 0]
 
 
-@both(lookup.multiply)
-def test_multiply_casts_products_once(kernel: Kernel) -> None:
+@both(lookup.combine)
+def test_products_are_cast_once(kernel: Kernel) -> None:
     """Words at their limits have a product of 2**30, which a left shift saturates."""
     a, b = np.array([-32768, -32768, 3], np.int16), np.array([-32768, 32767, 5], np.int16)
     out = np.empty(3, np.int16)
     to = target(Shift(QFormat(16, 0), Rounding.NEAREST_EVEN, Overflow.SATURATE))
-    assert kernel(a, b, 15, to, out) == 1
+    assert kernel(a, b, (1, 0, 0, 15), (*to, -32768, 32767, 0), 0, out) == (1, 0)
     assert out.tolist() == [32767, -32767, 0]
-    assert kernel(a, b, 1, to, out) == 2
+    assert kernel(a, b, (1, 0, 0, 1), (*to, -32768, 32767, 0), 0, out) == (2, 0)
     assert out.tolist() == [32767, -32768, 8]
+    unsigned = target(Shift(QFormat(8, 0, signed=False), overflow=Overflow.SATURATE_ZERO))
+    assert kernel(a, b, (1, 0, 0, 1), (*unsigned, 0, 32767, 1), 0, out) == (1, 1)
+    assert out.tolist() == [0, 0, 8]
 
 
-@both(lookup.move)
-def test_move_leaves_what_has_no_source(kernel: Kernel) -> None:
-    """Each image's words go to new places; a source of -1 leaves its place."""
-    x, out = np.arange(6, dtype=np.int16), np.full(8, 9, np.int16)
-    kernel(x, 3, np.array([2, -1, 0, 0]), out)
-    assert out.tolist() == [2, 9, 0, 0, 5, 9, 3, 3]
+@both(lookup.combine)
+def test_words_repeat_from_any_word_on(kernel: Kernel) -> None:
+    """The third word of five meets the first of two; sums are kept from 23 to 40."""
+    a, b, out = np.arange(5, dtype=np.int16), np.array([10, 20], np.int16), np.zeros(5, np.int16)
+    to = (*target(Shift(QFormat(7, 0))), 23, 40, 0)
+    assert kernel(a, b, (0, 0, 1, 0), to, 2, out) == (0, 0)
+    assert out.tolist() == [0, 0, 23, 40, 24]
 
 
 WINDOW = (2, 2, 1, 1, 1, 0, 1, 1)  # 2 x 2, stride 1, one line of padding above
 MAP = (2, 2, 1, 2, 1)
 POOL = alone(pool.pool)
+FULL = Shift(QFormat(16, 0))
 
 
 @pytest.mark.parametrize(
-    ("kind", "limit", "rim", "expected", "saturations"),
+    ("kind", "shift", "cast", "rim", "expected", "saturations"),
     [
-        (instructions.MAX, -9, (0, 0, 0, 0), [-1, -1], 0),
-        (instructions.AVERAGE, 0, (0, 0, 0, 0), [-2, -4], 0),  # -3/2, -16/4
-        (instructions.AVERAGE, 0, (1, 0, 0, 0), [-1, -4], 0),  # -3/4
-        (instructions.L2, 9, (0, 0, 0, 0), [2, 9], 1),  # sqrt(5), sqrt(110) = 10.49
+        (instructions.MAX, 0, Shift(QFormat(5, 0)), (0, 0, 0, 0), [-1, -1], 0),
+        (instructions.AVERAGE, 0, FULL, (0, 0, 0, 0), [-2, -4], 0),  # -3/2, -16/4
+        (instructions.AVERAGE, 0, FULL, (1, 0, 0, 0), [-1, -4], 0),  # -3/4
+        (instructions.AVERAGE, -1, FULL, (0, 0, 0, 0), [-3, -8], 0),  # twice as fine
+        (instructions.AVERAGE, 1, Shift(QFormat(2, 0)), (0, 0, 0, 0), [-1, -2], 0),
+        (instructions.AVERAGE, 0, Shift(QFormat(2, 0)), (0, 0, 0, 0), [-2, -2], 1),
+        (instructions.AVERAGE, 0, Shift(QFormat(4, 0, signed=False)), (0, 0, 0, 0), [0, 0], 2),
+        (instructions.L2, 0, Shift(QFormat(4, 0)), (0, 0, 0, 0), [2, 7], 1),  # sqrt(5), sqrt(102)
+        (instructions.L2, 1, FULL, (0, 0, 0, 0), [1, 5], 0),  # 1.12, 5.05
+        (instructions.L2, -2, FULL, (0, 0, 0, 0), [9, 40], 0),  # 8.94, 40.4
     ],
 )
 def test_pools(
     kind: int,
-    limit: int,
+    shift: int,
+    cast: Shift,
     rim: tuple[int, int, int, int],
     expected: list[int],
     saturations: int,
 ) -> None:
     """Windows of negative values with padding above: largest, averages, root of squares."""
     x, out = np.array([-1, -2, -4, -9], np.int16), np.empty(2, np.int16)
-    assert POOL(kind, x, MAP, WINDOW, rim, limit, out, 1) == saturations
+    below = saturations if not cast.format.signed else kind == instructions.AVERAGE and saturations
+    found = POOL(kind, x, MAP, WINDOW, rim, shift, target(cast), out, 1)
+    assert found == (saturations, below)
     assert out.tolist() == expected
+
+
+@both(pool.cast_all)
+@given(case=casts(high=16))
+def test_all_values_are_cast_exactly(kernel: Kernel, case: Cast) -> None:
+    """The value and its neighbours, by every rounding and overflow mode, any shift."""
+    assume(abs(case.value) < 2**61)
+    values = np.array([case.value - 1, case.value, case.value + 1, -case.value])
+    cast, out = Shift(case.target, case.rounding, case.overflow), np.empty(4, np.int16)
+    assume(case.target.word < 16 or case.target.signed)
+    expected = [cast.raw(value, case.frac) for value in values.tolist()]
+    shift = case.frac - case.target.frac
+    under = [over and value < 0 for value, (_, over) in zip(values, expected, strict=True)]
+    counts = sum(over for _, over in expected), sum(under)
+    assert kernel(values, shift, target(cast), out) == counts
+    assert out.tolist() == [raw for raw, _ in expected]
+
+
+DIVIDE, ROOT, CAST = (alone(kernel) for kernel in (pool.divide, pool.root, pool.cast_all))
+LOOPS = (
+    (DIVIDE, ROOT, CAST),
+    tuple(in_python(kernel) for kernel in (pool.divide, pool.root, pool.cast_all)),
+)
+
+
+@pytest.mark.parametrize("loops", LOOPS, ids=["jit", "python"])
+@settings(max_examples=800)
+@given(case=quotients(), word=st.integers(2, 16), modes=modes)
+def test_a_quotient_is_cast_in_one_step(
+    loops: tuple[Kernel, ...],
+    case: tuple[int, int, int],
+    word: int,
+    modes: tuple[Rounding, Overflow],
+) -> None:
+    """Powers of two or not, on a tie or beside one, to a finer or a coarser format."""
+    divide, _, cast_all = loops
+    total, count, shift = case
+    cast, values, out = Shift(QFormat(word, -shift), *modes), np.array([total]), np.empty(1, "i2")
+    over, below = cast_all(values, divide(values, count, shift), target(cast), out)
+    wanted = cast_rational(Fraction(total, count), cast.format, *modes)
+    assert (out[0], over, below) == (*wanted, wanted[1] and total < 0)
+
+
+@pytest.mark.parametrize("loops", LOOPS, ids=["jit", "python"])
+@settings(max_examples=800)
+@given(case=squares(), word=st.integers(2, 16), modes=modes)
+def test_a_root_is_cast_in_one_step(
+    loops: tuple[Kernel, ...],
+    case: tuple[int, int],
+    word: int,
+    modes: tuple[Rounding, Overflow],
+) -> None:
+    """On a square, a tie, and one beside them, in a finer or a coarser format."""
+    _, root, cast_all = loops
+    shift, square = case
+    cast, out = Shift(QFormat(word, -shift), *modes), np.empty(1, np.int16)
+    values = np.array([root(np.int64(square), shift)])
+    over, _ = cast_all(values, 2, target(cast), out)
+    exact = Fraction(Decimal(square).sqrt(Context(prec=200)))
+    assert (out[0], over) == cast_rational(exact, cast.format, *modes)
 
 
 @both(entry.floats)
@@ -204,7 +273,7 @@ def test_pixels_enter_by_their_channels_table(kernel: Kernel) -> None:
 
 
 @both(entry.words)
-def test_words_enter_their_places(kernel: Kernel) -> None:
+def test_input_words_are_written_to_their_places(kernel: Kernel) -> None:
     """Each image has words of its own, of which some may be nobody's place."""
     x, places = np.array([[1, 2], [3, 4]], np.int16), np.array([2, 0])
     block = np.zeros(6, np.int16)
@@ -212,14 +281,6 @@ def test_words_enter_their_places(kernel: Kernel) -> None:
     assert block.tolist() == [2, 0, 1, 4, 0, 3]
     assert kernel(x, np.zeros(0, np.int64), 2, block) == 0
     assert block[:4].tolist() == [1, 2, 3, 4]
-
-
-@both(entry.values)
-def test_values_leave_their_places(kernel: Kernel) -> None:
-    """As they entered."""
-    found, block = np.zeros((2, 2), np.int16), np.array([2, 0, 1, 4, 0, 3], np.int16)
-    assert kernel(found, np.array([2, 0]), 3, block) == 0
-    assert found.tolist() == [[1, 2], [3, 4]]
 
 
 @both(entry.pixels)

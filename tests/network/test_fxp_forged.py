@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fxpnn import golden
 from fxpnn.network.fxp import loads
 from fxpnn.network.layers import Array
 from tests.support.fxp_sample import (
@@ -135,11 +136,42 @@ LIES: list[tuple[Change, str]] = [
         node("conv", accumulator=48),
         "Expected `str | null`, got `int` - at `$.nodes[0].accumulator`",
     ),
+    (node("conv", accumulator="Q31.31"), f"{CONV} an accumulator must be 8 to 62 bits, not 63"),
+    (node("conv", accumulator="UQ9.9"), f"{CONV} an accumulator must be signed, not UQ9.9"),
+    (
+        node("conv", accumulator="Q9999.-9980"),
+        f"{CONV} fraction bits must be -1000 to 1000, not -9980",
+    ),
+    (
+        node("conv", accumulator="Q9.14 floor wrap fused cast"),
+        f"{CONV} an accumulator must look like '48', '32 wrap', 'ap_fixed<24,10>' or "
+        "'Q9.14 floor saturate fused', not 'Q9.14 floor wrap fused cast'",
+    ),
     (node("conv", accumulator=None), f"{CONV} {ACCUMULATOR}"),
     (node("sum", accumulator="48 saturate"), f"layer sum (Add): {ACCUMULATOR}"),
     (node("conv", rounding="up"), "Invalid enum value 'up' - at `$.nodes[0].rounding`"),
     (node("p", softmax_shift=2**70), "layer p (Softmax): softmax shift must be a raw value ..."),
     (node("sum", softmax_shift=1), "layer sum (Add): softmax shift must be none where ..."),
+    (
+        node("conv", losses={"clipped_weights": 17}),
+        f"{CONV} clipped weights must be 0 to 16, not 17",
+    ),
+    (
+        node("conv", losses={"vanished_channels": -1}),
+        f"{CONV} vanished channels must be 0 to 2, not -1",
+    ),
+    (
+        node("conv", losses={"clipped_biases": 3}),
+        f"{CONV} clipped biases must be 0 to 2, not 3",
+    ),
+    (
+        node("p", losses={"clipped_constants": 10**30}),
+        "layer p (Softmax): clipped constants must be 0 to 1, not 1000000000000000000000000000000",
+    ),
+    (
+        node("conv", losses={"clipped_weights": "1"}),
+        "Expected `int`, got `str` - at `$.nodes[0].losses.clipped_weights`",
+    ),
     (conv(kernel=[2, 3]), f"{CONV} kernel must be as the weight's (2, 2), not (2, 3)"),
     (conv(kernel=[2]), f"{CONV} Expected `array` of length 2, got 1 - at `$.window.kernel`"),
     (conv(stride=[0, 1]), f"{CONV} stride must be 2 counts of ..., not (0, 1) - at `$.window`"),
@@ -171,7 +203,7 @@ def test_a_lie_is_refused(lie: Change, message: str) -> None:
     assert re.match(rf"^{pattern}$", refusal(signed(json.dumps(header), tensors)))
 
 
-def test_attributes_are_no_tensors() -> None:
+def test_attributes_and_tensors_are_not_exchanged() -> None:
     """What is written as a list where an array belongs, or as a tensor where a number does."""
     header, tensors = taken_apart()
     header["nodes"][7] |= {"attributes": {"weight": [[1]]}, "tensors": ["bias"]}
@@ -186,11 +218,36 @@ def test_attributes_are_no_tensors() -> None:
     )
 
 
+@pytest.mark.parametrize("schema", [1, 2])
+def test_older_schemas_are_read(schema: int) -> None:
+    """A file of the first schema gives the network that one of this schema gives."""
+    header, tensors = taken_apart()
+    assert plain(loads(signed(json.dumps(header), tensors, schema))) == plain(sample())
+
+
+@pytest.mark.parametrize(("schema", "means"), [(1, [0, 2]), (2, [0, 1])])
+@pytest.mark.parametrize("pool", ["AvgPool2D", "L2Pool2D"])
+def test_pools_of_the_first_schema_heed_no_modes(schema: int, means: list[int], pool: str) -> None:
+    """What its files say of them had no effect: to nearest even. Now it is rounded down."""
+    window = {"kernel": [1, 2], "stride": [1, 2], "padding": [0] * 4, "dilation": [1, 1]}
+    header, _ = taken_apart()
+    attributes: Header = {"window": {**window, "ceil_mode": False}}
+    made = {"name": "p", "op": pool, "inputs": ["input"], "output_format": "Q7.8"}
+    header |= {"nodes": [{**made, "attributes": attributes, "rounding": "floor"}]}
+    header |= {"outputs": ["p"], "input_shape": [1, 1, 4], "input_format": "Q7.8"}
+    header |= {"scaling": {"scale": 1.0}}
+    fixed = loads(signed(json.dumps(header), {}, schema))
+    x = [[[[1, 0, 3, 0]]]] if pool == "AvgPool2D" else [[[[0, 0, 1, 1]]]]
+    expected = means if pool == "AvgPool2D" else [0, 1]
+    assert golden.run(fixed, np.array(x)).raw["p"].tolist() == [[[expected]]]
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ('{"schema": 2, "future": []}', "has schema 2; this fxpnn reads schema 1"),
-        ('{"schema": -1}', "has schema -1; this fxpnn reads schema 1"),
+        ('{"schema": 3, "future": []}', "has schema 3; this fxpnn reads schemas 1 to 2"),
+        ('{"schema": 0}', "has schema 0; this fxpnn reads schemas 1 to 2"),
+        ('{"schema": -1}', "has schema -1; this fxpnn reads schemas 1 to 2"),
         ('{"schema": "1"}', "Expected `int`, got `str` - at `$.schema`"),
         ("{}", "Object missing required field `schema`"),
         ("[]", "Expected `object`, got `array`"),
@@ -263,7 +320,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_promises_take_no_memory(broken: str) -> None:
+def test_declared_sizes_are_checked_before_memory_is_taken(broken: str) -> None:
     """What the first bytes promise is compared with what is there before memory is taken."""
     tracemalloc.start()
     line = refusal(BROKEN[broken])

@@ -189,7 +189,7 @@ def test_parameters_are_finite(layer: Layer, message: str) -> None:
         chain("odd", (2,), {"relu": Relu(), "odd": layer})
 
 
-def test_the_place_of_the_first_endless_weight() -> None:
+def test_the_first_infinite_weight_is_located() -> None:
     """It is counted in the order in which weights are stored."""
     weight = holed((2, 1, 3, 3), 13, math.inf)
     weight[1, 0, 2, 0] = math.nan
@@ -217,7 +217,7 @@ def test_a_clip_may_be_open() -> None:
 )
 def test_scaling_is_finite(scale: float, mean: float, std: float) -> None:
     """Nothing is divided by 0 and nothing is multiplied away."""
-    shown = f"Scaling(scale={scale}, mean=({mean}, 0.0), std=(1.0, {std}))"
+    shown = f"Scaling(scale={scale}, mean=({mean}, 0.0), std=(1.0, {std}), assumed=False)"
     message = f"scale, mean and std must be finite, scale and std not 0: {shown}"
     with pytest.raises(ModelError, match=rf"^{re.escape(message)}$"):
         Scaling(scale, (mean, 0.0), (1.0, std))

@@ -41,6 +41,9 @@ SHAPES: list[tuple[Layer, list[Shape], Shape]] = [
     (layers.Sigmoid(), [(7,)], (7,)),
     (layers.Tanh(), [(7,)], (7,)),
     (layers.Silu(), [(7,)], (7,)),
+    (layers.Elu(), [(7,)], (7,)),
+    (layers.Softplus(), [(7,)], (7,)),
+    (layers.Abs(), [(7,)], (7,)),
     (layers.HardSigmoid(), [(7,)], (7,)),
     (layers.HardSwish(), [(7,)], (7,)),
     (layers.Step(), [(7,)], (7,)),
@@ -53,6 +56,8 @@ SHAPES: list[tuple[Layer, list[Shape], Shape]] = [
     (layers.Concat(-1), [(2, 3), (2, 1)], (2, 4)),
     (layers.Quantize(), [(2, 3)], (2, 3)),
     (layers.Pad(((0, 0), (1, 2), (3, 0))), [(1, 2, 3)], (1, 5, 6)),
+    (layers.Slice(0, 1, 2), [(2, 3, 4)], (1, 3, 4)),
+    (layers.Slice(-1, 0, 4, 3), [(2, 3, 4)], (2, 3, 2)),
     (layers.Flatten(), [(2, 3, 4)], (24,)),
     (layers.Reshape((4, 6)), [(2, 3, 4)], (4, 6)),
     (layers.Transpose((2, 0, 1)), [(2, 3, 4)], (4, 2, 3)),
@@ -72,6 +77,8 @@ def test_every_layer_has_a_shape_above() -> None:
     assert {type(layer) for layer, _, _ in SHAPES} == set(kinds.values())
     assert all(kind.__name__ == name and not name.startswith("_") for name, kind in kinds.items())
 
+
+PLACES = "start, stop and step must be places in order, inside 3, and 1 or more"
 
 WRONG_SHAPES: list[tuple[Layer, list[Shape], str]] = [
     (Dense(ONES((3, 5)), ONES(3)), [(4,)], "input must be (5), not (4)"),
@@ -144,6 +151,12 @@ WRONG_SHAPES: list[tuple[Layer, list[Shape], str]] = [
         [(2, 3)],
         "pads must be 2 pairs of counts of 0 or more, not ((0, 0), (1, -1))",
     ),
+    (layers.Slice(1, -1, 2), [(2, 3)], f"{PLACES}, not -1, 2 and 1"),
+    (layers.Slice(1, 2, 2), [(2, 3)], f"{PLACES}, not 2, 2 and 1"),
+    (layers.Slice(1, 0, 4), [(2, 3)], f"{PLACES}, not 0, 4 and 1"),
+    (layers.Slice(1, 0, 2, 0), [(2, 3)], f"{PLACES}, not 0, 2 and 0"),
+    (layers.Slice(1, 0, 2, -1), [(2, 3)], f"{PLACES}, not 0, 2 and -1"),
+    (layers.Slice(2, 0, 1), [(2, 3)], "axis must be inside the 2 axes of (2, 3), not 2"),
     (layers.Reshape((4, 5)), [(2, 3, 4)], "shape must hold 24 values, not (4, 5)"),
     (layers.Reshape((-4, -6)), [(2, 3, 4)], "shape must hold 24 values, not (-4, -6)"),
     (layers.Transpose((0, 1)), [(2, 3, 4)], "order must permute 3 axes, not be (0, 1)"),

@@ -14,7 +14,7 @@ from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Layer, layer_types
-from fxpnn.network.tables import SIGMOID, SILU, SOFTMAX, TANH, table_for
+from fxpnn.network.tables import ELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, table_for
 
 Curve = Callable[[Decimal], Decimal]
 
@@ -43,6 +43,8 @@ TABLES = {
     "sigmoid": (SIGMOID.build, sigmoid, 64, 18),
     "tanh": (TANH.build, tanh, 128, 18),
     "silu": (SILU.build, missing, 64, 18),
+    "elu": (ELU.build, lambda x: 1 - (-x).exp(), 128, 18),
+    "softplus": (SOFTPLUS.build, lambda x: (1 + (-x).exp()).ln(), 64, 18),
     "softmax": (SOFTMAX.build, halving, 256, 20),
 }
 
@@ -75,12 +77,16 @@ def test_each_table_layer_has_its_table() -> None:
         "Sigmoid": 1025,
         "Tanh": 1025,
         "Silu": 1025,
+        "Elu": 2049,
+        "Softplus": 1025,
         "Softmax": 257,
     }
     assert {table.dtype for table in sizes.values() if table is not None} == {np.dtype(np.int32)}
 
 
-@pytest.mark.parametrize("table", [SIGMOID.build, TANH.build], ids=["sigmoid", "tanh"])
+@pytest.mark.parametrize(
+    "table", [SIGMOID.build, TANH.build, ELU.build], ids=["sigmoid", "tanh", "elu"]
+)
 def test_curves_rise(table: Callable[[], npt.NDArray[np.int32]]) -> None:
     """No entry is smaller than the one before, so that no line between them falls."""
     assert np.diff(table()).min() >= 0
@@ -158,3 +164,51 @@ def test_silu_is_true_to_a_count_and_a_sixteenth(frac: int) -> None:
     x = np.array(raw) / 2.0**frac
     true = np.minimum(x * float_sigmoid(x) * 2**15, LIMIT)
     assert np.abs(outputs(layers.Silu(), frac, raw) - true).max() <= 1 + 1 / 16
+
+
+def exact_elu(x: Floats) -> Floats:
+    """Return x, or ``exp(x) - 1`` where it is negative."""
+    return np.where(x >= 0, x, np.expm1(np.minimum(x, 0)))
+
+
+BENT: dict[str, tuple[Layer, Callable[[Floats], Floats]]] = {
+    "elu": (layers.Elu(), exact_elu),
+    "softplus": (layers.Softplus(), lambda x: np.logaddexp(x, 0)),
+}
+
+
+def check_bent(name: str, frac: int, raw: Iterable[int]) -> None:
+    """Check the bound of a curve in Q0.15, up to its saturation at 1."""
+    layer, curve = BENT[name]
+    whole = [-LIMIT - 1, *raw]
+    true = np.minimum(curve(np.array(whole) / 2.0**frac) * 2**15, LIMIT)
+    assert np.abs(outputs(layer, frac, whole) - true).max() <= 1
+
+
+@pytest.mark.parametrize("frac", range(-4, 16))
+@pytest.mark.parametrize("name", BENT)
+def test_bent_curves_are_true_to_a_count(name: str, frac: int) -> None:
+    """In Q0.15, ELU and softplus err by 1 LSB at most.
+
+    The output's rounding takes 1/2 LSB, a chord 1/4 and a table entry 1/16.
+    """
+    check_bent(name, frac, [*SOME, *NEAR_0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frac", range(16))
+@pytest.mark.parametrize("name", BENT)
+def test_bent_curves_are_true_to_a_count_for_every_input(name: str, frac: int) -> None:
+    """So they do for all 65,536 inputs."""
+    check_bent(name, frac, EVERY)
+
+
+def test_abs_saturates_at_the_least_word_alone() -> None:
+    """Every other word has its magnitude in the same format."""
+    word = QFormat(16, 4)
+    node = FixedNode("y", layers.Abs(), (INPUT,), word)
+    unit = Unit(node, (word,))
+    assert [activate(layers.Abs(), unit, x) for x in EVERY] == [abs(x) for x in EVERY]
+    assert unit.saturations == 0
+    assert activate(layers.Abs(), unit, -LIMIT - 1) == LIMIT
+    assert unit.saturations == 1

@@ -35,7 +35,7 @@ def test_a_window_that_cannot_be_cannot_be_built(build: Callable[[], object], me
 
 @pytest.mark.parametrize("counts", [(), (1,), (1, 1, 1)])
 @pytest.mark.parametrize("name", ["kernel", "stride", "padding", "dilation"])
-def test_a_window_counts_its_counts(name: str, counts: tuple[int, ...]) -> None:
+def test_a_window_has_two_sides_or_four_paddings(name: str, counts: tuple[int, ...]) -> None:
     """Two sides have a kernel, a stride and a dilation; four have a padding."""
     arguments: dict[str, Any] = {"kernel": (1, 1), name: counts}
     with pytest.raises(ModelError, match=rf"^{name} must be [24] counts of .*, not .*$"):

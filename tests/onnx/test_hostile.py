@@ -100,14 +100,14 @@ def test_all_operators_that_are_not_supported_are_named() -> None:
         model(
             op("Erf", "x", "a", "first"),
             op("Relu", "a", "b"),
-            op("Elu", "b", "c", "behind"),
+            op("Tan", "b", "c", "behind"),
             op("Det", "x", "d", "second", domain="my.own"),
             op("Softmax", "x", "e", "third", axis=0),
             op("Sum", "c d e", "y", "all"),
             domains={"my.own": 3},
         ),
         "Erf (node first, opset 17): is not supported; "
-        "Elu (node behind, opset 17): is not supported; "
+        "Tan (node behind, opset 17): is not supported; "
         "my.own.Det (node second, opset 3): is not supported; "
         "Softmax (node third, opset 17): axis must be one of the 2 axes but the images', not 0",
     )
@@ -194,7 +194,7 @@ def bomb(*nodes: onnx.NodeProto, **weights: object) -> onnx.ModelProto:
 )
 def test_constants_that_unfold_are_refused(hostile: onnx.ModelProto) -> None:
     """A small file cannot make large constants."""
-    with pytest.raises(ModelError, match=r"must make at most 67108864 constant values in all$"):
+    with pytest.raises(ModelError, match=r"must make at most \d+ constant values in all$"):
         from_model(hostile)
 
 

@@ -19,6 +19,7 @@ from fxpnn.reference import forward
 from tests.support.onnx_models import assert_floats_agree
 
 OPERATORS = {
+    "Abs": "abs",
     "Add": "add",
     "AveragePool": "averagepool",
     "BatchNormalization": "batch_normalization",
@@ -27,6 +28,7 @@ OPERATORS = {
     "Conv": "conv",
     "Div": "div",
     "Dropout": "dropout",
+    "Elu": "elu",
     "Flatten": "flatten",
     "Gemm": "gemm",
     "GlobalAveragePool": "globalaveragepool",
@@ -44,8 +46,10 @@ OPERATORS = {
     "Pad": "pad",
     "Relu": "relu",
     "Reshape": "reshape",
+    "Selu": "selu",
     "Sigmoid": "sigmoid",
     "Softmax": "softmax",
+    "Softplus": "softplus",
     "Squeeze": "squeeze",
     "Sub": "sub",
     "Sum": "sum",
@@ -57,6 +61,10 @@ OPERATORS = {
 """Each operator, and the module of the onnx package that makes its cases."""
 
 ELEMENTWISE = {
+    "Abs",
+    "Elu",
+    "Selu",
+    "Softplus",
     "Clip",
     "HardSigmoid",
     "HardSwish",

@@ -8,15 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxpnn import golden
-from fxpnn.engine.inference import Engine
 from fxpnn.fixedpoint.interval import Interval, full
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
-from fxpnn.network.layers import Conv2D, Dense, Window
+from fxpnn.network.layers import Conv2D, Dense, Relu, Window
 from fxpnn.proofs.bounds import prove, prove_node, signed_bits
 from fxpnn.proofs.sums import product_interval, sum_interval
-from tests.support.strategies import NetworkCase, fixed_networks, repeated_factors
+from tests.support.strategies import (
+    NetworkCase,
+    fixed_networks,
+    repeated_factors,
+    unsigned_before_relus,
+)
 
 WORD = QFormat(16, 0)
 
@@ -169,8 +173,33 @@ def test_the_main_network_is_proved() -> None:
     layer = Dense(np.full((1, 784), -32768, np.int16), np.zeros(1, np.int64))
     pixels = QFormat(8, 8, signed=False)
     node = FixedNode("h", layer, (INPUT,), QFormat(16, 9), (QFormat(16, 15),), Accumulator())
-    proof = Engine(FixedNetwork("n", (784,), pixels, (node,))).proofs["h"]
+    proof = prove(FixedNetwork("n", (784,), pixels, (node,)))["h"]
     assert proof.proved
     assert proof.bits == (784 * 255 * 32768 - 1).bit_length() + 1
     assert proof.terms == (-784 * 255 * 32768, 0)
     assert Fraction(proof.terms[0], 2**23) == -784 * 255 * Fraction(1, 256)
+
+
+@given(case=unsigned_before_relus())
+def test_what_is_proved_of_unsigned_words_before_relus_holds(case: NetworkCase) -> None:
+    """Nothing saturates, and nothing is below 0, where the proof says that it cannot."""
+    run, proofs = golden.run(*case), prove(case.fixed)
+    for name, counts in run.counts.items():
+        assert proofs[name].saturates or counts.saturations == 0
+        assert proofs[name].below_zero or counts.below_zero == 0
+        assert not proofs[name].below_zero or name in case.fixed.rectified
+        assert (proofs[name].output.low <= run.raw[name]).all()
+        assert (run.raw[name] <= proofs[name].output.high).all()
+
+
+def test_a_clamp_at_zero_before_a_relu_is_no_overflow() -> None:
+    """Sums from -8 to 6 leave UQ3.0 only below 0, and UQ2.0 on both sides."""
+    layer = Dense(np.array([[1, -1]], np.int16), np.array([-1]))
+    for word, saturates in ((3, False), (2, True)):
+        fmt = QFormat(word, 0, signed=False)
+        nodes = (
+            FixedNode("d", layer, (INPUT,), fmt, (WORD,), Accumulator()),
+            FixedNode("r", Relu(), ("d",), fmt),
+        )
+        proof = prove(FixedNetwork("n", (2,), QFormat(3, 0), nodes))["d"]
+        assert (proof.saturates, proof.below_zero) == (saturates, True)

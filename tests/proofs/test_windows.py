@@ -1,23 +1,24 @@
 """Bounds of pools, of maps kept once and in full, equal the golden model's on either end."""
 
-from math import isqrt
+from decimal import Context, Decimal
+from fractions import Fraction
 
 import numpy as np
-import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxpnn import golden
 from fxpnn.errors import ModelError
-from fxpnn.fixedpoint.integers import round_quotient
 from fxpnn.fixedpoint.interval import Interval
-from fxpnn.fixedpoint.qformat import QFormat, Rounding
+from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import AvgPool2D, L2Pool2D, MaxPool2D, Window
 from fxpnn.proofs.bounds import prove_node
-from fxpnn.proofs.windows import _cast_quotient, _root
+from fxpnn.proofs.windows import _cast_quotient, _cast_root
+from tests.support.oracles import cast_rational
+from tests.support.strategies import modes, quotients, squares
 
 WORD = QFormat(16, 8)
 Pool = MaxPool2D | AvgPool2D | L2Pool2D
@@ -63,30 +64,28 @@ def test_pools_are_bounded_by_what_their_ends_give(case: tuple[Pool, Interval]) 
     assert proof.saturates == (run.counts["pool"].saturations > 0)
 
 
-@given(
-    total=st.integers(-(2**40), 2**40),
-    count=st.integers(1, 50),
-    drop=st.integers(0, 4),
-    rounding=st.sampled_from(Rounding),
-)
+@settings(max_examples=800)
+@given(case=quotients(), word=st.integers(2, 16), modes=modes)
 def test_a_quotient_is_cast_in_one_step(
-    total: int, count: int, drop: int, rounding: Rounding
+    case: tuple[int, int, int], word: int, modes: tuple[Rounding, Overflow]
 ) -> None:
-    """Rounding the exact quotient once, in every mode, also where bits are dropped."""
-    total = total // 7 * count // 2 if total % 2 else total % 1000  # ties, and small ones
-    cast = Shift(QFormat(32, 0), rounding)
-    found, over = _cast_quotient(np.array([total]), np.array([count]), drop, cast)
-    wanted = round_quotient(total, count << drop, rounding)
-    clamped = min(max(wanted, cast.format.min), cast.format.max)
-    assert (int(found[0]), bool(over[0])) == (clamped, clamped != wanted)
+    """Rounding the exact quotient once, in every mode, to a finer or a coarser format."""
+    total, count, shift = case
+    cast = Shift(QFormat(word, 9 - shift), *modes)
+    found, over = _cast_quotient(np.array([total]), np.array([count]), 9, cast)
+    wanted = cast_rational(Fraction(total, count) / 2**9, cast.format, *modes)
+    assert (int(found[0]), bool(over[0])) == wanted
 
 
-@pytest.mark.parametrize("root", [0, 1, 2, 46340, 46341, 2**26 + 1, 2**30, 2**31 - 1])
-def test_roots_are_nearest(root: int) -> None:
-    """On a square, one beside it, and on either side of the middle between two roots."""
-    squares = {max(root * root + d, 0) for d in (-root, 1 - root, -1, 0, 1, root, root + 1)}
-    wanted = []
-    for square in sorted(squares):
-        floor = isqrt(square)
-        wanted.append(floor + (square - floor * floor > floor))
-    assert _root(np.array(sorted(squares))).tolist() == wanted
+@settings(max_examples=800)
+@given(case=squares(), word=st.sampled_from([8, 16, 32]), modes=modes)
+def test_a_root_is_cast_in_one_step(
+    case: tuple[int, int], word: int, modes: tuple[Rounding, Overflow]
+) -> None:
+    """On a square, a tie, and one beside them."""
+    shift, square = case
+    cast = Shift(QFormat(word, 100 - shift), *modes)
+    found, over = _cast_root(np.array([square]), 100, cast)
+    exact = Fraction(Decimal(square).sqrt(Context(prec=200))) / 2**100
+    wanted = cast_rational(exact, cast.format, *modes)
+    assert (int(found[0]), bool(over[0])) == wanted

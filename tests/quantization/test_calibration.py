@@ -1,6 +1,7 @@
 """Formats hold the ranges they were chosen for, and no finer format would."""
 
 import math
+import random
 import re
 from fractions import Fraction
 
@@ -9,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxpnn.errors import DataError, FormatError
+from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import QFormat
-from fxpnn.network.graph import INPUT, Network, Scaling, chain
-from fxpnn.network.layers import Array, Dense, Flatten, LeakyRelu, Relu
-from fxpnn.quantization.calibration import BLOCK, choose, fitting, observe
+from fxpnn.network.layers import Array
+from fxpnn.quantization.calibration import Choice, Chosen, choose, choose_shared, fitting
+from fxpnn.quantization.distribution import Distribution
 from fxpnn.quantization.settings import Method
-from fxpnn.reference import forward, scale
 
 limits = [1, 2, 127, 127.5, 128, 128.5, 129, 32767, 32767.5, 32768, 32768.5, 65535.5]
 on_limits = st.builds(math.ldexp, st.sampled_from(limits), st.integers(-40, 40))
@@ -38,6 +38,17 @@ def test_fitting_is_the_finest_that_holds(a: float, b: float, word: int, signed:
         tried = [QFormat(word, frac, signed) for frac in range(-120, 130)]
         finest = max(fmt.frac for fmt in tried if held(low, fmt) and held(high, fmt))
     assert fitting(low, high, word, signed) == QFormat(word, finest, signed)
+
+
+@pytest.mark.parametrize("method", [Method.MINMAX, Method.PERCENTILE, Method.MSE])
+def test_a_format_without_a_sign_is_that_of_what_is_cut_at_zero(method: Method) -> None:
+    """It is the same for values whose negatives were cut before, however large these are."""
+    values = np.random.default_rng(1).normal(0, 3, 4000).astype(np.float32)
+    values[0] = -1e6
+    choice = Choice(("",), 8, method, signed=False)
+    found = [made(choice, x).format for x in (values, np.maximum(values, 0))]
+    assert found[0] == found[1]
+    assert not found[0].signed
 
 
 def test_fitting_ends_at_the_finest_of_all() -> None:
@@ -66,12 +77,18 @@ values = st.lists(st.floats(-200, 200, width=32), min_size=1, max_size=30).map(
 )
 
 
+def made(choice: Choice, *blocks: Array) -> Chosen:
+    """Make one choice for a tensor that is seen in blocks, or for some."""
+    return choose_shared(map(Distribution.of, blocks), choice)
+
+
 @given(values, st.integers(2, 16), st.sampled_from([1.0, 1.25]))
 def test_minmax_holds_every_value(x: Array, word: int, room: float) -> None:
     """It is the format that fits the range, widened by the room."""
-    fmt = choose(x, word, Method.MINMAX, room)
-    assert all(held(value * room, fmt) for value in x.tolist())
-    assert fmt == fitting(float(x.min()) * room, float(x.max()) * room, word)
+    found = made(Choice(("x",), word, Method.MINMAX, room), x)
+    assert all(held(value * room, found.format) for value in x.tolist())
+    assert found.format == fitting(float(x.min()) * room, float(x.max()) * room, word)
+    assert (found.low, found.high) == (x.min(), x.max())
 
 
 def squared_error(x: Array, fmt: QFormat) -> Fraction:
@@ -100,77 +117,63 @@ def test_mse_lets_an_outlier_go() -> None:
     assert choose(np.zeros(3), 4, Method.MSE) == choose(np.zeros(3), 4, Method.MINMAX)
 
 
+@given(values, st.integers(2, 16), st.sampled_from([0.1, 25, 50, 99.9, 100]))
+def test_percentile_is_the_least_that_covers_the_share(x: Array, word: int, share: float) -> None:
+    """Of the sorted magnitudes it is the first with at least so many at or below it, exactly."""
+    magnitudes = sorted(abs(value) for value in x.tolist())
+    wanted = Fraction(str(share)) / 100 * len(magnitudes)
+    limit = next(m for i, m in enumerate(magnitudes, 1) if i >= wanted)
+    ends = (min(max(float(end), -limit), limit) for end in (x.min(), x.max()))
+    found = made(Choice(("x",), word, Method.PERCENTILE, percentile=share), x)
+    low, high = ends
+    assert found.format == fitting(low, high, word)
+
+
+@given(
+    values,
+    st.sampled_from([Method.MINMAX, Method.PERCENTILE, Method.MSE]),
+    st.integers(1, 7),
+    st.randoms(use_true_random=False),
+)
+def test_order_and_number_change_no_choice(
+    x: Array, method: Method, times: int, draw: random.Random
+) -> None:
+    """The same values in any order, in any blocks, and any number of times, give the same."""
+    choice = Choice(("x",), 5, method, percentile=80)
+    shuffled = x.tolist() * times
+    draw.shuffle(shuffled)
+    cut = draw.randrange(len(shuffled) + 1)
+    blocks = [np.array(part, np.float32) for part in (shuffled[:cut], shuffled[cut:]) if part]
+    assert made(choice, *blocks) == made(choice, x)
+
+
+def test_tensors_that_share_a_format_are_one_distribution() -> None:
+    """A choice for two tensors is that for all their values."""
+    one, other = np.linspace(-1, 1, 50), np.array([5.0, 0.25])
+    for method in (Method.MINMAX, Method.PERCENTILE, Method.MSE):
+        both = made(Choice(("a", "b"), 6, method, percentile=97), one, other)
+        together = np.concatenate([one, other])
+        assert both == made(Choice(("x",), 6, method, percentile=97), together)
+
+
+def test_the_bulk_leaves_one_in_a_thousand_out() -> None:
+    """It counts magnitudes above 0 only, and is known to an eighth."""
+    for outliers in range(3):
+        x = np.concatenate([np.zeros(5000), np.full(1999 - outliers, -0.75), [80.0] * outliers])
+        found = made(Choice(("x",), 16, Method.MINMAX), x)
+        assert 0.75 <= found.bulk < 0.875 if outliers < 2 else 80 <= found.bulk < 90
+    assert made(Choice(("x",), 16, Method.MINMAX), np.zeros(9)).bulk == 0
+
+
 def test_percentile_lets_one_in_ten_thousand_go() -> None:
     """Five magnitudes of 100,000 are clipped, 500 of them are held."""
+
+    def covered(x: Array) -> QFormat:
+        return made(Choice(("x",), 16, Method.PERCENTILE), x).format
+
     small = np.full(99_995, 0.9)
     for outlier in (-100.0, 100.0):
         rare = np.append(small, [outlier] * 5)
-        assert choose(rare, 16, Method.PERCENTILE) == fitting(-0.9, 0.9, 16)
+        assert covered(rare) == fitting(-0.9, 0.9, 16)
     often = np.append(small, [100.0] * 500)
-    assert choose(often, 16, Method.PERCENTILE) == choose(often, 16, Method.MINMAX)
-
-
-def small() -> Network:
-    """Build a network of 2 pixels and 3 hidden values."""
-    weight = np.array([[1, 0], [0, -2], [1, 1]], np.float32)
-    layers = {"flat": Flatten(), "hidden": Dense(weight, np.zeros(3, np.float32)), "relu": Relu()}
-    return chain("small", (1, 1, 2), layers)
-
-
-PIXELS = np.random.default_rng(5).integers(0, 256, (3 * BLOCK + 7, 1, 1, 2), np.uint8)
-
-
-def test_observe_gives_what_tensors_took_on() -> None:
-    """All of it where it is little: flat, float32, of the tensors asked for."""
-    seen = observe(small(), PIXELS, [INPUT, "hidden"])
-    x = PIXELS.reshape(-1, 2).astype(np.float32) / 256
-    hidden = np.stack([x[:, 0], -2 * x[:, 1], x.sum(1)], 1)
-    assert set(seen) == {INPUT, "hidden"}
-    for name, values in ((INPUT, x), ("hidden", hidden)):
-        assert seen[name].dtype == np.float32
-        assert seen[name].ndim == 1
-        assert set(seen[name].tolist()) == set(values.ravel().tolist())
-
-
-def test_observe_takes_scaled_floats() -> None:
-    """They pass as they are."""
-    floats = PIXELS.astype(np.float64) / 256
-    for name, values in observe(small(), PIXELS, [INPUT, "relu"]).items():
-        assert np.array_equal(observe(small(), floats, [name])[name], values)
-
-
-def test_observe_keeps_the_extremes_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of much only a part is kept, but never without the smallest and the largest."""
-    monkeypatch.setattr("fxpnn.quantization.calibration.SAMPLE", 24)
-    everything = forward(small(), scale(PIXELS, Scaling()), keep=small().shapes)
-    for name, values in observe(small(), PIXELS, small().shapes).items():
-        assert values.size < 100 < everything[name].size
-        assert (values.min(), values.max()) == (everything[name].min(), everything[name].max())
-
-
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (PIXELS[:0], "images must be (N, 1, 1, 2) with N of 1 or more, not (0, 1, 1, 2)"),
-        (PIXELS[:, 0], "images must be (N, 1, 1, 2) with N of 1 or more, not (199, 1, 2)"),
-        (PIXELS.astype(int), "images must be uint8 pixels or scaled floats, not int64"),
-        (
-            np.array([[[[0, 1]]], [[[2, np.nan]]]]),
-            "calibration image 1, element [0, 0, 1] must be finite, not nan",
-        ),
-        (np.full((1, 1, 1, 2), -1e300), "input must be finite for every calibration image, ..."),
-    ],
-)
-def test_observe_refuses(x: Array, message: str) -> None:
-    """Images of another shape or kind, and those that overflow."""
-    pattern = re.escape(message).replace(re.escape("..."), ".+")
-    with pytest.raises(DataError, match=rf"^{pattern}$"):
-        observe(small(), x, [INPUT, "hidden"])
-
-
-def test_observe_names_the_layer_that_overflows() -> None:
-    """A network can turn finite images into infinity."""
-    huge = chain("huge", (2,), {"leaky": LeakyRelu(1e38), "steep": LeakyRelu(1e38)})
-    message = r"^steep must be finite for every calibration image, not overflow$"
-    with pytest.raises(DataError, match=message):
-        observe(huge, np.full((1, 2), -1.0), ["leaky", "steep"])
+    assert covered(often) == choose(often, 16, Method.MINMAX)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import INPUT, Network, Node, Scaling, chain
 from fxpnn.network.layers import (
+    Abs,
     Add,
     AvgPool2D,
     Clip,
     Concat,
     Conv2D,
     Dense,
+    Elu,
     Flatten,
     HardSigmoid,
     HardSwish,
@@ -36,11 +39,14 @@ from fxpnn.network.layers import (
     Relu,
     Sigmoid,
     Silu,
+    Slice,
     Softmax,
+    Softplus,
     Step,
     Tanh,
     Window,
 )
+from fxpnn.network.normalisation import Normalisation
 from fxpnn.proofs.bounds import prove
 from fxpnn.quantization.quantizer import quantize
 from fxpnn.quantization.settings import Method, Plan, Settings
@@ -82,6 +88,10 @@ def every_layer() -> Network:
         "prelu": PRelu(np.array([0.25, -0.5, 1.5], np.float32)),
         "max": MaxPool2D(pool),
         "silu": Silu(),
+        "elu": Elu(),
+        "softplus": Softplus(),
+        "abs": Abs(),
+        "slice": Slice(1, 0, 4),
         "pad": Pad(((0, 0), (1, 0), (0, 1)), 0.5),
         "l2": L2Pool2D(Window((2, 2))),
         "leaky": LeakyRelu(0.1),
@@ -186,11 +196,56 @@ def test_a_channel_of_its_own_format_is_finer() -> None:
 def test_pixels_keep_their_grid() -> None:
     """Pixels scaled by a power of two are words themselves; else the input is calibrated."""
     assert str(quantize(small(), IMAGES).input_format) == "UQ0.8"
-    assert str(quantize(small(), IMAGES, Settings(word=5)).input_format) == "UQ0.5"
+    assert str(quantize(small(), IMAGES, Settings(word=5)).input_format) == "UQ1.4"
     assert str(quantize(small(Scaling(1.0)), IMAGES).input_format) == "UQ8.0"
     scaled = small(Scaling(1 / 255, (0.13,), (0.31,)))
     assert str(quantize(scaled, IMAGES).input_format) == "Q2.13"
     assert str(quantize(scaled, None, Settings(method=Method.PROVED)).input_format) == "Q2.13"
+
+
+@pytest.mark.parametrize("word", range(2, 17))
+@pytest.mark.parametrize("scale", [1 / 256, -1 / 256, 2.0, -1.0])
+def test_no_pixel_saturates_unless_a_format_is_given(scale: float, word: int) -> None:
+    """255 may be rounded up to a power of two; a format with one bit more of fraction loses it."""
+    network = chain("n", (1,), {"d": Dense(BIAS[None, :1], BIAS[:1])}, Scaling(scale))
+    pixels = np.arange(256, dtype=np.uint8)[:, None]
+    fmt = quantize(network, pixels, Settings(word=word)).input_format
+    finer = replace(fmt, frac=fmt.frac + 1)
+    for chosen, lost in ((None, 0), (finer, 1)):
+        plan = Plan(Settings(word=word), {INPUT: Settings(word=word, output=chosen)})
+        found = infer(quantize(network, pixels, plan), pixels).layers[INPUT].saturations
+        assert (found > 0) == lost
+    if word >= 8 + (scale < 0):
+        assert fmt.lsb == abs(scale)
+
+
+def test_a_format_that_is_kept_is_set_where_it_is_chosen() -> None:
+    """However many layers keep it: what the refusal names takes it."""
+    layers = {"d": Dense(np.eye(2), np.zeros(2)), "r": Relu(), "f": Flatten()}
+    network, x = chain("n", (2,), layers), np.ones((1, 2))
+    wanted = Settings(output=QFormat(16, 12))
+    message = r"^layer f \(Flatten\) must keep the Q1.14 of r, not have Q3.12; set the output of d$"
+    with pytest.raises(FormatError, match=message):
+        quantize(network, x, Plan(layers={"f": wanted}))
+    assert quantize(network, x, Plan(layers={"d": wanted})).formats["f"] == wanted.output
+
+
+def test_without_data_a_normalisation_is_a_layer_for_pixels() -> None:
+    """Its range is proved like that of each; a format that is given for the input is behind it."""
+    begin = Normalisation((2.0,), (-1.0,))
+    layers = {"r": Relu(), "d": Dense(np.eye(2), np.zeros(2))}
+    network = replace(chain("n", (2,), layers), normalisation=begin)
+    message = (
+        "calibration data must be given to choose the format of input.add; without it use the "
+        "method proved, or give every format"
+    )
+    with pytest.raises(FormatError, match=f"^{message}$"):
+        quantize(network, None)
+    proved = Settings(method=Method.PROVED)
+    fixed = quantize(network, None, proved)
+    assert [str(fixed.formats[name]) for name in (INPUT, "input.add")] == ["UQ0.8", "Q0.15"]
+    given = Plan(proved, {INPUT: Settings(output=QFormat(16, 12))})
+    assert quantize(network, None, given).input_format == QFormat(16, 12)
 
 
 def test_wide_words_leave_headroom() -> None:
@@ -225,6 +280,23 @@ def test_given_formats_and_modes_are_kept() -> None:
     assert str(fixed["output"].accumulator) == "48 saturate"
 
 
+def test_a_proved_format_holds_what_its_register_does() -> None:
+    """Eight products of -1/128, each floored to -1/8, are -1; a register's ends bound its sums."""
+    dense = Dense(np.full((1, 8), 2.0**-7, np.float32), np.zeros(1, np.float32))
+    network = chain("n", (8,), {"d": dense})
+    plan = {INPUT: Settings(output=QFormat(8, 7))}
+    chosen = {}
+    for text in ("48", "Q20.3", "Q-6.13"):
+        register: Any = text
+        settings = Settings(
+            weight=QFormat(8, 7), word=8, method=Method.PROVED, accumulator=register
+        )
+        fixed = quantize(network, plan=Plan(settings, plan))
+        assert fixed["d"].accumulator == Accumulator.parse(text)
+        chosen[text] = str(fixed["d"].output_format)
+    assert chosen == {"48": "Q-4.11", "Q20.3": "Q0.7", "Q-6.13": "Q-6.13"}
+
+
 def test_softmax_variants() -> None:
     """The maximum, nothing, or a constant at the logits' scale is subtracted."""
     assert quantize(small(), IMAGES)["softmax"].softmax_shift is None
@@ -233,7 +305,7 @@ def test_softmax_variants() -> None:
     assert fixed["softmax"].softmax_shift == 2 ** (fixed.formats["output"].frac - 1)
 
 
-def test_a_format_holds_what_grows_after_it() -> None:
+def test_an_l2_pools_input_format_holds_its_output() -> None:
     """A root of squares shares the format of its input, which has room for it."""
     conv = Conv2D(np.ones((1, 1, 1, 1), np.float32), np.zeros(1, np.float32), Window((1, 1)))
     network = chain("n", (1, 4, 4), {"conv": conv, "l2": L2Pool2D(Window((4, 4)))})
@@ -247,7 +319,32 @@ def test_a_format_holds_what_grows_after_it() -> None:
         assert abs(run.raw * fixed.formats["l2"].lsb - 2.8).max() < 1e-3
 
 
-def test_threshold_of_a_step() -> None:
+POOLS = {"average": AvgPool2D(Window((2, 2), (2, 2))), "l2": L2Pool2D(Window((2, 2), (2, 2)))}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_a_pool_heeds_format_and_modes(name: str) -> None:
+    """One that is given is its own; by default it is the input's, with the modes of all layers."""
+    network = chain("n", (1, 4, 4), {"r": Relu(), name: POOLS[name]})
+    x = np.random.default_rng(1).uniform(0, 1, (3, 1, 4, 4))
+    everywhere = Settings(rounding=Rounding.FLOOR, overflow=Overflow.WRAP)
+    for output in (None, QFormat(12, 10), QFormat(8, 8, signed=False)):
+        fixed = quantize(network, x, Plan(everywhere, {name: replace(everywhere, output=output)}))
+        pool = fixed[name]
+        assert pool.output_format == (output or fixed.formats["r"])
+        assert (pool.rounding, pool.overflow) == (Rounding.FLOOR, Overflow.WRAP)
+    assert {"output", "rounding", "overflow"} == POOLS[name].traits.heeds
+
+
+def test_an_l2_pool_of_another_format_takes_no_room_before_it() -> None:
+    """Only what shares a format must fit it."""
+    network = chain("n", (1, 4, 4), {"r": Relu(), "l2": L2Pool2D(Window((4, 4)))})
+    x, wide = np.full((2, 1, 4, 4), 0.7), Settings(output=QFormat(16, 12))
+    shared, own = (quantize(network, x, Plan(layers=plan)) for plan in ({}, {"l2": wide}))
+    assert (str(shared.formats["r"]), str(own.formats["r"])) == ("Q2.13", "Q0.15")
+
+
+def test_a_raw_threshold_decides_as_the_float_one() -> None:
     """The raw threshold decides as the float one for every word, whatever its place between two."""
     for threshold in (0.3, -0.3, 0.5, 100.0, -100.0):
         network = chain("n", (1,), {"r": Relu(), "s": Step(threshold)})
@@ -269,6 +366,9 @@ def test_threshold_of_a_step() -> None:
         (Plan(layers={"relu": Settings(output=QFormat(8, 4))}), IMAGES, FormatError,
          "layer relu (Relu) must keep the Q1.14 of hidden, not have Q3.4; set the output of "
          "hidden"),
+        (Plan(layers={"flat": Settings(output=QFormat(8, 4))}), IMAGES, FormatError,
+         "layer flat (Flatten) must keep the UQ0.8 of input, not have Q3.4; set the output of "
+         "input"),
         (Plan(layers={"hidden": Settings(weight=QFormat(16, 70))}), IMAGES, ModelError,
          "layer hidden (Dense): bias must fit 62 bits at the accumulator's scale, not reach 1"),
     ],

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fxpnn.errors import FormatError
-from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
-from fxpnn.quantization.settings import Method, Plan, Settings, load_plan, parse_softmax
+from fxpnn.errors import DataError, FormatError
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, Product, QFormat, Rounding
+from fxpnn.network.rounded import WeightRounding
+from fxpnn.quantization.formats_file import load_plan
+from fxpnn.quantization.settings import Method, Plan, Settings, parse_softmax
 
 BASE = Settings(word=12, rounding=Rounding.FLOOR, method=Method.MSE)
 
@@ -28,7 +30,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         """
         [layers.hidden]
         word = 8
-        accumulator = "32 wrap"
+        accumulator = "ap_fixed<32,16,AP_RND>"
         rounding = "nearest-away"
         overflow = "wrap"
         method = "percentile"
@@ -36,11 +38,18 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         weight = "Q1.14"
         output = "Q6.9"
         softmax = "naive"
+        percentile = 99
+        bias = "Q3.12"
+        signed = true
+        weight_word = 5
+        output_word = 7
+        weight_rounding = "feedback"
+        bias_correction = true
         """,
     )
     assert read["hidden"] == Settings(
         word=8,
-        accumulator=Accumulator(32, Overflow.WRAP),
+        accumulator=Accumulator(32, Overflow.WRAP, 16, Rounding.NEAREST_UP, Product.CAST),
         rounding=Rounding.NEAREST_AWAY,
         overflow=Overflow.WRAP,
         method=Method.PERCENTILE,
@@ -48,7 +57,54 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         weight=QFormat(16, 14),
         output=QFormat(16, 9),
         softmax=0.0,
+        percentile=99.0,
+        bias=QFormat(16, 12),
+        signed=True,
+        weight_word=5,
+        output_word=7,
+        weight_rounding=WeightRounding.FEEDBACK,
+        bias_correction=True,
     )
+
+
+def test_another_method_leaves_the_percentile_behind(tmp_path: Path) -> None:
+    """A layer inherits both or, with a method that has no use for it, none."""
+    read = plan(
+        tmp_path,
+        """
+        [defaults]
+        method = "percentile"
+        percentile = 99.9
+        [layers.a]
+        percentile = 98
+        [layers.b]
+        method = "mse"
+        [layers.c]
+        method = "percentile"
+        """,
+    )
+    found = [(read[name].method, read[name].percentile) for name in "abcd"]
+    kept = (Method.PERCENTILE, 99.9)
+    assert found == [(Method.PERCENTILE, 98), (Method.MSE, None), kept, kept]
+
+
+@pytest.mark.parametrize("percentile", [0, -1, 100.001, math.nan, math.inf, "99"])
+def test_a_percentile_is_a_percentage(percentile: float) -> None:
+    """More than none, at most all."""
+    message = f"percentile must be more than 0 and at most 100, not {percentile!r}"
+    with pytest.raises(FormatError, match=f"^{re.escape(message)}$"):
+        Settings(method=Method.PERCENTILE, percentile=percentile)
+
+
+@pytest.mark.parametrize("method", [Method.MINMAX, Method.MSE, Method.PROVED])
+def test_a_percentile_stands_with_its_method(method: Method) -> None:
+    """Others would not heed it."""
+    message = (
+        f"percentile must stand with the method percentile, not {method.value}; choose that "
+        "method, or give no percentile"
+    )
+    with pytest.raises(FormatError, match=f"^{re.escape(message)}$"):
+        Settings(method=method, percentile=99.9)
 
 
 def test_layers_inherit(tmp_path: Path) -> None:
@@ -123,7 +179,8 @@ REFUSED = [
     ),
     (
         "[defaults]\naccumulator = -8",
-        "defaults: an accumulator must look like '48' or '32 wrap', not '-8'",
+        "defaults: an accumulator must look like '48', '32 wrap', 'ap_fixed<24,10>' or "
+        "'Q9.14 floor saturate fused', not '-8'",
     ),
     (
         '[layers.a]\nsoftmax = "min"',
@@ -149,8 +206,6 @@ REFUSED = [
     ("a = " + "[" * 990, "..."),
     ("a = " + "1" * 2000, "lines must be at most 1000 bytes"),
     ("a." * 600 + "a = 1", "lines must be at most 1000 bytes"),
-    ("# padding\n" * 30_000, "must be at most 262144 bytes, not 300000"),
-    ("", "must not be empty"),
 ]
 
 
@@ -165,11 +220,26 @@ def test_load_plan_refuses(tmp_path: Path, text: str | bytes, message: str) -> N
 
 
 def test_load_plan_names_a_missing_file(tmp_path: Path) -> None:
-    """A plan that is not there is a usage error too."""
+    """A plan that is not there is a file that cannot be used."""
     path = tmp_path / "missing.toml"
     message = rf"^{re.escape(str(path))}: cannot be read: No such file or directory$"
-    with pytest.raises(FormatError, match=message):
+    with pytest.raises(DataError, match=message):
         load_plan(path, BASE)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# padding\n" * 120_000, "must be at most 1048576 bytes, not 1200000"),
+        ("", "must not be empty"),
+    ],
+    ids=["large", "empty"],
+)
+def test_load_plan_refuses_a_file_of_another_size(tmp_path: Path, text: str, message: str) -> None:
+    """A file that holds no plan, or more than any, is a file that cannot be used."""
+    path = re.escape(str(tmp_path / "formats.toml"))
+    with pytest.raises(DataError, match=rf"^{path}: {message}$"):
+        plan(tmp_path, text)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from fxpnn.errors import DataError
 from fxpnn.network.graph import INPUT, Network, Node, Scaling, chain
 from fxpnn.network.images import logits_of
 from fxpnn.network.layers import (
+    Abs,
     Add,
     Array,
     AvgPool2D,
@@ -22,6 +23,7 @@ from fxpnn.network.layers import (
     Concat,
     Conv2D,
     Dense,
+    Elu,
     Flatten,
     HardSigmoid,
     HardSwish,
@@ -36,14 +38,17 @@ from fxpnn.network.layers import (
     Reshape,
     Sigmoid,
     Silu,
+    Slice,
     Softmax,
+    Softplus,
     Step,
     Tanh,
     Transpose,
     Window,
     layer_types,
 )
-from fxpnn.reference import classify, compute, forward, predict, scale
+from fxpnn.reference import classify, compute, formulas, forward, predict, scale, steps
+from fxpnn.reference import windows as reference_windows
 
 Case: TypeAlias = tuple[Window, int, int]
 """A window and the height and width of a map that it fits."""
@@ -62,6 +67,9 @@ ACTIVATIONS: list[tuple[Layer, Callable[[float], float]]] = [
     (Sigmoid(), lambda x: 1 / (1 + math.exp(-x))),
     (Tanh(), math.tanh),
     (Silu(), lambda x: x / (1 + math.exp(-x))),
+    (Elu(), lambda x: x if x >= 0 else math.exp(x) - 1),
+    (Softplus(), lambda x: math.log1p(math.exp(x))),
+    (Abs(), abs),
     (HardSigmoid(0.2, 0.5), lambda x: min(max(0.2 * x + 0.5, 0.0), 1.0)),
     (HardSwish(), lambda x: x * min(max(x + 3, 0.0), 6.0) / 6),
     (Step(0.25), lambda x: 1.0 if x >= 0.25 else 0.0),
@@ -182,6 +190,18 @@ def test_dense_multiplies_by_rows() -> None:
     assert compute(layer, np.array([[1.0, 10.0, 100.0]])).tolist() == [[331.0, 410.0]]
 
 
+def test_rows_of_weights_are_turned_into_floats_some_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One output at a time is what all are at once; the weights are never doubles all at once."""
+    layer = Dense(np.arange(12, dtype=np.float32).reshape(4, 3), np.ones(4, np.float32))
+    x = np.arange(6, dtype=np.float64).reshape(2, 3)
+    whole = compute(layer, x)
+    monkeypatch.setattr(formulas, "WEIGHTS", 1)
+    assert np.array_equal(compute(layer, x), whole)
+    assert compute(layer, x).dtype == np.float64
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 def test_softmax_sums_to_one_along_its_axis(axis: int) -> None:
     """Softmax normalises along the named axis of the shape without the batch, however large x."""
@@ -210,6 +230,7 @@ def test_layers_that_move_data() -> None:
                 compute(Pad(((0, 0), (1, 0), (0, 2)), 7.0), x)[n],
                 np.pad(x[n], ((0, 0), (1, 0), (0, 2)), constant_values=7.0),
             ),
+            (compute(Slice(2, 0, 3, 2), x)[n], x[n, :, :, ::2]),
             (compute(Flatten(), x)[n], x[n].ravel()),
             (compute(Reshape((3, 2)), x)[n], x[n].reshape(3, 2)),
             (compute(Transpose((2, 0, 1)), x)[n], x[n].transpose(2, 0, 1)),
@@ -281,7 +302,7 @@ def test_pixels_are_scaled_and_floats_pass() -> None:
     assert scale(floats, Scaling(), np.float64) is floats
 
 
-def test_other_pixels_are_refused() -> None:
+def test_integers_other_than_uint8_are_refused() -> None:
     """Integers that are not uint8 have no known scale."""
     message = "images must be uint8 pixels or scaled floats, not int64"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
@@ -321,3 +342,28 @@ def test_predict_needs_no_more_memory_for_more_images() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0] + 2048 * 8 * 4 * 2
+
+
+def test_patches_are_copied_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few are copied at once, lines or single places, the outputs are the same."""
+    rng = np.random.default_rng(4)
+    layer = Conv2D(rng.normal(size=(4, 2, 3, 2)), rng.normal(size=4), Window((3, 2), (2, 1)), 2)
+    x = rng.normal(size=(3, 4, 11, 7))
+    whole = compute(layer, x)
+    for most in (1, 3 * 4 * 6 * 2, 3 * 4 * 6 * 6 * 2):
+        monkeypatch.setattr(reference_windows, "PATCHES", most)
+        # BLAS may add the products of a smaller matrix in another order.
+        np.testing.assert_allclose(compute(layer, x), whole, rtol=1e-12, atol=1e-12)
+        assert sum(1 for _ in reference_windows.blocks(x, layer.window, 2)) > 1
+
+
+def test_a_tensor_is_freed_behind_its_last_reader() -> None:
+    """A chain of many large tensors needs the memory of some."""
+    layers = {f"r{i}": LeakyRelu(0.5) for i in range(40)}
+    x = np.ones((1, 1 << 16))
+    tracemalloc.start()
+    names = [name for name, _ in steps(chain("n", (1 << 16,), layers), x, np.float64)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert names == [INPUT, *layers]
+    assert peak < 6 * x.nbytes

@@ -4,14 +4,18 @@ import hashlib
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from click import Context
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 
 import fxpnn
+from cli import schema
 from cli.main import main
 from fxpnn.network.layers import Dense, Flatten, Relu, Softmax
 
@@ -34,7 +38,21 @@ def fxp(*args: str | Path) -> Outcome:
     result = CliRunner().invoke(main, [str(arg) for arg in args])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return Outcome(result.exit_code, result.stdout, result.stderr)
+    done = Outcome(result.exit_code, result.stdout, result.stderr)
+    if "--json" in args and done.out:
+        name = " ".join(str(arg) for arg in args[: 1 + (args[0] == "data")])
+        validator(name).validate(done.json)
+    return done
+
+
+@cache
+def validator(name: str) -> Draft202012Validator:
+    """Make what checks a command's JSON: it may have no key that its schema does not tell."""
+    described = schema.described(name, schema.commands(main, Context(main))[name])
+    for part in described["$defs"].values():
+        if part["type"] == "object":
+            part.setdefault("additionalProperties", False)
+    return Draft202012Validator(described)
 
 
 def installed(*args: str, **environment: str) -> Outcome:

@@ -1,6 +1,7 @@
 """Small valid files of every kind, and the ways in which the fuzz test damages them."""
 
 import contextlib
+import copy
 import gzip
 import io
 import json
@@ -8,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,14 @@ from google.protobuf.message import Message
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from fxpnn.onnx.write.quantized import Target, to_quantized_model
+from fxpnn.fixedpoint.qformat import Overflow, Rounding
+from fxpnn.network import layers
+from fxpnn.network.fxp import dumps
+from fxpnn.network.graph import chain
+from fxpnn.network.layers import Window
+from fxpnn.onnx.write.dialects import Qdq
+from fxpnn.onnx.write.quantized import to_quantized_model
+from fxpnn.quantization.quantizer import quantize
 from tests.datasets.test_images import SIGNATURE, png
 from tests.support.fxp_sample import SAMPLE, signed, taken_apart
 from tests.support.onnx_models import floats, model, op
@@ -94,11 +102,37 @@ def _quantized(rounding: str) -> onnx.ModelProto:
 
 def _paired() -> bytes:
     """Make a model of QuantizeLinear and DequantizeLinear."""
-    made = to_quantized_model(fixed_of(_quantized("ROUND")), Target.QDQ)
+    made = to_quantized_model(fixed_of(_quantized("ROUND")), Qdq)
     return bytes(made.SerializeToString())
 
 
+def _many() -> bytes:
+    """Quantize a network of most kinds of layers."""
+    pool = Window((2, 2))
+    kinds: dict[str, layers.Layer] = {
+        "pad": layers.Pad(((0, 0), (1, 0), (0, 1)), 0.5),
+        "conv": layers.Conv2D(floats(3, 2, 3, 3), floats(3), Window((3, 3), padding=(1,) * 4)),
+        "prelu": layers.PRelu(floats(3)),
+        "max": layers.MaxPool2D(pool),
+        "elu": layers.Elu(),
+        "average": layers.AvgPool2D(pool),
+        "softplus": layers.Softplus(),
+        "l2": layers.L2Pool2D(pool),
+        "cut": layers.Slice(1, 0, 3, 2),
+        "clip": layers.Clip(0.0, 1.5),
+        "turned": layers.Transpose((2, 0, 1)),
+        "silu": layers.Silu(),
+        "abs": layers.Abs(),
+        "hard": layers.HardSwish(),
+        "tanh": layers.Tanh(),
+        "step": layers.Step(0.25),
+        "last": layers.HardSigmoid(),
+    }
+    return dumps(quantize(chain("many", (2, 6, 6), kinds), floats(8, 2, 6, 6)))
+
+
 HEADER, TENSORS = taken_apart()
+MANY, OF_MANY = taken_apart(_many())
 IMAGES = b"\0\0\x08\x03" + struct.pack(">3I", 2, 3, 4) + bytes(24)
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 TOML = b"""[defaults]
@@ -111,6 +145,8 @@ output = "ap_fixed<16,4,AP_RND,AP_SAT>"
 softmax = 0.5
 method = "percentile"
 """
+HEEDED = re.sub(rb"(?m)^(softmax|method|per_channel) = .*\n", b"", TOML)
+"""What a small network heeds all of, so that it is run."""
 SEEDS = {
     "onnx": [
         Seed("onnx", _external()),
@@ -123,6 +159,7 @@ SEEDS = {
     "fxp": [
         Seed("fxp", SAMPLE),
         Seed("fxp", json.dumps(HEADER).encode(), lambda b: signed(b.decode("latin1"), TENSORS)),
+        Seed("fxp", json.dumps(MANY).encode(), lambda b: signed(b.decode("latin1"), OF_MANY)),
     ],
     "idx": [
         Seed("data", IMAGES),
@@ -144,7 +181,7 @@ SEEDS = {
         Seed("data", png(2, 3, bytes(range(18)), colour=2), _checked),
         Seed("data", bytes(15), _pixels),
     ],
-    "toml": [Seed("toml", TOML)],
+    "toml": [Seed("toml", TOML), Seed("toml", HEEDED)],
 }
 """Valid files by the names of their formats."""
 
@@ -164,10 +201,54 @@ TOKENS = (
 @st.composite
 def damaged(draw: st.DrawFn, name: str) -> tuple[str, bytes]:
     """Draw a damaged file of a format, and the kind of reader for it."""
+    if name == "fxp" and draw(st.integers(0, 2)):
+        return name, _forged(draw)
     seed = draw(st.sampled_from(SEEDS[name]))
     if seed.kind == "onnx" and draw(st.integers(0, 3)):
         return seed.kind, _restated(draw, seed.content)
     return seed.kind, seed.seal(_edited(draw, seed.content))
+
+
+FORGED: Mapping[str, Sequence[Any]] = {
+    "rounding": [mode.value for mode in Rounding],
+    "overflow": [mode.value for mode in Overflow],
+    "output_format": [
+        "Q3.12",
+        "Q7.8",
+        "Q0.15",
+        "UQ0.15",
+        "Q15.0",
+        "Q-4.19",
+        "Q1.6",
+        "UQ4.4",
+        "Q0.1",
+    ],
+    "weight_formats": [["Q3.12"], ["Q0.15"], ["Q15.0"], ["Q-9.24"], ["Q20.-5"], [], ["UQ1.14"]],
+    "accumulator": ["16 saturate", "24 wrap", "62 saturate", "8 saturate", "31 wrap", None],
+    "softmax_shift": [0, -4, 32767, -32768, None],
+    "op": ["Relu", "Abs", "Quantize", "Sigmoid", "Flatten", "Concat", "Add", "Elu", "Step"],
+}
+"""What a field of a node may be instead."""
+
+
+def _forged(draw: st.DrawFn) -> bytes:
+    """Change fields of nodes, or numbers in them, to others that may be; sign what that makes."""
+    many = draw(st.booleans())
+    header, tensors = copy.deepcopy(MANY if many else HEADER), OF_MANY if many else TENSORS
+    for _ in range(draw(st.integers(1, 3))):
+        node = draw(st.sampled_from(header["nodes"]))
+        scalars = [k for k, v in node.get("attributes", {}).items() if isinstance(v, int | float)]
+        inside, one = draw(st.booleans()), draw(st.booleans())
+        if inside and scalars:
+            node["attributes"][draw(st.sampled_from(scalars))] = draw(integers)
+        elif one:
+            field = draw(st.sampled_from(sorted(FORGED)))
+            node[field] = draw(st.sampled_from(FORGED[field]))
+        else:
+            header["input_format"] = draw(st.sampled_from(FORGED["output_format"]))
+            for other in header["nodes"]:  # those that keep it, and some that do not
+                other["output_format"] = header["input_format"]
+    return signed(json.dumps(header), tensors)
 
 
 def _edited(draw: st.DrawFn, content: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """The process that reads hostile files; a forbidden act ends it, or is reported.
 
-Run as ``python -m tests.support.fuzz_worker FOLDER``: for each line ``KIND PATH`` it answers with
-one, ``loaded``, ``refused MESSAGE`` or ``broken WHAT``. It may take 1 GiB more than it has when it
-is ready, read files of the folder only, and write nothing.
+Run as ``python -m tests.support.fuzz_worker FOLDER [--run]``: for each line ``KIND PATH`` it
+answers with one, ``loaded``, ``refused MESSAGE`` or ``broken WHAT``. It may take 1 GiB more than
+it has when it is ready, read files of the folder only, and write nothing.
 """
 
 import math
@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,8 +22,9 @@ from fxpnn.network import fxp
 from fxpnn.network.graph import Network
 from fxpnn.network.layers import Conv2D, Dense
 from fxpnn.onnx import load_quantized
+from fxpnn.quantization.formats_file import load_plan
 from fxpnn.quantization.quantizer import quantize
-from fxpnn.quantization.settings import Settings, load_plan
+from fxpnn.quantization.settings import Settings
 from fxpnn.reference import forward
 from fxpnn.zoo.state_dict import load_state
 
@@ -67,7 +69,8 @@ def cost(network: Network) -> int:
     return total
 
 
-READERS: Mapping[str, Callable[[Path], object]] = {
+Readers: TypeAlias = Mapping[str, Callable[[Path], object]]
+READERS: Readers = {
     "onnx": read_onnx,
     "fxp": fxp.load,
     "data": load_data,
@@ -76,10 +79,10 @@ READERS: Mapping[str, Callable[[Path], object]] = {
 }
 
 
-def answer(kind: str, path: Path) -> str:
+def answer(kind: str, path: Path, readers: Readers = READERS) -> str:
     """Read a file and say what came of it, in one line."""
     try:
-        READERS[kind](path)
+        readers[kind](path)
     except FxpnnError as error:
         lines = str(error).splitlines()
         return f"refused {lines[0]}" if len(lines) == 1 else f"broken message {str(error)!r}"
@@ -94,13 +97,14 @@ def place(error: BaseException) -> str:
     return f"{last.f_code.co_filename}:{last.f_lineno}"
 
 
-def confine(folder: Path) -> None:
+def confine(folder: Path, limit: int | None = None) -> None:
     """Bound the memory of this process, and watch what it opens."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + MEMORY
+    limit = limit or pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    inside = (os.fspath(folder) + os.sep, sys.prefix, sys.base_prefix, "/proc/self/")
+    own = f"/proc/{os.getpid()}/"  # BLAS is looked for among the libraries of this process
+    inside = (os.fspath(folder) + os.sep, sys.prefix, sys.base_prefix, own)
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
         if event in HARMFUL:
@@ -114,16 +118,21 @@ def confine(folder: Path) -> None:
     sys.addaudithook(watch)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, run: bool = False) -> None:
     """Read what lies in the folder, so that all modules are there; then answer lines."""
+    readers, limit = READERS, None
+    if run:
+        from tests.support import fuzz_runs
+
+        readers, limit = fuzz_runs.READERS, fuzz_runs.MEMORY
     for path in folder.glob("*-*"):
-        answer(path.name.partition("-")[0], path)
-    confine(folder)
+        answer(path.name.partition("-")[0], path, readers)
+    confine(folder, limit)
     print("ready", flush=True)
     for line in sys.stdin:
         kind, _, name = line.rstrip("\n").partition(" ")
-        print(answer(kind, Path(name)), flush=True)
+        print(answer(kind, Path(name), readers), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(Path(sys.argv[1]).resolve(), "--run" in sys.argv)

@@ -15,6 +15,7 @@ from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.network.fixed import FixedNetwork, FixedNode, Provenance
 from fxpnn.network.fxp import dumps, loads
+from fxpnn.network.fxp_schema import SCHEMA
 from fxpnn.network.graph import INPUT, Scaling
 from fxpnn.network.layers import (
     Add,
@@ -100,17 +101,18 @@ def forge(metadata: str, tensors: Tensors | None = None) -> bytes:
     return save_tensors(tensors or {}, {"fxpnn": metadata})
 
 
-def signed(header: str, tensors: Tensors | None = None) -> bytes:
+def signed(header: str, tensors: Tensors | None = None, schema: int = SCHEMA) -> bytes:
     """Write a header with the sha256 that fits it, as the format says."""
     digest = hashlib.sha256(header.encode())
     for name, array in sorted((tensors or {}).items()):
         digest.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode() + array.tobytes())
-    document = f'{{"schema": 1, "sha256": "{digest.hexdigest()}", "header": {header}}}'
+    document = f'{{"schema": {schema}, "sha256": "{digest.hexdigest()}", "header": {header}}}'
     return forge(document, tensors)
 
 
-def taken_apart() -> tuple[Header, Tensors]:
-    """Return the header and the tensors of the sample, both to be changed."""
-    metadata = json.loads(SAMPLE[8:HEADER])["__metadata__"]["fxpnn"]
+def taken_apart(content: bytes = SAMPLE) -> tuple[Header, Tensors]:
+    """Return the header and the tensors of a file, by default the sample, both to be changed."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8:end])["__metadata__"]["fxpnn"]
     header: Header = json.loads(metadata)["header"]
-    return header, dict(load_tensors(SAMPLE))
+    return header, dict(load_tensors(content))

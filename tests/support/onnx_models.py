@@ -12,6 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from fxpnn.errors import ModelError
+from fxpnn.network.folding import without_normalisation
 from fxpnn.network.graph import Network
 from fxpnn.network.layers import Array
 from fxpnn.onnx import from_model
@@ -95,14 +96,19 @@ def assert_floats_agree(
 
 
 def check(case: Form) -> Network:
-    """Assert that a model becomes its layers, and that ONNX Runtime computes the same of it."""
+    """Assert that a model becomes its layers, and that ONNX Runtime computes the same of it.
+
+    So it does where a normalisation of the input is the layers' part.
+    """
     network = from_model(case.model)
     assert " ".join(node.op for node in network.nodes) == case.layers
     batch = case.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     x = floats(batch or 3, *network.input_shape)
-    found, wanted = forward(network, x), runtime(case.model, x)
-    for name, y in zip(network.outputs, wanted, strict=True):
-        assert_floats_agree(found[name], y)
+    wanted = runtime(case.model, x)
+    for entered in (network, without_normalisation(network)):
+        found = forward(entered, x)
+        for name, y in zip(network.outputs, wanted, strict=True):
+            assert_floats_agree(found[name], y)
     return network
 
 

@@ -5,16 +5,16 @@ Values are rationals, and windows are slices of a padded canvas.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, Product, QFormat, Rounding
 from fxpnn.network import layers
-from fxpnn.network.fixed import Counts, FixedNode
+from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.network.layers import Array, Layer, Window
 
 HALF = Fraction(1, 2)
@@ -84,6 +84,39 @@ def word_sum(word: Accumulator, terms: Iterable[int]) -> tuple[int, int]:
     return (wrapped_sum if word.overflow is Overflow.WRAP else saturated_sum)(word, terms)
 
 
+def register_sum(word: Accumulator, terms: Iterable[Fraction]) -> tuple[Fraction, int]:
+    """Add up rationals in a register with a fraction of its own, as numerics of hls4ml go.
+
+    All is done on the values themselves: no shift, no counts of anything but the register's LSB.
+    """
+    assert word.frac is not None
+    lsb, span = exact(1, word.frac), Fraction(2) ** (word.word - word.frac)
+    top, bottom = span / 2 - lsb, -span / 2
+
+    def rounded(value: Fraction) -> Fraction:
+        return ROUNDED[word.rounding](value / lsb) * lsb
+
+    def overflowed(value: Fraction) -> Fraction:
+        if word.overflow is Overflow.WRAP:
+            return value - span * math.floor((value - bottom) / span)
+        return max(bottom, min(value, top))
+
+    acc = endless = Fraction(0)
+    clamps = 0
+    for number, term in enumerate(terms):  # the bias is the first, and rounded in either way
+        if word.product is Product.CAST and number:
+            entering = [rounded(term), overflowed(rounded(term))]
+            endless, reached = endless + entering[0], acc + entering[1]
+        else:
+            entering = []
+            endless, reached = rounded(endless + term), rounded(acc + term)
+        acc = overflowed(reached)
+        clamps += len({*entering}) > 1 or acc != reached
+    if word.overflow is Overflow.WRAP:
+        return acc, int(not bottom <= endless <= top)
+    return acc, clamps
+
+
 # Layers: one image's raw inputs (arrays of Python integers) -> raw output and counts
 
 Result: TypeAlias = tuple[Array, Counts]
@@ -93,8 +126,37 @@ Oracle: TypeAlias = Callable[[FixedNode, list[QFormat], list[Array]], Result]
 def _cast(node: FixedNode, values: list[Fraction], shape: tuple[int, ...], adds: int = 0) -> Result:
     modes = (node.output_format, node.rounding, node.overflow)
     casts = [cast_rational(value, *modes) for value in values]
-    counts = Counts(adds, 0 if _spells_one(node) else sum(over for _, over in casts))
+    over = [
+        out and (node.output_format.signed or value >= 0)
+        for (_, out), value in zip(casts, values, strict=True)
+    ]
+    below = sum(out for _, out in casts) - sum(over)
+    counts = Counts(adds, 0 if _spells_one(node) else sum(over), below)
     return np.array([raw for raw, _ in casts], object).reshape(shape), counts
+
+
+def judged(counts: Counts, node: FixedNode, fixed: FixedNetwork) -> Counts:
+    """Call what is below an unsigned range a saturation unless nothing but ReLUs could see it."""
+    clamps = node.overflow is not Overflow.WRAP
+    if clamps and node.name not in fixed.outputs and _cut(node.name, fixed):
+        return counts
+    return Counts(counts.accumulator_overflows, counts.saturations + counts.below_zero)
+
+
+def _cut(name: str, fixed: FixedNetwork) -> bool:
+    """Say whether each way from a tensor leads through a ReLU, past layers that move values."""
+    moves = (layers.MaxPool2D, layers.Flatten, layers.Reshape, layers.Transpose)
+    read = False
+    for node in fixed.nodes:
+        if name in node.inputs:
+            read, layer = True, node.layer
+            relu = isinstance(layer, layers.Relu) or (
+                isinstance(layer, layers.Clip) and layer.low >= 0
+            )
+            moved = isinstance(layer, moves) and node.name not in fixed.outputs
+            if not relu and not (moved and _cut(node.name, fixed)):
+                return False
+    return read
 
 
 def _spells_one(node: FixedNode) -> bool:
@@ -125,8 +187,8 @@ def _clamp(x: Fraction, low: int, high: int) -> Fraction:
 def _line(node: FixedNode, position: Fraction) -> Fraction:
     """Follow the line between two entries at F = 18, from a position of 16 fraction bits."""
     assert node.table is not None
-    if position >= 1024:
-        return Fraction(int(node.table[1024]), 2**18)
+    if position >= len(node.table) - 1:
+        return Fraction(int(node.table[-1]), 2**18)
     left = math.floor(position)
     part = Fraction(math.floor((position - left) * 2**16), 2**16)
     low, high = (Fraction(entry, 2**18) for entry in node.table[left : left + 2].tolist())
@@ -195,8 +257,8 @@ def _windows(x: Array, window: Window, outside: Any) -> Iterator[list[Any]]:
         yield canvas[i : i + span_h : dh, j : j + span_w : dw].ravel().tolist()
 
 
-def _pool(pick: Callable[[Any, QFormat, list[Any]], int]) -> Oracle:
-    """Make the oracle of a pool from what it makes of a window; "pad" marks padding."""
+def _pool(value: Callable[[Any, QFormat, list[Any]], Fraction]) -> Oracle:
+    """Make the oracle of a pool from what a window means, its words at F = 0; "pad" is padding."""
 
     def oracle(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
         (source,), (x,), layer = sources, inputs, node.layer
@@ -204,22 +266,29 @@ def _pool(pick: Callable[[Any, QFormat, list[Any]], int]) -> Oracle:
         seen = [
             [v for v in w if v is not None] for p in x for w in _windows(p, layer.window, "pad")
         ]
-        y = [pick(layer, source, values) for values in seen]
-        saturations = sum(v > source.max for v in y)
-        clamped = np.array([min(v, source.max) for v in y], object)
-        return clamped.reshape(layer.shape(x.shape)), Counts(0, saturations)
+        words = [value(layer, source, values) for values in seen]
+        shape = layer.shape(x.shape)
+        if isinstance(layer, layers.MaxPool2D):
+            return np.array([int(word) for word in words], object).reshape(shape), Counts()
+        return _cast(node, [word / Fraction(2) ** source.frac for word in words], shape)
 
     return oracle
 
 
-def _average(layer: Any, source: QFormat, seen: list[Any]) -> int:
+def _largest(layer: Any, source: QFormat, seen: list[Any]) -> Fraction:
+    return Fraction(max(source.min if v == "pad" else v for v in seen))
+
+
+def _average(layer: Any, source: QFormat, seen: list[Any]) -> Fraction:
     values = [v for v in seen if v != "pad"]
     count = len(seen) if layer.count_padding else len(values)
-    return round(Fraction(sum(values), count)) if count else 0
+    return Fraction(sum(values), count) if count else Fraction(0)
 
 
-def _root(layer: Any, source: QFormat, seen: list[Any]) -> int:
-    return round(Decimal(sum(v**2 for v in seen if v != "pad")).sqrt())
+def _root(layer: Any, source: QFormat, seen: list[Any]) -> Fraction:
+    """Return the root of the sum of squares; 200 digits tell it from any other word or tie."""
+    square = Decimal(sum(v**2 for v in seen if v != "pad"))
+    return Fraction(square.sqrt(Context(prec=200)))
 
 
 def _sums(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Result:
@@ -239,8 +308,13 @@ def _sums(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Resul
         frac = sources[0].frac + node.weight_formats[o % len(node.weight_formats)].frac
         for position in range(len(seen[0])):
             read = [v for c in group for v in seen[c][position]]
-            total, over = word_sum(node.accumulator, [int(layer.bias[o]), *(row * read)])
-            values.append(exact(total, frac))
+            terms = [int(layer.bias[o]), *(row * read)]
+            if node.accumulator.frac is None:
+                total, over = word_sum(node.accumulator, terms)
+                values.append(exact(total, frac))
+            else:
+                value, over = register_sum(node.accumulator, [exact(t, frac) for t in terms])
+                values.append(value)
             adds += over
     return _cast(node, values, layer.shape(x.shape), adds)
 
@@ -248,7 +322,7 @@ def _sums(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Resul
 ORACLES: dict[type[Layer], Oracle] = {
     layers.Dense: _sums,
     layers.Conv2D: _sums,
-    layers.MaxPool2D: _pool(lambda n, f, seen: max(f.min if v == "pad" else v for v in seen)),
+    layers.MaxPool2D: _pool(_largest),
     layers.AvgPool2D: _pool(_average),
     layers.L2Pool2D: _pool(_root),
     layers.Relu: _relabel(lambda layer, x: np.maximum(x, 0)),
@@ -264,6 +338,9 @@ ORACLES: dict[type[Layer], Oracle] = {
         lambda n, layer, f, x: _line(n, x * 128) if x >= 0 else -_line(n, -x * 128)
     ),
     layers.Silu: _curve(lambda n, layer, f, x: max(x, Fraction(0)) - _line(n, abs(x) * 64)),
+    layers.Elu: _curve(lambda n, layer, f, x: x if x >= 0 else -_line(n, -x * 128)),
+    layers.Softplus: _curve(lambda n, layer, f, x: max(x, Fraction(0)) + _line(n, abs(x) * 64)),
+    layers.Abs: _curve(lambda n, layer, f, x: abs(x)),
     layers.HardSigmoid: _curve(_hard_sigmoid),
     layers.HardSwish: _curve(
         lambda n, layer, f, x: x * _clamp(x + 3, 0, 6) * Fraction(43691, 2**18)
@@ -274,6 +351,11 @@ ORACLES: dict[type[Layer], Oracle] = {
     layers.Concat: _concat,
     layers.Quantize: _quantize,
     layers.Pad: _relabel(lambda layer, x: np.pad(x, layer.pads, constant_values=layer.value)),
+    layers.Slice: _relabel(
+        lambda layer, x: np.moveaxis(
+            np.moveaxis(x, layer.axis, 0)[layer.start : layer.stop : layer.step], 0, layer.axis
+        )
+    ),
     layers.Flatten: _relabel(lambda layer, x: x.reshape(-1)),
     layers.Reshape: _relabel(lambda layer, x: x.reshape(layer.target)),
     layers.Transpose: _relabel(lambda layer, x: np.moveaxis(x, layer.order, range(x.ndim))),

@@ -34,14 +34,21 @@ class Case:
     overflow: Overflow = Overflow.SATURATE
     output: QFormat = WORD16
     relu: bool = False
+    apart: bool = False
+    most: int = 32767
 
-    def modes(self) -> tuple[int, int, int, int, int]:
+    def modes(self) -> tuple[int, int, int, int, int, int, int]:
         """Encode the cast for the kernels."""
-        return (*self.target(), 0 if self.relu else -32768)
+        least = 0 if self.relu or self.apart else -32768
+        return (*self.target(), least, self.most, int(self.apart))
 
     def target(self) -> instructions.Target:
         """Encode the cast without what words are raised to."""
         return instructions.target(Shift(self.output, self.rounding, self.overflow))
+
+    def direct(self) -> instructions.Target:
+        """Encode the cast in registers."""
+        return self.target().with_sign if self.apart else self.target()
 
     def shifts(self) -> Ints:
         """Return a shift for each lane."""
@@ -50,11 +57,11 @@ class Case:
     def rule(self, extra: int) -> Ints | None:
         """Return how sums with so many extra bits are rounded directly, if they can be."""
         sums = int(self.sums().min()), int(self.sums().max())
-        return rounding.rule(self.shifts(), self.target(), sums, extra)
+        return rounding.rule(self.shifts(), self.direct(), sums, extra)
 
     def near(self) -> bool:
         """Say whether sums that have a rule are near."""
-        return rounding.near(self.shifts(), packing.fill_lanes(self.bias), self.target())
+        return rounding.near(self.shifts(), packing.fill_lanes(self.bias), self.direct())
 
     def extra(self, packed: packing.Packed) -> int:
         """Return how many bits more than 32 the sums need."""
@@ -68,18 +75,23 @@ class Case:
         sums = self.x.astype(object) @ self.weight.astype(object).T + self.bias
         return sums
 
-    def expected(self) -> tuple[Ints, int, int]:
-        """Compute in Python integers: outputs, overflows of the accumulator and of the cast."""
+    def expected(self) -> tuple[Ints, int, int, int]:
+        """Compute in Python integers: outputs, overflows of the accumulator and of the cast.
+
+        Those below 0 that are counted apart come last.
+        """
         total = wrapped_sum if self.accumulator.overflow is Overflow.WRAP else saturated_sum
         products = self.x.astype(object)[:, None, :] * self.weight.astype(object)
-        out, overflows, saturations = np.zeros(products.shape[:2], np.int64), 0, 0
+        out, overflows, saturations, below = np.zeros(products.shape[:2], np.int64), 0, 0, 0
         for at in np.ndindex(out.shape):
             acc, more = total(self.accumulator, [int(self.bias[at[1]]), *products[at]])
             scaled = Fraction(acc, 1) / Fraction(2) ** self.shift
             raw, over = cast_rational(scaled, self.output, self.rounding, self.overflow)
-            out[at] = max(raw, 0) if self.relu else raw
-            overflows, saturations = overflows + more, saturations + over
-        return out, overflows, saturations
+            out[at] = min(max(raw, 0) if self.relu else raw, self.most)
+            fallen = self.apart and over and acc < 0
+            overflows, below = overflows + more, below + fallen
+            saturations += over and not fallen
+        return out, overflows, saturations, below
 
 
 def block(x: Ints) -> npt.NDArray[np.int16]:
@@ -170,16 +182,14 @@ def run_clamped(case: Case) -> Any:
     layer = tables(pairs, np.arange(n) * k, bias, case.shift, NO_WINDOWS)
     out = guarded(n * outputs)
     frame = (n, k, outputs, instructions.STRIPS, 0, 0, 0, 0, 0, outputs, n, 1, 0, 0)
-    overflows, saturations = clamped(
-        block(case.x), out, layer, (*steps,), frame, word, case.modes()
-    )
+    overflows, *casts = clamped(block(case.x), out, layer, (*steps,), frame, word, case.modes())
     assert_guarded(out)
     overflows += n * int((bias != case.bias).sum())
-    return out.reshape(n, outputs), overflows, saturations
+    return out.reshape(n, outputs), overflows, *casts
 
 
 def assert_equal(found: Any, case: Case) -> None:
-    """Compare outputs and both counts."""
+    """Compare outputs and all counts."""
     outputs, *counts = case.expected()
     np.testing.assert_array_equal(found[0], outputs)
     assert list(found[1:]) == counts

@@ -10,7 +10,8 @@ from fxpnn.network.graph import Network
 from fxpnn.network.layers import Array
 from fxpnn.onnx import load
 from fxpnn.onnx.read.model import read_model
-from fxpnn.onnx.write.quantized import Target, to_quantized_model
+from fxpnn.onnx.write.dialects import Dialect, Qdq, Qonnx
+from fxpnn.onnx.write.quantized import to_quantized_model
 from fxpnn.quantization.quantizer import quantize
 from fxpnn.quantization.settings import Plan
 from fxpnn.reference import predict
@@ -52,19 +53,25 @@ def test_an_exported_model_keeps_its_accuracy(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("target", [Qonnx, Qdq])
 @pytest.mark.parametrize("name", LAYERS)
-def test_an_exported_model_is_exported_again(name: str, target: Target) -> None:
-    """Quantized and written, it has the same words; ONNX Runtime's floats give nearly the same."""
+def test_an_exported_model_is_exported_again(name: str, target: type[Dialect]) -> None:
+    """Quantized and written, it has the same words; ONNX Runtime's floats give nearly the same.
+
+    A normalisation of the input stays with fxpnn: what is written takes normalised inputs.
+    """
     network = load(FOLDER / f"{name}.onnx")
     x = draw(network, 3, 32)
     fixed = quantize(network, x)
     written = to_quantized_model(fixed, target)
     found, given = read_model(written)
-    run, twin = infer(fixed, x), infer(quantize(found, plan=Plan().completed(given)), x)
+    entered = x if fixed.normalisation is None else fixed.normalisation.apply(x)
+    run, twin = infer(fixed, x), infer(quantize(found, plan=Plan().completed(given)), entered)
     assert list(twin.tensors) == list(run.tensors)
     for output in fixed.outputs:
         assert np.array_equal(twin.tensors[output], run.tensors[output])
-    if target is Target.QDQ:
-        for output, y in zip(fixed.outputs, runtime(written, x), strict=True):
+    if target is Qdq:
+        for output, y in zip(
+            fixed.outputs, runtime(written, entered.astype(np.float32)), strict=True
+        ):
             assert np.abs(y / fixed.formats[output].lsb - run.tensors[output]).max() <= 8

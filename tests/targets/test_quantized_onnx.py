@@ -17,17 +17,19 @@ from fxpnn.errors import DataError, ModelError
 from fxpnn.fixedpoint.casting import to_float
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.network import layers
-from fxpnn.network.fixed import FixedNetwork, FixedNode
+from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array, Conv2D, Dense, Layer, Window
 from fxpnn.network.tables import table_for
 from fxpnn.onnx.read.model import read_model
-from fxpnn.onnx.write.quantized import Target, to_quantized_model
+from fxpnn.onnx.write.dialects import Dialect, Qdq, Qonnx
+from fxpnn.onnx.write.quantized import to_quantized_model
 from fxpnn.quantization.quantizer import quantize
 from fxpnn.quantization.settings import Plan, Settings
 from tests.support.onnx_models import runtime
 from tests.support.qonnx_models import QONNX, computed
 from tests.support.strategies import NetworkCase, fixed_networks
+from tests.support.strategies.rectified import unsigned_before_relus
 
 SAYABLE = {Rounding.NEAREST_UP: Rounding.NEAREST_AWAY, Rounding.NEAREST_DOWN: Rounding.FLOOR}
 SATURATING = {Overflow.WRAP: Overflow.SATURATE, Overflow.SATURATE_ZERO: Overflow.SATURATE_SYMMETRIC}
@@ -71,7 +73,18 @@ def qdq_form(case: NetworkCase) -> NetworkCase:
     return NetworkCase(replace(case.fixed, nodes=tuple(nodes), input_format=entry), case.raw)
 
 
-FORMS = {Target.QONNX: qonnx_form, Target.QDQ: qdq_form}
+FORMS = {Qonnx: qonnx_form, Qdq: qdq_form}
+
+
+def keeping_all_bits(fixed: FixedNetwork) -> FixedNetwork:
+    """Take the fraction from each register that drops bits of products."""
+    nodes = (
+        replace(node, accumulator=Accumulator(node.accumulator.word))
+        if node.accumulator is not None and (node.dropped(fixed.formats[node.inputs[0]]) > 0).any()
+        else node
+        for node in fixed.nodes
+    )
+    return replace(fixed, nodes=tuple(nodes))
 
 
 def scales_are_float32(fixed: FixedNetwork) -> bool:
@@ -97,20 +110,43 @@ def again(fixed: FixedNetwork, model: onnx.ModelProto) -> FixedNetwork:
     return quantize(network, plan=plan.completed(given_))
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("dialect", [Qonnx, Qdq])
 @given(case=fixed_networks())
-def test_what_is_read_again_is_the_same_to_the_bit(target: Target, case: NetworkCase) -> None:
-    """Any network in the target's formats and modes: the same raw outputs and formats.
+def test_what_is_read_again_is_the_same_to_the_bit(
+    dialect: type[Dialect], case: NetworkCase
+) -> None:
+    """Any network in the dialect's formats and modes: the same raw outputs and formats.
 
     Scales are float32 in both; one that is none is refused, as another test says.
     """
-    fixed, raw = FORMS[target](case)
+    fixed, raw = FORMS[dialect](case)
+    fixed = keeping_all_bits(fixed)
     assume(scales_are_float32(fixed))
-    other = again(fixed, to_quantized_model(fixed, target))
+    other = again(fixed, to_quantized_model(fixed, dialect))
     ours, theirs = golden.run(fixed, raw), golden.run(other, raw)
     for name, twin in zip(fixed.outputs, other.outputs, strict=True):
         assert ours.raw[name].tolist() == theirs.raw[twin].tolist()
         assert fixed.formats[name] == other.formats[twin]
+
+
+@pytest.mark.parametrize("dialect", [Qonnx, Qdq])
+@given(case=unsigned_before_relus())
+def test_a_clamp_that_is_a_relu_comes_back_as_one(
+    dialect: type[Dialect], case: NetworkCase
+) -> None:
+    """Whatever an output depends on has the same words and counts; what none does is left out."""
+    fixed = keeping_all_bits(FORMS[dialect](case).fixed)
+    live = {*fixed.outputs}
+    for node in reversed(fixed.nodes):
+        live.update(node.inputs if node.name in live else ())
+    fixed = replace(fixed, nodes=tuple(node for node in fixed.nodes if node.name in live))
+    assume(scales_are_float32(fixed))
+    other = again(fixed, to_quantized_model(fixed, dialect))
+    assert bool(other.rectified) == bool(fixed.rectified)
+    ours, theirs = (golden.run(each, case.raw) for each in (fixed, other))
+    for name, twin in zip(fixed.outputs, other.outputs, strict=True):
+        assert ours.raw[name].tolist() == theirs.raw[twin].tolist()
+    assert sum(ours.counts.values(), Counts()) == sum(theirs.counts.values(), Counts())
 
 
 KEPT = ("name", "op", "inputs", "output_format", "weight_formats", "rounding", "overflow")
@@ -143,12 +179,12 @@ def images(count: int = 20) -> Array:
     return np.random.default_rng(5).integers(0, 256, (count, 1, 6, 6))
 
 
-@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("dialect", [Qonnx, Qdq])
 @pytest.mark.parametrize("word", [8, 16])
-def test_layers_come_back_with_names_words_and_modes(target: Target, word: int) -> None:
+def test_layers_come_back_with_names_words_and_modes(dialect: type[Dialect], word: int) -> None:
     """Nothing is added, renamed or rounded."""
     fixed = network(word)
-    other = again(fixed, to_quantized_model(fixed, target))
+    other = again(fixed, to_quantized_model(fixed, dialect))
     assert other.input_format == fixed.input_format
     for node, twin in zip(fixed.nodes, other.nodes, strict=True):
         for field in KEPT[:4]:
@@ -158,15 +194,15 @@ def test_layers_come_back_with_names_words_and_modes(target: Target, word: int) 
         assert [fmt.frac for fmt in node.weight_formats] == [f.frac for f in twin.weight_formats]
 
 
-@pytest.mark.parametrize("target", Target)
-def test_others_compute_the_same_words(target: Target) -> None:
+@pytest.mark.parametrize("dialect", [Qonnx, Qdq])
+def test_others_compute_the_same_words(dialect: type[Dialect]) -> None:
     """Where floats are exact, what the file says is what the golden model computes."""
     fixed, raw = network(8), images()
-    model = to_quantized_model(fixed, target)
+    model = to_quantized_model(fixed, dialect)
     onnx.checker.check_model(model)
     x = to_float(raw, fixed.input_format).astype(np.float32)
     wanted = golden.run(fixed, raw).raw["dense"]
-    if target is Target.QONNX:
+    if dialect is Qonnx:
         found = [computed(model, x)[0]]
     else:
         found = [runtime(model, x, fused=fused)[0] for fused in (False, True)]
@@ -182,7 +218,7 @@ def test_onnx_runtime_agrees_on_the_bundled_networks(name: str) -> None:
     path = Path(fxpnn.__file__).parents[1] / "models" / f"{name}.onnx"
     fixed = fxpnn.quantize(fxpnn.load_onnx(path), fxpnn.load_data("mnist:calibration").x)
     logits = replace(fixed, nodes=fixed.nodes[:-1], outputs=(fixed.nodes[-2].name,))
-    model = to_quantized_model(logits, Target.QDQ)
+    model = to_quantized_model(logits, Qdq)
     (y,) = runtime(model, (x / 256).astype(np.float32))
     off = np.abs(y / logits.formats[logits.outputs[0]].lsb - fxpnn.infer(logits, x).raw)
     assert off.max() <= 1
@@ -194,7 +230,7 @@ def test_onnx_runtime_agrees_on_the_bundled_networks(name: str) -> None:
 
 def test_qonnx_is_said_in_quant_and_numbers() -> None:
     """Only Quant, never IntQuant; scale, zero point and bits are initializers of float32."""
-    model = to_quantized_model(network(), Target.QONNX)
+    model = to_quantized_model(network(), Qonnx)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     custom = [node for node in model.graph.node if node.domain]
     assert {(node.domain, node.op_type) for node in custom} == {(QONNX, "Quant")}
@@ -207,16 +243,16 @@ def test_qonnx_is_said_in_quant_and_numbers() -> None:
 
 def test_equal_networks_give_equal_bytes() -> None:
     """Nothing in the file changes with time."""
-    for target in Target:
-        texts = {to_quantized_model(network(), target).SerializeToString() for _ in range(2)}
+    for dialect in (Qonnx, Qdq):
+        texts = {to_quantized_model(network(), dialect).SerializeToString() for _ in range(2)}
         assert len(texts) == 1
 
 
 def test_pixels_are_scaled_as_before() -> None:
     """How pixels become numbers stands in the file."""
     fixed = replace(network(), scaling=fxpnn.Scaling(1 / 255, (0.5,), (0.25,)))
-    for target in Target:
-        assert read_model(to_quantized_model(fixed, target))[0].scaling == fixed.scaling
+    for dialect in (Qonnx, Qdq):
+        assert read_model(to_quantized_model(fixed, dialect))[0].scaling == fixed.scaling
 
 
 @given(bias=st.integers(-(2**53), 2**53) | st.integers(-(2**25), 2**25))
@@ -226,19 +262,19 @@ def test_a_bias_of_many_bits_is_carried(bias: int) -> None:
     fields: dict[str, Any] = {"weight_formats": (QFormat(16, 15),), "accumulator": Accumulator(62)}
     node = FixedNode("d", layer, (INPUT,), QFormat(16, 8), **fields)
     fixed = FixedNetwork("n", (1,), QFormat(16, 15), (node,))
-    for target in Target:
-        twin = again(fixed, to_quantized_model(fixed, target))["d"].layer
+    for dialect in (Qonnx, Qdq):
+        twin = again(fixed, to_quantized_model(fixed, dialect))["d"].layer
         assert isinstance(twin, Dense)
         assert twin.bias.tolist() == [bias]
 
 
 def test_a_join_of_one_format_needs_no_cast() -> None:
-    """It changes nothing, so its mode may be one that the target lacks."""
+    """It changes nothing, so its mode may be one that the dialect lacks."""
     wrap = Overflow.WRAP
     join = FixedNode("y", layers.Concat(), (INPUT, INPUT), QFormat(8, 4), overflow=wrap)
     fixed = FixedNetwork("n", (2,), QFormat(8, 4), (join,))
-    for target in Target:
-        assert again(fixed, to_quantized_model(fixed, target)).formats["y"] == QFormat(8, 4)
+    for dialect in (Qonnx, Qdq):
+        assert again(fixed, to_quantized_model(fixed, dialect)).formats["y"] == QFormat(8, 4)
 
 
 # What cannot be exported
@@ -251,45 +287,47 @@ def one(layer: Layer, **fields: Any) -> FixedNetwork:
 
 
 Q = layers.Quantize()
-REFUSED: list[tuple[Target, FixedNetwork, str]] = [
-    (Target.QONNX, one(Q, overflow=Overflow.WRAP, output_format=QFormat(8, 8)),
+REFUSED: list[tuple[type[Dialect], FixedNetwork, str]] = [
+    (Qonnx, one(Q, overflow=Overflow.WRAP, output_format=QFormat(8, 8)),
      "layer y (Quantize): overflow must be saturate or saturate-symmetric in QONNX, not wrap"),
-    (Target.QONNX, one(Q, rounding=Rounding.NEAREST_UP),
+    (Qonnx, one(Q, rounding=Rounding.NEAREST_UP),
      "layer y (Quantize): rounding must be one of nearest-even, floor, zero, nearest-away, "
      "nearest-zero in QONNX, not nearest-up"),
-    (Target.QDQ, one(Q, rounding=Rounding.FLOOR, overflow=Overflow.SATURATE_SYMMETRIC,
+    (Qdq, one(Q, rounding=Rounding.FLOOR, overflow=Overflow.SATURATE_SYMMETRIC,
                      output_format=QFormat(12, 8)),
      "layer y (Quantize): a word must be of 8 or, signed, 16 bits in QDQ, not Q3.8; "
      "layer y (Quantize): rounding must be nearest-even in QDQ, not floor; "
      "layer y (Quantize): overflow must be saturate in QDQ, not saturate-symmetric"),
-    (Target.QDQ, replace(one(Q), input_format=QFormat(15, 8, signed=False)),
+    (Qdq, replace(one(Q), input_format=QFormat(15, 8, signed=False)),
      "input: a word must be of 8 or, signed, 16 bits in QDQ, not UQ7.8"),
-    (Target.QONNX, one(Q, output_format=QFormat(16, 200)),
+    (Qonnx, one(Q, output_format=QFormat(16, 200)),
      "layer y (Quantize): scale must fit float32"),
-    (Target.QDQ, one(layers.HardSigmoid(1, 2**53 + 1), weight_formats=(QFormat(16, 30),)),
+    (Qdq, one(layers.HardSigmoid(1, 2**53 + 1), weight_formats=(QFormat(16, 30),)),
      "layer y (HardSigmoid): beta must be at most 2**53 counts to be a float"),
-    (Target.QONNX, one(layers.HardSigmoid(1, 2**40 + 1), weight_formats=(QFormat(16, 30),)),
+    (Qonnx, one(layers.HardSigmoid(1, 2**40 + 1), weight_formats=(QFormat(16, 30),)),
      "layer y (HardSigmoid): beta must fit float32"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("target", "fixed", "message"), REFUSED, ids=range(len(REFUSED)))
+@pytest.mark.parametrize(("dialect", "fixed", "message"), REFUSED, ids=range(len(REFUSED)))
 def test_what_a_target_has_no_name_for_is_refused(
-    target: Target, fixed: FixedNetwork, message: str
+    dialect: type[Dialect], fixed: FixedNetwork, message: str
 ) -> None:
     """Every layer that is in the way is named."""
     with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
-        to_quantized_model(fixed, target)
+        to_quantized_model(fixed, dialect)
 
 
 def test_an_overflow_that_cannot_happen_has_any_mode(tmp_path: Path) -> None:
     """Where every input is proved to fit, wrap and saturate are one; else wrap is refused."""
     wrap: dict[str, Any] = {"overflow": Overflow.WRAP}
-    fxpnn.export(one(Q, output_format=QFormat(16, 7), **wrap), tmp_path / "y.onnx", Target.QONNX)
+    fxpnn.export(
+        one(Q, output_format=QFormat(16, 7), **wrap), tmp_path / "y.onnx", fxpnn.Target.QONNX
+    )
     line = "layer y (Quantize): overflow must be saturate or saturate-symmetric in QONNX, not wrap"
     with pytest.raises(ModelError, match=f"^{re.escape(line)}$"):
         fxpnn.export(
-            one(Q, output_format=QFormat(16, 9), **wrap), tmp_path / "n.onnx", Target.QONNX
+            one(Q, output_format=QFormat(16, 9), **wrap), tmp_path / "n.onnx", fxpnn.Target.QONNX
         )
     assert not (tmp_path / "n.onnx").exists()
 
@@ -297,22 +335,47 @@ def test_an_overflow_that_cannot_happen_has_any_mode(tmp_path: Path) -> None:
 def test_what_is_not_carried_is_told(tmp_path: Path) -> None:
     """Accumulators that may overflow, softmax's constant, integer functions; else nothing."""
     path = tmp_path / "y.onnx"
-    assert fxpnn.export(network(), path, Target.QONNX) == ()
+    assert fxpnn.export(network(), path, fxpnn.Target.QONNX) == ()
     narrow = replace(network()["dense"], accumulator=Accumulator(10), inputs=("flat",))
     softmax = FixedNode(
         "p", layers.Softmax(), ("dense",), QFormat(16, 15), table=table_for(layers.Softmax),
         softmax_shift=3,
     )  # fmt: skip
     lossy = replace(network(), nodes=(*network().nodes[:-1], narrow, softmax), outputs=())
-    assert fxpnn.export(lossy, path, Target.QONNX) == (
+    assert fxpnn.export(lossy, path, fxpnn.Target.QONNX) == (
         "the accumulators of dense, which may overflow",
         "the constants that p subtract",
         "the integer arithmetic of p",
     )
 
 
+@pytest.mark.parametrize("dialect", [Qonnx, Qdq])
+def test_registers_that_drop_bits_are_refused(dialect: type[Dialect]) -> None:
+    """Each layer that has one is named; one that keeps all bits makes no difference to the file."""
+    fixed = network(8) if dialect is Qdq else network()
+
+    def with_register(text: str) -> FixedNetwork:
+        own = [
+            replace(node, accumulator=Accumulator.parse(text)) if node.accumulator else node
+            for node in fixed.nodes
+        ]
+        return replace(fixed, nodes=tuple(own))
+
+    plain, finer = (
+        to_quantized_model(each, dialect).SerializeToString(deterministic=True)
+        for each in (fixed, with_register("Q20.20 nearest-up cast"))
+    )
+    assert plain == finer
+    told = (
+        "accumulator must hold every bit of a product, not drop some (Q20.4 floor saturate fused)"
+    )
+    line = f"layer conv (Conv2D): {told}; layer dense (Dense): {told}"
+    with pytest.raises(ModelError, match=f"^{re.escape(line)}$"):
+        to_quantized_model(with_register("Q20.4"), dialect)
+
+
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """And what the system says."""
     path = tmp_path / "none" / "y.onnx"
     with pytest.raises(DataError, match=f"^{re.escape(str(path))}: cannot be written: "):
-        fxpnn.export(network(), path, Target.QDQ)
+        fxpnn.export(network(), path, fxpnn.Target.QDQ)

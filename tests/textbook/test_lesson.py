@@ -96,3 +96,10 @@ def test_rounded_network_is_exact_in_its_words() -> None:
     network = chain("third", (1,), {"y": Dense(np.array([[1 / 3]]), np.array([-1 / 7]))})
     weight, bias = parameters(rounded(network, 4)).values()
     assert (weight.item(), bias.item()) == (5 / 16, -2 / 16)
+
+
+def test_both_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Inputs that leave a layer at 0 choose its format without a note, which no reader can heed."""
+    still = chain("still", (1,), {"y": Dense(np.zeros((1, 1)), np.zeros(1))})
+    assert both(still, [[1.0]]).disagreements == 0
+    assert caplog.messages == []

@@ -77,6 +77,9 @@ POINTWISE: list[Layer] = [
     layers.Sigmoid(),
     layers.Tanh(),
     layers.Silu(),
+    layers.Elu(),
+    layers.Softplus(),
+    layers.Abs(),
     layers.HardSigmoid(0.2, 0.5),
     layers.HardSwish(),
     layers.Step(0.0),
@@ -113,6 +116,7 @@ def test_gradient_of_layers_that_move_data(
     assert_gradients(layers.Concat(axis=axis), generator, x, y, joined)
     assert_gradients(layers.Quantize(), generator, x)
     assert_gradients(layers.Pad(pads, 1.0), generator, x)
+    assert_gradients(layers.Slice(axis, 0, x.shape[axis % axes + 1], 2), generator, x)
     assert_gradients(layers.Reshape((1, math.prod(shape[1:]))), generator, x)
     assert_gradients(layers.Transpose(order), generator, x)
 

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 KEPT = 8
 """Folders of other versions, sources and processors stay until there are more than this many: a
 home may serve several machines."""
-_OTHER = "NUMBA_CACHE_DIR"
+_NUMBAS_FOLDER = "NUMBA_CACHE_DIR"
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -52,7 +52,7 @@ class Cache(NamedTuple):
         return self.root / self.key
 
     def read(self, name: str) -> bytes | None:
-        """Return what was written by this name, if it is whole and ours."""
+        """Return what was written by this name, if it is whole and the user's own."""
         path = self.folder / name
         try:
             if not self._private():
@@ -78,7 +78,7 @@ class Cache(NamedTuple):
                 return
             path = self.folder / name
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)  # no writer of ours made it; left, it would never be a kernel
+                shutil.rmtree(path)  # it is none of ours, and would stay in the way
             files.write(path, self._digest(name, body) + body)
             path.chmod(0o600)
             if new:
@@ -102,7 +102,7 @@ class Cache(NamedTuple):
 
 
 def default() -> Cache:
-    """Return the user's own cache for this machine as it is."""
+    """Return the user's cache for this machine, these versions and these settings."""
     return Cache(files.cache_folder("kernels"), key(identity()))
 
 
@@ -113,7 +113,9 @@ def key(parts: Mapping[str, str]) -> str:
 
 def identity() -> dict[str, str]:
     """Gather all that compiled code depends on: versions, sources, processor, Numba's settings."""
-    settings = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k != _OTHER}
+    settings = {
+        k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k != _NUMBAS_FOLDER
+    }
     return {
         "fxpnn": fxpnn.__version__,
         "sources": _sources(),
@@ -147,7 +149,7 @@ def _guarded(folder: Path) -> bool:
 
 
 def _sources() -> str:
-    """Digest what kernels are compiled from, and what their codes are made of."""
+    """Digest the sources of the kernels, and of the modes that they know as numbers."""
     digest = hashlib.sha256()
     modules = (casting, qformat)
     for path in (
@@ -159,13 +161,13 @@ def _sources() -> str:
 
 
 def _numba() -> str:
-    """Return what names Numba's version, without the price of its import."""
+    """Return a text that holds Numba's version; importing Numba would take half a second."""
     found = util.find_spec("numba")
     if found is not None and found.origin is not None:
         version = Path(found.origin).with_name("_version.py")
         if version.exists():
             return version.read_text()
-    from importlib import metadata  # slower by ten times
+    from importlib import metadata  # ten times slower
 
     return metadata.version("numba")
 

@@ -10,16 +10,22 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import from_dtype, types
 from numba.core import cgutils
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
 from fxpnn.kernels.build.memory import array_at
 from fxpnn.kernels.build.object_code import ENTRY, Array, Kind, ObjectFiles, target_machine
 from fxpnn.kernels.build.pipeline import alone
 
+FORKS_WAIT_FOR = global_compiler_lock.acquire, global_compiler_lock.release
+"""``kernel`` looks for these where only others compile; here they must be there."""
+
 _code: Any = cgutils
 _STATUS, _WORD, _FLOAT = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 _ARRAY = ir.LiteralStructType([ir.IntType(8).as_pointer(), _STATUS, _WORD.as_pointer()])
-"""What stands in a NumPy array's object behind what every object has: data, axes, lengths."""
+"""An array object of NumPy behind the header that every Python object has.
+
+It has a pointer to the data, the number of axes, and a pointer to their lengths."""
 
 
 def compile_loop(loop: str, arguments: Sequence[Kind]) -> ObjectFiles:
@@ -39,7 +45,7 @@ def compile_loop(loop: str, arguments: Sequence[Kind]) -> ObjectFiles:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Look for no garbage: a tenth of the time goes there, and most of it finds none."""
+    """Pause the garbage collector: it takes a tenth of a compilation's time and frees little."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -56,7 +62,7 @@ def _numba_type(kind: Kind) -> Any:
 
 
 def _entry(loop: Any, kinds: Sequence[Any]) -> Any:
-    """Write the function that opens arrays and calls a loop by Numba's convention."""
+    """Emit the C function that unpacks a block of arguments and calls the loop with them."""
     context = cpu_target.target_context
     module = context.codegen()._create_empty_module("entry")
     taken = ir.FunctionType(_STATUS, [_WORD.as_pointer(), _WORD])
@@ -65,17 +71,17 @@ def _entry(loop: Any, kinds: Sequence[Any]) -> Any:
     block, first = entry.args
     places = [b.gep(block, [_WORD(i)]) for i in range(len(kinds))]
     values = [first, *map(b.load, places[:-1])]
-    opened = [_open(context, b, *pair) for pair in zip(kinds, values, strict=True)]
+    unpacked = [_unpacked(context, b, *pair) for pair in zip(kinds, values, strict=True)]
     callee = context.declare_function(module, loop)
-    status, results = context.call_conv.call_function(b, callee, loop.restype, kinds, opened)
+    status, results = context.call_conv.call_function(b, callee, loop.restype, kinds, unpacked)
     if loop.restype != types.none:
         b.store(results, b.bitcast(places[-1], results.type.as_pointer()))
     b.ret(status.code)
     return module
 
 
-def _open(context: Any, b: Any, kind: Any, value: Any) -> Any:
-    """Write the array that a Python object holds, the float of a word's bits, or the word."""
+def _unpacked(context: Any, b: Any, kind: Any, value: Any) -> Any:
+    """Emit what the loop takes for a word: an object's array, the float of its bits, or itself."""
     if not isinstance(kind, types.Array):
         return b.bitcast(value, _FLOAT) if kind is types.float64 else value
     place = b.add(value, _WORD(object.__basicsize__))

@@ -7,10 +7,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any, TypeAlias
 
-from fxpnn.kernels.build import cache, object_code
+from fxpnn.kernels.build import cache, fallback, object_code
 from fxpnn.kernels.build.object_code import INTEGER, Function, Kind
 
 log = logging.getLogger(__name__)
@@ -25,13 +24,8 @@ _THREADS = "NUMBA_NUM_THREADS"
 _COMPILER_LOCK = "numba.core.compiler_lock"
 
 
-def interpreted() -> bool:
-    """Return whether Numba is told to compile nothing; then loops run as plain Python."""
-    return os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0")
-
-
 @contextmanager
-def _threads_to_be_had() -> Iterator[None]:
+def _valid_number_of_threads() -> Iterator[None]:
     """Hide a number of threads that Numba's import refuses, as 0 is; no loop here asks for any.
 
     It stays hidden while loops are compiled: each compilation reads the environment again.
@@ -63,15 +57,13 @@ _held: list[Any] = []
 def _lock() -> None:
     _LOADING.acquire()
     numbas = getattr(sys.modules.get(_COMPILER_LOCK), "global_compiler_lock", None)
-    if numbas is not None:
-        numbas.acquire()
-    _held.append(numbas)
+    acquire, release = (getattr(numbas, name, lambda: None) for name in ("acquire", "release"))
+    acquire()
+    _held.append(release)
 
 
 def _unlock() -> None:
-    numbas = _held.pop()
-    if numbas is not None:
-        numbas.release()
+    _held.pop()()
     _LOADING.release()
 
 
@@ -95,12 +87,15 @@ class Kernel:
         self._linked: tuple[Function, object] | None = None
 
     def __call__(self, first: Any, *rest: Any) -> Any:
-        """Run the loop; return an array of what it returned."""
+        """Run the loop; return a sequence of what it returned."""
         return self.bind(*rest)(first)
 
     def bind(self, *rest: Any) -> Bound:
         """Return the kernel with all arguments but the first, so that a call costs the least."""
-        function, _ = self._linked or self._link()
+        linked = self._linked or self._link()
+        if linked is None:
+            return self._bind_fallback(*rest)
+        function, _ = linked
         place, results = object_code.block(self.kinds[1:], rest, self.results)
 
         def bound(first: Any, _kept: object = rest) -> Any:
@@ -110,36 +105,43 @@ class Kernel:
 
         return bound
 
-    def _link(self) -> tuple[Function, object]:
+    def has_vector_code(self) -> bool:
+        """Fetch or compile the loop; return whether that needed no ``fallback``."""
+        return (self._linked or self._link()) is not None
+
+    def _link(self) -> tuple[Function, object] | None:
+        if fallback.interpreted():
+            return None
         _guard_forks()
         with _LOADING:
             if self._linked is None:
-                kept = _cache().read(self.name) or self._compile()
-                self._linked = object_code.link(object_code.split(kept), self.kinds[0])
+                try:
+                    kept = _cache().read(self.name) or self._compile()
+                    if kept is not None:
+                        self._linked = object_code.link(object_code.split(kept), self.kinds[0])
+                except Exception as problem:  # whatever is inside may have changed
+                    fallback.activate(problem)
             return self._linked
 
-    def _compile(self) -> bytes:
+    def _compile(self) -> bytes | None:
+        if fallback.active():
+            return None
         if self.seconds:
             log.info("compiling for this processor, once: about %d s", self.seconds)
-        with _threads_to_be_had():
+        with _valid_number_of_threads():
             from fxpnn.kernels.build.compiler import compile_loop  # Numba's import is half a second
 
             made = object_code.join(compile_loop(self.loop, self.kinds))
         _cache().write(self.name, made)
         return made
 
-
-class PlainKernel(Kernel):
-    """Stands in where Numba is told to compile nothing."""
-
-    def bind(self, *rest: Any) -> Bound:
-        """Return the loop in Python with all arguments but the first."""
-        module, _, name = self.loop.partition(".")
-        with _LOADING, _threads_to_be_had():
-            loop = getattr(import_module(f"fxpnn.kernels.{module}"), name)
+    def _bind_fallback(self, *rest: Any) -> Bound:
+        with _LOADING, _valid_number_of_threads():
+            loop = fallback.loop(self.loop)
 
         def bound(first: Any) -> Any:
-            returned = loop(first, *rest)
+            with _valid_number_of_threads():
+                returned = loop(first, *rest)
             return returned if isinstance(returned, tuple) else (returned,)
 
         return bound

@@ -1,7 +1,9 @@
-"""How code is written for LLVM: integers and vectors with Python's operators, memory, loops.
+"""How vector code is written for LLVM: numbers with Python's operators, memory, loops.
 
-This is the one file that speaks LLVM. It names no machine's instruction: LLVM splits vectors to the
-width of the machine that it compiles for, and folds what it knows into that machine's own.
+A function of ``vector`` is an *intrinsic*: while a loop that calls it is compiled, Python runs its
+``write``, which appends instructions to the loop. A ``Number`` stands for a value that is known
+when these run: ``a + b`` appends an addition. None is one processor's own: LLVM splits vectors to
+the width of the processor that it compiles for, and chooses the instructions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,28 +11,31 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 from llvmlite import ir
+from numba import extending
 from numba import types as types  # for signatures of vector code
 from numba.core import cgutils
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic
 
 Builder: TypeAlias = Any
 """Where instructions are appended."""
-Written: TypeAlias = tuple[Any, Callable[..., Any]]
-"""The signature of a function, and what writes its code."""
+Intrinsic: TypeAlias = tuple[Any, Callable[..., Any]]
+"""The signature of an intrinsic, and what writes its code."""
 
 _code: Any = cgutils
 _I64 = ir.IntType(64)
 
 
-def written(function: Callable[..., Written]) -> Callable[..., Any]:
-    """Make a function that compiled loops can call; integers given as literals are known to it."""
-    made: Callable[..., Any] = intrinsic(prefer_literal=True)(function)
+def intrinsic(function: Callable[..., Intrinsic]) -> Callable[..., Any]:
+    """Make an intrinsic, which compiled loops can call; literal integers are known to it."""
+    made: Callable[..., Any] = extending.intrinsic(prefer_literal=True)(function)
     return made
 
 
-def writer(write: Callable[..., "Number | None"]) -> Callable[..., Any]:
-    """Let ``write`` take a builder, and arguments as numbers, memory, and tuples of them."""
+def writer(write: Callable[..., "Number | tuple[Number, ...] | None"]) -> Callable[..., Any]:
+    """Let ``write`` take a builder, and arguments as numbers, memory, and tuples of them.
+
+    It gives nothing, a number, or numbers of one type.
+    """
 
     def emit(context: Any, b: Builder, signature: Any, values: Sequence[Any]) -> Any:
         def opened(kind: Any, value: Any) -> Any:
@@ -42,6 +47,8 @@ def writer(write: Callable[..., "Number | None"]) -> Callable[..., Any]:
             return Number(b, value)
 
         result = write(b, *map(opened, signature.args, values))
+        if isinstance(result, tuple):
+            return _code.pack_array(b, [number.value for number in result])
         return context.get_dummy_value() if result is None else result.value
 
     return emit
@@ -90,9 +97,13 @@ class Number:
         self.bits: int = kind.element.width if vector else kind.width
 
     def constant(self, value: int) -> "Number":
-        """Return a known number of this one's width, in all lanes."""
+        """Return a constant of this number's width, in all its lanes."""
         kind = self.value.type
         return Number(self.b, ir.Constant(kind, [value] * self.lanes if self.lanes > 1 else value))
+
+    def lane_numbers(self) -> "Number":
+        """Return 0, 1, 2 and so on, in as many lanes of this width."""
+        return Number(self.b, ir.Constant(self.value.type, [*range(self.lanes)]))
 
     def call(self, name: str, *others: "Number") -> "Number":
         """Call one of LLVM's own functions, whose arguments and result are of one type."""
@@ -103,11 +114,11 @@ class Number:
         return Number(self.b, self.b.call(function, [self.value, *(o.value for o in others)]))
 
     def choose(self, one: "Number", other: "Number") -> "Number":
-        """Take ``one`` where this flag stands, or these."""
+        """Select lane by lane: ``one`` where this flag is 1, else ``other``."""
         return Number(self.b, self.b.select(self.value, one.value, other.value))
 
     def count(self, lanes: "Number | None" = None) -> "Number":
-        """Count these flags that stand, or those of the first lanes, in 64 bits."""
+        """Count the flags that are 1, in 64 bits; those of the first ``lanes`` if given."""
         word = self.b.bitcast(self.value, ir.IntType(self.lanes))
         flags = Number(self.b, self.b.zext(word, _I64))
         if lanes is not None:
@@ -115,7 +126,7 @@ class Number:
         return flags.call("llvm.ctpop")
 
     def total(self) -> "Number":
-        """Add up the lanes, and extend the sum to 64 bits."""
+        """Add up the lanes, modulo ``2**bits``, and extend the sign to 64 bits."""
         kind = self.value.type
         name = f"llvm.vector.reduce.add.v{self.lanes}i{self.bits}"
         function = _code.get_or_insert_function(
@@ -124,14 +135,14 @@ class Number:
         return Number(self.b, self.b.call(function, [self.value])).sized(64)
 
     def clamped(self, bits: int) -> "Number":
-        """Keep the number where fewer bits hold it, else the nearest that they hold."""
+        """Saturate to fewer bits."""
         if bits >= self.bits:
             return self
         limit = self.constant(2 ** (bits - 1) - 1)
         return self.min(limit).max(limit.constant(-(2 ** (bits - 1)))).sized(bits)
 
     def sized(self, bits: int) -> "Number":
-        """Extend the sign, or keep the low bits; a flag that stands becomes -1."""
+        """Extend the sign, or keep the low bits; a flag that is 1 becomes -1."""
         kind = ir.IntType(bits)
         if self.lanes > 1:
             kind = ir.VectorType(kind, self.lanes)
@@ -148,17 +159,17 @@ class Number:
         return Number(self.b, self.b.bitcast(pairs.value, kind))
 
     def halves(self) -> "Number":
-        """Cut each lane in two, its lower bits first."""
+        """Split each lane in two lanes, the lower bits first."""
         kind = ir.VectorType(ir.IntType(self.bits // 2), 2 * self.lanes)
         return Number(self.b, self.b.bitcast(self.value, kind))
 
     def shuffle(self, order: Sequence[int]) -> "Number":
-        """Take lanes in another order."""
+        """Return the lanes of these numbers, in this order."""
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
         return Number(self.b, self.b.shuffle_vector(self.value, self.value, mask))
 
     def joined(self, other: "Number") -> "Number":
-        """Put another vector behind this one."""
+        """Append another vector's lanes."""
         lanes = self.lanes + other.lanes
         mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
         return Number(self.b, self.b.shuffle_vector(self.value, other.value, mask))
@@ -178,7 +189,7 @@ class Memory(NamedTuple):
     bits: int
 
     def at(self, index: Number) -> "Memory":
-        """Begin at another place."""
+        """Return the memory from an index on."""
         return Memory(self.b, self.b.gep(self.pointer, [index.value]), self.bits)
 
     def load(self, index: Number, lanes: int = 1) -> Number:
@@ -203,16 +214,16 @@ class Variable:
         self.b, self.cell = first.b, _code.alloca_once_value(first.b, first.value)
 
     def get(self) -> Number:
-        """Return what it holds."""
+        """Return its value."""
         return Number(self.b, self.b.load(self.cell))
 
     def set(self, number: Number) -> None:
-        """Let it hold another number."""
+        """Give it another value."""
         self.b.store(number.value, self.cell)
 
 
 def integer(b: Builder, value: int, bits: int = 64) -> Number:
-    """Return a known integer."""
+    """Return a constant integer."""
     return Number(b, ir.Constant(ir.IntType(bits), value))
 
 
@@ -225,8 +236,8 @@ def loop(first: Number, last: Number, stride: int = 1) -> Iterator[Number]:
 
 
 @contextmanager
-def tries(count: Number) -> Iterator[tuple[Number, Callable[[], None]]]:
-    """Write a loop over ``range(count)``, and give what writes its early end."""
+def breakable_loop(count: Number) -> Iterator[tuple[Number, Callable[[], None]]]:
+    """Write a loop over ``range(count)``; also give what writes a ``break``."""
     with _code.for_range(count.b, count.value) as (index, end):
         yield Number(count.b, index), end
 
@@ -234,7 +245,7 @@ def tries(count: Number) -> Iterator[tuple[Number, Callable[[], None]]]:
 def branch(
     flag: Number, then: Callable[[], None], otherwise: Callable[[], None] = lambda: None
 ) -> None:
-    """Write two ways to go on."""
+    """Write an ``if`` with its ``else``."""
     with flag.b.if_else(flag.value) as (one, other):
         with one:
             then()

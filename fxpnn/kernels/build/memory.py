@@ -1,7 +1,7 @@
 """The memory of loops: arrays made and freed by hand, flat ones seen as matrices.
 
 Numba would count the references to every slice, to know when an array is free. The loops do without
-(``arithmetic.loop``): they compile in three quarters of the time, and what they compile to needs
+(``decorators.loop``): they compile in three quarters of the time, and what they compile to needs
 nothing of Numba to run. So who makes an array frees it, and loops use this module instead of
 ``np.empty``, ``np.zeros`` and ``reshape``.
 """
@@ -26,26 +26,26 @@ _PLACE, _SIZE = ir.IntType(8).as_pointer(), ir.IntType(64)
 
 
 def empty(size: int, dtype: Any) -> Array:
-    """Make an array of anything, to ``free``; raise ``MemoryError`` where there is no room."""
+    """Allocate an array of unset values; who does, frees it. Raise ``MemoryError``."""
     return np.empty(size, dtype)
 
 
 def zeros(size: int, dtype: Any) -> Array:
-    """Make an array of zeros, to ``free``, as ``empty`` does."""
+    """Allocate an array of zeros, as ``empty`` does."""
     return np.zeros(size, dtype)
 
 
 def free(arrays: tuple[Array, ...]) -> None:
-    """Free arrays that were made here; nothing may use them any more."""
+    """Free arrays of ``empty`` or ``zeros``; nothing may use them any more."""
 
 
 def matrix(flat: Array, rows: int, columns: int) -> Array:
-    """See the first of a flat array as a matrix, line by line; it takes no memory."""
+    """View the first ``rows * columns`` values as a matrix, row by row; nothing is copied."""
     return flat[: rows * columns].reshape(rows, columns)
 
 
 def array_at(context: Any, b: Any, kind: Any, place: Any, shape: Sequence[Any]) -> Any:
-    """Write a contiguous array over memory; nothing counts its references."""
+    """Emit a contiguous array over memory; nothing counts its references."""
     made = context.make_array(kind)(context, b)
     item = _SIZE(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
     strides = [item]
@@ -58,7 +58,7 @@ def array_at(context: Any, b: Any, kind: Any, place: Any, shape: Sequence[Any]) 
 
 @type_callable(empty)
 @type_callable(zeros)
-def _type_made(_: Any) -> Typer:
+def _type_allocated(_: Any) -> Typer:
     return lambda size, dtype: types.Array(parse_dtype(dtype), 1, "C")
 
 
@@ -73,19 +73,19 @@ def _type_matrix(_: Any) -> Typer:
 
 
 @lower_builtin(empty, types.Integer, types.Any)
-def _write_empty(context: Any, b: Any, signature: Any, values: Sequence[Any]) -> Any:
-    return _made(context, b, signature, values[0])[0]
+def _emit_empty(context: Any, b: Any, signature: Any, values: Sequence[Any]) -> Any:
+    return _allocated(context, b, signature, values[0])[0]
 
 
 @lower_builtin(zeros, types.Integer, types.Any)
-def _write_zeros(context: Any, b: Any, signature: Any, values: Sequence[Any]) -> Any:
-    array, place, size = _made(context, b, signature, values[0])
+def _emit_zeros(context: Any, b: Any, signature: Any, values: Sequence[Any]) -> Any:
+    array, place, size = _allocated(context, b, signature, values[0])
     _code.memset(b, place, size, 0)
     return array
 
 
 @lower_builtin(free, types.BaseTuple)
-def _write_free(context: Any, b: Any, signature: Any, values: Sequence[Any]) -> Any:
+def _emit_free(context: Any, b: Any, signature: Any, values: Sequence[Any]) -> Any:
     function = _function(b, "free", ir.VoidType(), _PLACE)
     arrays = _code.unpack_tuple(b, values[0])
     for kind, value in zip(signature.args[0], arrays, strict=True):
@@ -94,18 +94,18 @@ def _write_free(context: Any, b: Any, signature: Any, values: Sequence[Any]) -> 
 
 
 @lower_builtin(matrix, types.Array, types.Integer, types.Integer)
-def _write_matrix(context: Any, b: Any, signature: Any, values: Sequence[Any]) -> Any:
+def _emit_matrix(context: Any, b: Any, signature: Any, values: Sequence[Any]) -> Any:
     flat = context.make_array(signature.args[0])(context, b, values[0])
     shape = [b.sext(value, _SIZE) for value in values[1:]]
     return array_at(context, b, signature.return_type, flat.data, shape)
 
 
-def _made(context: Any, b: Any, signature: Any, count: Any) -> tuple[Any, Any, Any]:
-    """Write an array of a count of numbers; also give its place and its size in bytes."""
+def _allocated(context: Any, b: Any, signature: Any, count: Any) -> tuple[Any, Any, Any]:
+    """Emit a new array of ``count`` values, its address and its size in bytes."""
     kind, length = signature.return_type, b.sext(count, _SIZE)
     size = b.mul(length, _SIZE(kind.dtype.bitwidth // 8))
-    some = b.add(size, _SIZE(1))  # malloc may answer a wish for nothing by "no room"
-    place = b.call(_function(b, "malloc", _PLACE, _SIZE), [some])
+    asked = b.add(size, _SIZE(1))  # malloc(0) may return NULL, which means no memory below
+    place = b.call(_function(b, "malloc", _PLACE, _SIZE), [asked])
     with b.if_then(_code.is_null(b, place), likely=False):
         context.call_conv.return_user_exc(b, MemoryError, ("no room for a layer's sums",))
     return array_at(context, b, kind, place, [length]), place, size

@@ -3,10 +3,10 @@
 A kernel is two object files: a loop as Numba compiled it, and a C function that calls it. LLVM's
 loader links them in milliseconds and needs nothing of Numba, whose import takes half a second.
 
-Python pays for each argument of a C function by the time of a thousand products. So a kernel takes
-two: a block of 64-bit words, where all lies that stays the same from call to call, and its loop's
-first argument. The block holds the other arguments (an array as the address of its Python object,
-a float as its bits), then room for the results.
+Python takes the time of a thousand products for each argument that it hands to a C function. So a
+kernel takes two: the address of a block of 64-bit words, and its loop's first argument, which alone
+changes from call to call. The block holds the other arguments (an array as the address of its
+Python object, a float as its bits), then room for the results.
 """
 
 import ctypes
@@ -41,12 +41,12 @@ Function: TypeAlias = Callable[[int, Any], int]
 
 
 def join(files: ObjectFiles) -> bytes:
-    """Spell both object files as one."""
+    """Join both object files: the length of the first in 8 bytes, then the two."""
     return len(files[0]).to_bytes(8, "big") + files[0] + files[1]
 
 
 def split(joined: bytes) -> ObjectFiles:
-    """Return what was joined."""
+    """Return the two files that were joined."""
     end = 8 + int.from_bytes(joined[:8], "big")
     return joined[8:end], joined[end:]
 
@@ -65,7 +65,7 @@ def link(files: ObjectFiles, first: Kind) -> tuple[Function, object]:
 def block(kinds: Sequence[Kind], values: Sequence[Any], results: Any) -> tuple[int, Any]:
     """Return where the block of all arguments but the first lies, and its room for the results.
 
-    It lives as long as the latter; its arrays may not.
+    The block lives as long as that room; who calls must keep the arrays alive.
     """
     made = (INTEGER * (len(values) + len(results())))()
     for i, (kind, value) in enumerate(zip(kinds, values, strict=True)):
@@ -77,7 +77,7 @@ def block(kinds: Sequence[Kind], values: Sequence[Any], results: Any) -> tuple[i
 
 
 def target_machine() -> Any:
-    """Return LLVM's idea of this machine."""
+    """Return LLVM's description of this machine."""
     with suppress(RuntimeError):  # llvmlite says so where LLVM needs no such call any more
         binding.initialize()
     binding.initialize_native_target()

@@ -9,7 +9,7 @@ the time. Python cannot call such a loop: ``alone`` compiles one that it can.
 from typing import Any
 
 from numba import jit
-from numba.core.codegen import JITCodeLibrary
+from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.untyped_passes import IRProcessing
@@ -18,6 +18,23 @@ from numba.core.untyped_passes import IRProcessing
 def alone(loop: Any, *, wrapped: bool = True) -> Any:
     """Compile a loop anew, whole; Python can call it if it is wrapped."""
     return jit(**loop.targetoptions | {"no_cpython_wrapper": not wrapped})(loop.py_func)
+
+
+_OVERRIDDEN = (
+    (CompilerBase, "define_pipelines"),
+    (FunctionPass, "run_pass"),
+    (JITCodeLibrary, "_optimize_functions"),
+    (JITCodeLibrary, "_optimize_final_module"),
+    (JITCodeLibrary, "_finalize_final_module"),
+    (JITCodeLibrary, "_finalized"),
+    (JITCodeLibrary, "get_pointer_to_function"),
+    (JITCodeLibrary, "codegen"),
+    (JITCPUCodegen, "set_env"),
+)
+"""What is done here in another way than Numba's: if it has gone, Numba would never ask for ours."""
+
+for _owner, _name in _OVERRIDDEN:
+    getattr(_owner, _name)
 
 
 class _Part(JITCodeLibrary):

@@ -12,20 +12,25 @@ SUM_32, SUM_64, LOOK_UP, POOL, MEAN, FILL, MOVE, SOFTMAX = range(8)
 """What an instruction does with a block; these are the common ones."""
 SLOPE, ADD, MUL, SHIFTED = range(8, 12)
 """The rarer ones, that only networks compile which have them."""
-CLAMP_32, CLAMP_64, PLAIN = range(12, 15)
-"""Sums that are clamped step by step, or plain: likewise."""
+CLAMP_32, CLAMP_64, PLAIN, REGISTER = range(12, 16)
+"""Sums that are clamped step by step, plain, or in a register that drops bits: likewise."""
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
 STRIPS, DIRECT = range(2)
 """Sums are cast strip by strip, or in registers unless they are out of range."""
+LOOPS = 3
+"""The loops of a move's runs, each of three numbers; ``engine.moves`` explains them."""
 MAX, AVERAGE, L2 = range(3)
 """Pools; ``MEAN`` is an average of windows that all lie inside their map."""
 
 COMMON = (
     # what, whose counts, the tensors in the workspace and their words per image
     *("op", "node", "x", "x_words", "y", "y_words"),
-    # the cast, a ``Target`` and a floor; also the limits of pools and fills, a softmax's constant
-    *("rounding", "overflow", "low", "high", "least"),
+    # the cast, a ``Target``, and what words are raised and lowered to; also the limits of pools and
+    # fills, a softmax's constant
+    *("rounding", "overflow", "low", "high", "least", "most"),
+    # whether values below 0 are counted apart: an unsigned word in front of a ReLU
+    "apart",
 )
 """The fields of every instruction."""
 FRAME = ("lines", "length", "pitch", "origin", "total")
@@ -43,25 +48,27 @@ _STEPS = (
 _POOL = (
     *("kind", "kernel_h", "kernel_w", "stride_h", "stride_w", "origin_h", "origin_w"),
     *("dilation_h", "dilation_w", "rim_t", "rim_l", "rim_b", "rim_r"),
-    *("height", "width", "channels", "pooled_h", "pooled_w"),
+    *("height", "width", "channels", "pooled_h", "pooled_w", "shift"),
 )
 _SOFTMAX = ("weights", "weights_size", "classes", "shift")
+_PAIR = ("other", "other_words", "lift", "other_lift", "shift", "short")
 FIELDS_OF = {
     SUM_32: _LAYER,
     SUM_64: _LAYER,
-    LOOK_UP: ("weights", "flagged"),
+    LOOK_UP: ("weights", "flagged", "fallen"),
     POOL: _POOL,
     MEAN: ("channels", *WINDOWS),
     FILL: (),
-    MOVE: ("offsets",),
+    MOVE: ("moves", "moves_size"),
     SOFTMAX: _SOFTMAX,
     SLOPE: ("weights", "shifts"),
-    ADD: ("other", "lift", "other_lift", "shift"),
-    MUL: ("other", "shift"),
+    ADD: _PAIR,
+    MUL: _PAIR,
     SHIFTED: _SOFTMAX,
     CLAMP_32: (*_LAYER, *_STEPS),
     CLAMP_64: (*_LAYER, *_STEPS),
     PLAIN: _LAYER,
+    REGISTER: (*_LAYER, "drops", "drop_rounding", "casts"),
 }
 """What an operation reads beside the common fields. The names of arrays say where these begin in
 their pool of constants, those with ``size`` how many values they have."""
@@ -89,7 +96,20 @@ class Target(NamedTuple):
     low: int
     high: int
 
+    @property
+    def with_sign(self) -> "Target":
+        """Give the cast to a signed word of one bit more than this unsigned one has.
+
+        Clamped at 0 it gives the same words; only what is far below 0 is out of its range.
+        """
+        return self._replace(low=-self.high - 1)
+
+
+def rounding_code(rounding: Rounding) -> int:
+    """Encode a rounding for the kernels."""
+    return _ROUNDINGS.index(rounding)
+
 
 def target(cast: Shift) -> Target:
     """Encode a cast for the kernels."""
-    return Target(_ROUNDINGS.index(cast.rounding), _OVERFLOWS.index(cast.overflow), *cast.limits)
+    return Target(rounding_code(cast.rounding), _OVERFLOWS.index(cast.overflow), *cast.limits)

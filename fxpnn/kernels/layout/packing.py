@@ -5,6 +5,13 @@ lie in memory at fixed offsets from its start. Outputs are dealt to *columns* of
 is a list of *pairs*: an offset, and for each lane the two weights that meet the word there and the
 one behind it. Words that are neighbours in memory share a pair, and a word that meets no weight but
 0 in a column is left out: groups, dilation and pruned inputs need no code of their own.
+
+One output of weights 3, 0, 5, 7 for the words at offsets 0 to 3 takes two pairs. The word at 1 is
+left out, so that at 0 has no neighbour and a second weight of 0:
+
+>>> packed = pack(np.array([[3, 0, 5, 7]], np.int16), np.arange(4))
+>>> packed.offsets.tolist(), packed.weights.reshape(2, LANES, 2)[:, 0].tolist()
+([0, 2], [[3, 0], [5, 7]])
 """
 
 from collections.abc import Sequence
@@ -20,11 +27,13 @@ LIMIT = 2**31 - 1
 HALF = LANES // 2
 """So few lanes of a last column take half a vector."""
 HALF_COST = 0.65
-"""What such a row takes of a whole one's time where cores are shared; on a quiet one it is 0.55."""
+"""Such a row's time over a whole one's, where cores are shared; on an idle machine it is 0.55."""
 ROW_PAIRS = 5
 """What a row costs beside its pairs, its cast first of all, in pairs."""
 SEGMENT = 24
 """Products, at least, between two looks at a sum that may have to be clamped."""
+AHEAD = 32
+"""So many pairs are looked at together for the end of a chunk; most have fewer."""
 
 I16: TypeAlias = npt.NDArray[np.int16]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -86,7 +95,9 @@ class Steps(NamedTuple):
 
 def fill_lanes(values: I64, mode: Literal["constant", "edge"] = "constant") -> I64:
     """Append zeros, or the last, to one value per output until they fill whole columns."""
-    return np.pad(values, (0, -len(values) % LANES), mode=mode)
+    missing = -len(values) % LANES
+    last = values[-1] if mode == "edge" else 0
+    return np.concatenate([values, np.full(missing, last, values.dtype)])
 
 
 def pack(weight: I16, offsets: I64) -> Packed:
@@ -104,6 +115,13 @@ def pack_chunks(weight: I16, offsets: I64, low: I64, high: I64) -> Packed:
     """Pack for 64-bit sums: segments that are sure to fit 32 bits.
 
     Only a segment's whole sum has to fit: on the way, sums are right modulo ``2**32``.
+
+    A weight of 1000 and words from -32768 to 32767 make products of at most 32,768,000 either way.
+    32 pairs reach 2,097,152,000, which ``LIMIT`` allows; a 33rd would reach 2,162,688,000:
+
+    >>> weight, low = np.full((1, 100), 1000, np.int16), np.full(100, -32768)
+    >>> pack_chunks(weight, np.arange(100), low, low * 0 + 32767).cuts.tolist()
+    [[0, 32, 50]]
 
     Args:
         weight: as ``pack``.
@@ -138,14 +156,17 @@ def pack_steps(weight: I16, offsets: I64, features: int, whole: int = 2) -> tupl
         pairs.append(Column(paired, np.searchsorted(paired[:, 0] // size, range(1, len(edges)))))
         alone.append(Column(_alone(used, k), np.searchsorted(used, edges[1:])))
     packed, steps = _join(weight, offsets, pairs), _join(weight, offsets, alone)
-    matrix = np.ascontiguousarray(np.pad(weight, ((0, -len(weight) % LANES), (0, 0))).T)
+    matrix = np.zeros((k, -(-len(weight) // LANES) * LANES), np.int16)
+    matrix[:, : len(weight)] = weight.T
     return packed, Steps(*steps[:3], matrix, edges, offsets % features, features)
 
 
 def narrow_steps(word: int) -> bool:
     """Say whether ``vector.step`` makes sums of 32 bits for so wide an accumulator.
 
-    Above 0, a sum of 31 bits and a product would need a 33rd; a word of 32 has a way of its own.
+    Before a clamp there are a sum less the word's least, from 0 to ``2**word - 1``, and a product,
+    from ``2**15 - 2**30`` to ``2**30``. With a word of 30 both together are at most ``2**31 - 1``;
+    with one of 31 they might be more. A word of 32 bits is told from the signs instead.
     """
     return word <= 30 or word == 32
 
@@ -203,6 +224,12 @@ def pool_windows(
         int64 ``(pooled, taps)``; a tap outside the map repeats one inside. None where a window has
         none inside, as may be with padding and dilation: two taps 4 apart, one above and one below
         a map of 3 lines. There is no pixel that could stand for the least word, its result.
+
+    Windows of 2 by 2 on a map of 2 lines and 4 pixels: two see pixels 0, 1, 4, 5 and 2, 3, 6, 7.
+    With 4 outputs and two pixels to a row, pixel 5 is the second of row 2, at ``2 * 16 + 4``:
+
+    >>> pool_windows(((2, 2), (2, 2), (0, 0), (1, 1)), (2, 4), (1, 2), 2, 4).tolist()
+    [[0, 4, 32, 36], [16, 20, 48, 52]]
     """
     kernel, stride, origin, dilation = window
     taps = []
@@ -272,48 +299,63 @@ def _pair(offsets: I64, ks: I64) -> Pairs:
 def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
     """Cut a column's pairs into chunks, each as long as no lane can leave 32 bits in it."""
     none = len(offsets)
-    products = column.astype(np.int64) * np.stack([low, high])[:, None]
-    # How far each product may rise, and how far it may fall, one below the other.
-    reach = np.concatenate([products.max(axis=0), -products.min(axis=0)])
-    reach = np.pad(reach, ((0, 0), (0, 1)))
+    lanes = len(column)
+    at_low, at_high = column * low, column * high
+    # How far each product may rise, and how far it may fall, one below the other; a k of zeros.
+    reach = np.zeros((2 * lanes, none + 1), np.int64)
+    np.maximum(at_low, at_high, out=reach[:lanes, :none])
+    np.maximum(-at_low, -at_high, out=reach[lanes:, :none])
     pairs = _pair(offsets, _used(column))
-    heavy = (reach[:, pairs].sum(axis=2) > LIMIT).any(axis=0)  # 2**31: -32768 by -32768, twice
-    halves = pairs[heavy].ravel()
-    pairs = np.concatenate([pairs[~heavy], _alone(halves[halves < none], none)])
-    return Column(pairs, _ends(reach[:, pairs].sum(axis=2)))
+    together = _reach(reach, pairs)
+    heavy = (together > LIMIT).any(axis=0)  # 2**31: -32768 by -32768, twice
+    if heavy.any():
+        halves = pairs[heavy].ravel()
+        pairs = np.concatenate([pairs[~heavy], _alone(halves[halves < none], none)])
+        together = _reach(reach, pairs)
+    return Column(pairs, _ends(together))
+
+
+def _reach(reach: I64, pairs: Pairs) -> I64:
+    """Add up what the two k of each pair reach."""
+    return reach[:, pairs[:, 0]] + reach[:, pairs[:, 1]]
 
 
 def _ends(reach: I64) -> I64:
     """Return where each chunk of pairs ends, if each is filled before the next begins.
 
-    A chunk takes the next pairs as long as no lane's reach in it is beyond ``LIMIT``. Only so many
-    pairs are added up at a time as may be needed: their number doubles until they fill a chunk.
+    A chunk takes the next pairs as long as no lane's reach in it is beyond ``LIMIT``: few at a time
+    are looked at, for most chunks are short. A lone pair always fits: those of more than ``LIMIT``
+    were divided before.
+
+    >>> _ends(np.array([[2**30, 2**30 - 1, 1, 5]])).tolist()
+    [2, 4]
 
     Args:
         reach: int64 ``(2 * lanes, pairs)``: how far each pair raises and lowers a lane's sum.
     """
-    pairs, ends, first = reach.shape[1], [], 0
+    upto, pairs = reach.cumsum(axis=1), reach.shape[1]
+    before, first = np.zeros((len(reach), 1), np.int64), 0
+    ends = []
     while first < pairs:
-        ahead = 32
-        while (fit := _fitting(reach[:, first : first + ahead])) == ahead:
-            ahead *= 2
+        ahead = (upto[:, first : first + AHEAD] - before).max(axis=0)  # rises with each pair
+        fit = int(ahead.searchsorted(LIMIT, side="right"))
         first += fit
-        ends.append(first)
+        if fit < AHEAD or first == pairs:
+            ends.append(first)
+            before = upto[:, first - 1 : first]
     return np.array(ends or [0])
 
 
-def _fitting(reach: I64) -> int:
-    """Return how many pairs, from the first on, one chunk may hold."""
-    return int((reach.cumsum(axis=1) <= LIMIT).all(axis=0).cumprod().sum())
-
-
 def _join(weight: I16, offsets: I64, columns: Sequence[Column]) -> Packed:
-    lanes = np.pad(weight, ((0, -len(weight) % LANES), (0, 1)))  # a lane and a k of zeros
+    outputs, k = weight.shape
+    lanes = np.zeros((-(-outputs // LANES) * LANES, k + 1), np.int16)  # lanes and a k of zeros
+    lanes[:outputs, :k] = weight
     segments = max(1, *(len(column.ends) for column in columns))
     cuts = np.zeros((len(columns), segments + 1), np.int64)
     first, weights, places = 0, [], []
     for c, (pairs, ends) in enumerate(columns):
-        cuts[c] = first + np.pad([0, *ends], (0, segments - len(ends)), mode="edge")
+        cuts[c, 0], cuts[c, 1:] = first, first + ends[-1]
+        cuts[c, 1 : len(ends) + 1] = first + ends
         first = cuts[c, -1]
         mine = lanes[c * LANES : (c + 1) * LANES]
         weights.append(mine[:, pairs].transpose(1, 0, 2).ravel())

@@ -1,1 +1,1 @@
-"""Loops that are written for LLVM, lane by lane."""
+"""Intrinsics that compiled loops call: vector code, sixteen lanes at once."""

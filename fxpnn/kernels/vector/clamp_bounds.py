@@ -8,21 +8,21 @@ from typing import Any
 
 from fxpnn.kernels.build.llvm import (
     Builder,
+    Intrinsic,
     Number,
     Variable,
-    Written,
     integer,
+    intrinsic,
     loop,
     types,
     writer,
-    written,
 )
 from fxpnn.kernels.layout.packing import LANES
 from fxpnn.kernels.vector.sums import Arrays, Numbers
 
 
-@written
-def extremes(_: Any, arrays: Any, at: Any) -> Written:
+@intrinsic
+def extremes(_: Any, arrays: Any, at: Any) -> Intrinsic:
     """Find the smallest and the largest word, or 0, of 32 neighbours in rows of words.
 
     Args:
@@ -45,8 +45,8 @@ def extremes(_: Any, arrays: Any, at: Any) -> Written:
     return types.void(arrays, at), writer(write)
 
 
-@written
-def room(_: Any, span: Any, arrays: Any, at: Any, word: Any) -> Written:
+@intrinsic
+def room(_: Any, span: Any, arrays: Any, at: Any, word: Any) -> Intrinsic:
     """Find between which sums the products of a range of words cannot leave the word, lane by lane.
 
     On its way a sum rises at most by all positive products, each with its word's extreme of largest
@@ -85,8 +85,8 @@ def room(_: Any, span: Any, arrays: Any, at: Any, word: Any) -> Written:
     return types.int64(span, arrays, at, word), writer(write)
 
 
-@written
-def within(_: Any, rows: Any, arrays: Any, at: Any) -> Written:
+@intrinsic
+def within(_: Any, rows: Any, arrays: Any, at: Any) -> Intrinsic:
     """Say whether all sums of a tile of rows lie between a floor and a ceiling per lane.
 
     Args:

@@ -10,24 +10,24 @@ from typing import Any
 
 from fxpnn.kernels.build.llvm import (
     Builder,
+    Intrinsic,
     Memory,
     Number,
     Variable,
-    Written,
     branch,
+    breakable_loop,
     integer,
+    intrinsic,
     loop,
-    tries,
     types,
     writer,
-    written,
 )
 from fxpnn.kernels.layout.packing import LANES
 from fxpnn.kernels.vector.sums import Arrays, Numbers, add_products, points_of, zero_sums
 
 
-@written
-def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
+@intrinsic
+def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Intrinsic:
     """Sum the products of a column's pairs and the bias, tile by tile; cast what is in range.
 
     Sums stay in registers from the first segment to the words, where there are enough of them. A
@@ -56,35 +56,40 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
             sums are int32; where the 16 biases lie; row ``r`` writes its words at
             ``out[r * pitch]``, in order; 64-bit sums have at most ``32 + extra`` bits, ``extra``
             from 1 to 31, and ``2**(32 - extra)`` parts, the bias one of them.
-        to: ``(direct, whole, low, high, least, near)``: whether sums are to be cast, and if so,
-            which rows may write, the first so many; the range, and what words are raised to; and
-            whether 64-bit sums are ``rounding.near``.
+        to: ``(direct, whole, (low, high, least, most), near, apart)``: whether sums are to be cast,
+            and if so, which rows may write, the first so many; the range, and what words are raised
+            and lowered to; whether 64-bit sums are ``rounding.near``; and whether words below 0 are
+            counted.
 
     Returns:
-        How many tiles are done. Tiles that are not to be cast leave their sums, 0 in lanes that
-        are not summed. The first whose words are not written ends the rest: its sums stand where
-        ``acc`` begins, and unless they are in range, casts are to be counted one by one.
+        How many tiles are done, and how many words below 0 were counted in them. Tiles that are not
+        to be cast leave their sums, 0 in lanes that are not summed. The first whose words are not
+        written ends the rest: its sums stand where ``acc`` begins, and unless they are in range,
+        casts are to be counted one by one.
     """
 
     def write(
-        b: Builder, lanes_: Number, rows_: Number, arrays: Arrays, at: Numbers, to: Numbers
-    ) -> Number:
+        b: Builder, lanes_: Number, rows_: Number, arrays: Arrays, at: Numbers, to: Any
+    ) -> Numbers:
         column = _Column(b, lanes, rows, arrays, at, to)
         done = Variable(column.tiles)
-        with tries(column.tiles) as (tile, end):
+        with breakable_loop(column.tiles) as (tile, end):
             column.tile(tile, done, end)
-        return done.get()
+        return done.get(), column.fallen.get()
 
-    return types.int64(lanes, rows, arrays, at, to), writer(write)
+    return types.UniTuple(types.int64, 2)(lanes, rows, arrays, at, to), writer(write)
 
 
 class _Column:
     """What the code of a column is written from: vectors that stay in registers, and their sums."""
 
     def __init__(
-        self, b: Builder, lanes: Any, rows: Any, arrays: Arrays, at: Numbers, to: Numbers
+        self, b: Builder, lanes: Any, rows: Any, arrays: Arrays, at: Numbers, to: Any
     ) -> None:
-        self.b, self.lanes, self.extra_bits = b, lanes, at[6]
+        self.b, self.lanes = b, lanes
+        self.first, self.tiles, self.cut, self.segments, self.lane, self.pitch, extra = at
+        direct, self.whole, span, near, apart = to
+        low, high, *ends = span
         (
             self.x,
             self.starts,
@@ -101,8 +106,8 @@ class _Column:
             rows.literal_value,
             self.acc.bits == 64,
         )
-        self.first, self.tiles, self.cut, self.segments, self.lane, self.pitch = at[:6]
-        self.direct, self.whole, self.near = to[0].differs(0), to[1], to[5].differs(0)
+        self.extra_bits = extra
+        self.direct, self.near = direct.differs(0), near.differs(0)
         self.biases, ways = (
             self.bias.load(self.lane, self.many),
             self.rule.load(self.lane * 4, 4 * LANES),
@@ -110,11 +115,14 @@ class _Column:
         self.less, self.more, self.mask, self.keep = (
             _repeat(ways.shuffle(range(way, way + self.many))) for way in range(0, 4 * LANES, LANES)
         )
-        self.even = to[2] & -2  # the format's self.least value, whatever the range is
+        self.apart, self.fallen = apart.differs(0), Variable(integer(b, 0))
+        self.even = low & -2  # the format's least value, whatever the range is
         self.extra, self.base, self.above = (
-            number.sized(32).splat(LANES) for number in (at[6], self.even, (to[3] - self.even) ^ -1)
+            number.sized(32).splat(LANES) for number in (extra, self.even, (high - self.even) ^ -1)
         )
-        self.low, self.least = (number.sized(16).splat(self.many) for number in (to[2], to[4]))
+        self.low, self.least, self.most = (
+            number.sized(16).splat(self.many) for number in (low, *ends)
+        )
         self.shift = self.less + self.extra if self.wide else self.less
         self.exact = self.biases + self.more.shuffle(range(self.many)).sized(self.acc.bits)
         self.level = self.biases.sized(32) + (self.more - (self.base << self.shift)).shuffle(
@@ -158,8 +166,13 @@ class _Column:
             wholes[i] += (total.logical_shift(self.extra) - wholes[i]) & known
         return totals, wholes
 
-    def cast(self, totals: Sequence[Number], quotients: Sequence[Number], row: Number) -> Number:
-        """Write the words of quotients that begin at the range's least; say if all are so."""
+    def cast(
+        self, totals: Sequence[Number], quotients: Sequence[Number], row: Number, sure: Number
+    ) -> Number:
+        """Write the words of quotients that begin at the range's least; say if all are so.
+
+        ``sure`` says that the totals are what they seem. Words below 0 are counted if all is well.
+        """
         rounded = [
             (total & self.mask).equals(0).choose(quotient & self.keep, quotient).sized(16)
             for total, quotient in zip(totals, quotients, strict=True)
@@ -167,54 +180,57 @@ class _Column:
         added = self.even.sized(16).splat(self.many)
         made = [words + added for words in _part(rounded, self.many, self.height)]
         for r, words in enumerate(made):
-            self.out.store(words.max(self.least), (row + r) * self.pitch)
+            self.out.store(words.max(self.least).min(self.most), (row + r) * self.pitch)
         beyond = (reduce(Number.__or__, quotients) & self.above).differs(0).count()
-        return (beyond + (reduce(Number.min, made) < self.low).count()).equals(0)
+        fits = (beyond + (reduce(Number.min, made) < self.low).count()).equals(0) & sure
 
-    def leave(self, totals: Sequence[Number], place: Number) -> None:
-        """Leave sums that are not cast, 0 in lanes that are not summed."""
+        def count() -> None:
+            signs = reduce(Number.__add__, [words >> 15 for words in made])  # -1 of each below 0
+            self.fallen.set(self.fallen.get() - signs.total())
+
+        branch(fits & self.apart, count)
+        return fits
+
+    def store_sums(self, totals: Sequence[Number], place: Number) -> None:
+        """Store sums that are not cast, 0 in lanes that are not summed."""
         for r, total in enumerate(totals):
             self.acc.store(total, (place + r) * LANES)
             if self.many < LANES:
                 self.acc.store(total.constant(0), (place + r) * LANES + self.many)
 
     def tile(self, tile: Number, done: Variable, end: Callable[[], None]) -> None:
-        """Sum a tile and write its words or leave its sums; end the rest if it has to."""
+        """Sum a tile; write its words or store its sums; break the loop where words do not fit."""
         row = self.first + tile * self.height
         points = points_of(self.x, self.starts, row, self.height)
         writes, written = row + self.height < self.whole + 1, Variable(integer(self.b, 0, 1))
 
         def cast_level(sums: list[Number], seen: Number) -> None:
             totals = _join(sums)
-            fits = self.cast(totals, [total.logical_shift(self.shift) for total in totals], row)
-            if self.wide:
-                fits &= (seen < 0).count().equals(0)
-            written.set(fits)
+            sure = (seen < 0).count().equals(0) if self.wide else integer(self.b, 1, 1)
+            quotients = [total.logical_shift(self.shift) for total in totals]
+            written.set(self.cast(totals, quotients, row, sure))
 
         def cast_exact(totals: list[Number], wholes: list[Number]) -> None:
-            written.set(
-                self.cast(
-                    totals, [(self.whole >> self.less) - self.base for self.whole in wholes], row
-                )
-            )
+            quotients = [(whole >> self.less) - self.base for whole in wholes]
+            written.set(self.cast(totals, quotients, row, integer(self.b, 1, 1)))
 
-        def leave_unless_written(totals: list[Number]) -> None:
+        def store_unless_written(totals: list[Number]) -> None:
             def stop() -> None:
-                self.leave(totals, integer(self.b, 0))
+                self.store_sums(totals, integer(self.b, 0))
                 done.set(tile)
                 end()
 
             def go_on_or_stop() -> None:
-                branch(self.direct, stop, lambda: self.leave(totals, row))
+                branch(self.direct, stop, lambda: self.store_sums(totals, row))
 
             branch(written.get(), lambda: None, go_on_or_stop)
 
         def sum_exactly() -> None:
             totals, wholes = self.exact_sums(points)
             branch(writes & (self.near ^ 1), lambda: cast_exact(totals, wholes))
-            uppers = [self.whole >> (self.extra.constant(32) - self.extra) for self.whole in wholes]
+            uppers = [whole >> (self.extra.constant(32) - self.extra) for whole in wholes]
             sums = _part(list(map(Number.below, totals, uppers)), self.many, self.height)
-            leave_unless_written([total - (self.exact - self.biases) for total in sums])
+            store_unless_written([total - (self.exact - self.biases) for total in sums])
 
         if self.wide:
             branch(writes & self.near, lambda: cast_level(*self.level_sums(points)))
@@ -222,7 +238,7 @@ class _Column:
         else:
             sums, seen = self.level_sums(points)
             branch(writes, lambda: cast_level(sums, seen))
-            leave_unless_written([total - (self.level - self.biases) for total in sums])
+            store_unless_written([total - (self.level - self.biases) for total in sums])
 
 
 def _repeat(vector: Number) -> Number:

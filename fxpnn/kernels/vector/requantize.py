@@ -3,29 +3,28 @@
 What ``vector.sums`` says of lanes and arrays holds here too.
 """
 
-from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
 from fxpnn.kernels.build.llvm import (
     Builder,
+    Intrinsic,
     Number,
     Variable,
-    Written,
     branch,
     integer,
+    intrinsic,
     loop,
     types,
     writer,
-    written,
 )
-from fxpnn.kernels.layout import instructions
 from fxpnn.kernels.layout.packing import LANES
+from fxpnn.kernels.vector.casts import Cast, Word
 from fxpnn.kernels.vector.sums import Arrays, Numbers
 
 
-@written
-def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
+@intrinsic
+def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Intrinsic:
     """Cast rows of sums to 16-bit words; count the values out of range.
 
     Args:
@@ -34,46 +33,29 @@ def narrow(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Written:
             from 0 to 30, or to 62 where sums are int64; int16.
         at: ``(lane, pitch)``: where the 16 shifts lie; row ``r`` writes the 16 words at
             ``out[r * pitch]``, in order, so that it may overlap the next ones.
-        to: ``(rounding, overflow, low, high, least)``: the codes, the range, and what a word is
-            raised to once the range is judged.
+        to: as ``Cast`` has it.
 
     Returns:
-        How many rounded values were out of range.
+        How many rounded values were out of range, and how many, counted apart, were below 0.
     """
 
-    def write(b: Builder, rows: Number, arrays: Arrays, at: Numbers, to: Numbers) -> Number:
+    def write(b: Builder, rows: Number, arrays: Arrays, at: Numbers, to: Numbers) -> Numbers:
         acc, shifts, out = arrays
         lane, pitch = at
-        low, high, least = (limit.sized(32).splat(LANES) for limit in to[2:])
-        shift = shifts.load(lane, LANES).sized(acc.bits)
-        rule = _rounding_rule(to[0], shift)
-        counted = Variable(low.constant(0))
+        cast = Cast(shifts.load(lane, LANES).sized(acc.bits), to)
 
-        def run(word: Callable[[Number], Number]) -> None:
+        def run(word: Word) -> None:
             with loop(integer(b, 0), rows) as row:
-                exact = _round(acc.load(row * LANES, LANES), shift, rule)
-                out.store(word(exact).max(least).sized(16), row * pitch)
+                out.store(word(acc.load(row * LANES, LANES)), row * pitch)
 
-        def clamp(exact: Number) -> Number:
-            rounded = exact.clamped(32)  # the range's 16 bits do not tell it from the exact one
-            kept = rounded.max(low).min(high)
-            counted.set(counted.get() - kept.differs(rounded).sized(32))
-            return kept
+        cast.by_mode(run)
+        return cast.counts()
 
-        def wrap_or_zero(exact: Number) -> Number:
-            over = clamp(exact).differs(exact.clamped(32))
-            return over.choose(((exact.sized(32) - low) & span) + base, exact.sized(32))
-
-        wraps = to[1].equals(instructions.WRAP)
-        span, base = (wraps.choose(value, low.constant(0)) for value in (high - low, low))
-        branch(to[1] < instructions.SATURATE_ZERO, lambda: run(clamp), lambda: run(wrap_or_zero))
-        return counted.get().total()
-
-    return types.int64(rows, arrays, at, to), writer(write)
+    return types.UniTuple(types.int64, 2)(rows, arrays, at, to), writer(write)
 
 
-@written
-def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
+@intrinsic
+def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Intrinsic:
     """Keep the largest words of each window, lane by lane.
 
     Args:
@@ -108,8 +90,8 @@ def largest(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
     return types.void(pixels, arrays, at), writer(write)
 
 
-@written
-def mean(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
+@intrinsic
+def mean(_: Any, pixels: Any, arrays: Any, at: Any) -> Intrinsic:
     """Average the words of each window, lane by lane, ties to even.
 
     The sums of fewer than ``2**15`` words fit 32 bits. With ``s`` the shift, the result is
@@ -124,8 +106,8 @@ def mean(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
 
     def write(b: Builder, pixels: Number, arrays: Arrays, at: Numbers) -> None:
         words, windows, out = arrays
-        taps, pitch = at[0], at[2]
-        shift = at[1].sized(32).splat(LANES)
+        taps, drop, pitch = at
+        shift = drop.sized(32).splat(LANES)
         half = (shift.constant(1) << shift) >> 1
         with loop(integer(b, 0), pixels) as pixel:
             total = Variable(words.load(windows.load(pixel * taps), LANES).sized(32))
@@ -137,36 +119,3 @@ def mean(_: Any, pixels: Any, arrays: Any, at: Any) -> Written:
             out.store(rounded.sized(16), pixel * pitch)
 
     return types.void(pixels, arrays, at), writer(write)
-
-
-def _rounding_rule(rounding: Number, shift: Number) -> Numbers:
-    """Return what ``_round`` needs: the remainder's mask, a threshold, a bit and its weight.
-
-    A nearest rounding goes up from half on, or beyond half; which, may depend on the bit that makes
-    a quotient odd or a total negative, which then weighs as much as 1 more or less. ``zero`` goes
-    up where a negative value has a remainder at all, ``floor`` never.
-    """
-    none, one, sign = (shift.constant(value) for value in (0, 1, shift.bits - 1))
-    mask = (one << shift) - 1
-    half = (one << shift).logical_shift(1).max(one)  # with no remainder, never reached
-    rules = {
-        instructions.NEAREST_EVEN: (half, shift, one),
-        instructions.NEAREST_UP: (half - 1, sign, none),
-        instructions.NEAREST_DOWN: (half, sign, none),
-        instructions.NEAREST_ZERO: (half, sign, one),
-        instructions.NEAREST_AWAY: (half - 1, sign, none - 1),
-        instructions.FLOOR: (mask, sign, none),
-        instructions.ZERO: (mask, sign, mask),
-    }
-    chosen = rules[instructions.FLOOR]
-    for code, rule in rules.items():
-        mine = rounding.equals(code)
-        chosen = tuple(mine.choose(new, old) for new, old in zip(rule, chosen, strict=True))
-    return mask, *chosen
-
-
-def _round(total: Number, shift: Number, rule: Numbers) -> Number:
-    """Divide by ``2**shift``; the remainder and the weight stay below ``2**(shift + 1)``."""
-    mask, threshold, bit, weight = rule
-    up = (total & mask) + ((total >> bit) & weight) > threshold
-    return (total >> shift) - up.sized(total.bits)

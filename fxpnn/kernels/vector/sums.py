@@ -12,17 +12,17 @@ from typing import Any, TypeAlias
 
 from fxpnn.kernels.build.llvm import (
     Builder,
+    Intrinsic,
     Memory,
     Number,
     Variable,
-    Written,
     branch,
     integer,
+    intrinsic,
     loop,
     machine,
     types,
     writer,
-    written,
 )
 from fxpnn.kernels.layout.packing import LANES
 
@@ -32,7 +32,7 @@ PARTIAL_SUMS = 4
 Numbers: TypeAlias = tuple[Number, ...]
 Arrays: TypeAlias = tuple[Memory, ...]
 Update: TypeAlias = Callable[[Sequence[Number], Sequence[Number]], list[Number]]
-"""What makes of rows' sums and their products the next sums."""
+"""Returns the next sums of some rows, from their sums and their next products."""
 
 
 def rows_per_tile() -> int:
@@ -48,8 +48,8 @@ def rows_per_tile() -> int:
 ROWS = rows_per_tile()
 
 
-@written
-def dot(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Written:
+@intrinsic
+def dot(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Intrinsic:
     """Add the products of a range of pairs to the sums of a tile of rows.
 
     Products are summed modulo ``2**32``: exact where the final sum fits, whatever happens on the
@@ -81,8 +81,8 @@ def dot(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any) -> Written:
     return types.void(lanes, rows, arrays, at), writer(write)
 
 
-@written
-def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Written:
+@intrinsic
+def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Intrinsic:
     """Add products one by one, clamp after each, and count the adds that were clamped.
 
     The second weight of each pair is 0: a pair is one product. Sums are int32 for a word that has
@@ -107,7 +107,8 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
         many = lanes.literal_value
         x, starts, weights, offsets, acc = arrays
         row, first, last = at
-        low, high = (limit.sized(acc.bits).splat(many) for limit in word)
+        least, most = word
+        low, high = (limit.sized(acc.bits).splat(many) for limit in (least, most))
         points = points_of(x, starts, row, rows.literal_value)
         places = [(row + r) * LANES for r in range(len(points))]
         counted = Variable(integer(b, 0))
@@ -119,7 +120,7 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
                 counted.set(counted.get() + found.count())
 
         def clamp(above: Sequence[Number], products: Sequence[Number]) -> list[Number]:
-            # Sums less the least: one comparison tells both those below and those beyond.
+            # Sums less the least: as unsigned numbers, those below the word are too large as well.
             exact = _add(above, [product.sized(acc.bits) for product in products])
             count([total.exceeds(high - low) for total in exact])
             return [total.max(low.constant(0)).min(high - low) for total in exact]
@@ -144,7 +145,7 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Writ
             run(clamp, low)
         else:
             none = low.constant(0)
-            branch(word[0].equals(-(2**31)), lambda: run(saturate, none), lambda: run(clamp, low))
+            branch(least.equals(-(2**31)), lambda: run(saturate, none), lambda: run(clamp, low))
         return counted.get()
 
     return types.int64(lanes, rows, arrays, at, word), writer(write)

@@ -1,6 +1,7 @@
 """Read weights beside a model: external data, only from inside the model's folder."""
 
 import contextlib
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -36,6 +37,15 @@ def embed(model: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto:
         tensor.ClearField("external_data")
         tensor.data_location = onnx.TensorProto.DEFAULT
     return embedded
+
+
+def fingerprint(content: bytes, model: onnx.ModelProto, embedded: onnx.ModelProto) -> str:
+    """Return the sha256 of a model's file and, behind it, of its weights in other files."""
+    found = hashlib.sha256(content)
+    for kept, read in zip(model.graph.initializer, embedded.graph.initializer, strict=True):
+        if is_external(kept):
+            found.update(read.raw_data)
+    return found.hexdigest()
 
 
 def _bytes(tensor: onnx.TensorProto) -> int:

@@ -11,7 +11,7 @@ from fxpnn.errors import ModelError
 from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.normal import Attribute, Op
 from fxpnn.onnx.graph.proto import MAX_RANK, number_type, one_line, to_array
-from fxpnn.onnx.graph.quant import DELINEAR, LINEAR, QUANT, fold_quantized
+from fxpnn.onnx.graph.quant import QUANTIZERS, fold_quantized
 
 Inputs: TypeAlias = tuple[Array | None, ...]
 """An operator's inputs; ``None`` is an optional one that is left out."""
@@ -193,7 +193,7 @@ FOLDERS: Mapping[str, Folder] = {
     "Reciprocal": _unary(np.reciprocal),
     "Exp": _unary(np.exp),
     "Floor": _unary(np.floor),
-    **dict.fromkeys((*QUANT, *LINEAR, *DELINEAR), fold_quantized),
+    **dict.fromkeys(QUANTIZERS, fold_quantized),
 }
 _BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min")
 _VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

@@ -11,9 +11,11 @@ from fxpnn.errors import ModelError
 _CONVERT = "python -m tf2onnx.convert"
 _REMEDIES: Mapping[str, str] = {
     "PyTorch": "torch.onnx.export(model, example, 'model.onnx')",
-    "Keras": f"model.export('model.onnx', format='onnx') or {_CONVERT} --keras FILE",
+    "Keras": "model.export('model.onnx', format='onnx') or "
+    f"{_CONVERT} --keras FILE --output model.onnx",
     "TensorFlow Lite": f"{_CONVERT} --tflite FILE --output model.onnx",
-    "TensorFlow": f"{_CONVERT} --saved-model FOLDER (or --graphdef FILE) --output model.onnx",
+    "TensorFlow": f"{_CONVERT} --saved-model FOLDER --output model.onnx (or --graphdef FILE "
+    "--inputs NAMES --outputs NAMES)",
 }
 _SUFFIXES: Mapping[str, str] = {
     ".pt": "PyTorch",

@@ -166,9 +166,3 @@ def _held(tensor: onnx.TensorProto, size: int) -> float:
     if tensor.HasField("raw_data"):
         return len(tensor.raw_data) / size
     return len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type)))
-
-
-def narrow(array: Array) -> Array:
-    """Return the array as float32 where that loses nothing, else as float64."""
-    small = array.astype(np.float32)
-    return small if np.array_equal(small, array) else array.astype(np.float64)

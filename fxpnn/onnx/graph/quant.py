@@ -14,15 +14,18 @@ from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixedpoint.casting import from_float
 from fxpnn.fixedpoint.qformat import MAX_WORD, Overflow, QFormat, Rounding
 from fxpnn.fixedpoint.requantize import Shift
+from fxpnn.network.folding import narrow
 from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.graph.proto import QUANTIZING, DType, narrow, number_type
+from fxpnn.onnx.graph.proto import QUANTIZING, DType, number_type
+from fxpnn.quantization.settings import held
 
 QUANT = tuple(f"{domain}.{kind}" for domain, kind in product(QUANTIZING, ("Quant", "IntQuant")))
 LINEAR, DELINEAR = (
     tuple(f"{domain}{kind}" for domain in ("", "com.microsoft."))
     for kind in ("QuantizeLinear", "DequantizeLinear")
 )
+QUANTIZERS = (*QUANT, *LINEAR, *DELINEAR)
 PAIRED = "paired"
 """The attribute of a QuantizeLinear that gives numbers again, as the operator behind it does."""
 LIMITS = "limits"
@@ -58,7 +61,7 @@ class Quantizer:
         return tuple(QFormat(self.word, int(frac), self.signed) for frac in fracs.reshape(-1))
 
     def cast(self) -> Shift:
-        """Return the one format, fit for a tensor, and the modes.
+        """Return the one format and the modes; a tensor can have the bits that are ``held``.
 
         Raises:
             ModelError: no tensor can have it.
@@ -67,7 +70,8 @@ class Quantizer:
             raise ModelError(f"scale must be one number, not {self.fracs.size}")
         try:
             (fmt,) = self.formats(self.fracs)
-            return Shift(fmt.for_tensor(), self.rounding, self.overflow)
+            held(fmt).for_tensor()
+            return Shift(fmt, self.rounding, self.overflow)
         except FormatError as error:
             raise ModelError(str(error)) from None
 

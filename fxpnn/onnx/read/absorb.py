@@ -1,10 +1,13 @@
 """Casts are absorbed by the layers before them, so that each value is rounded once.
 
-Behind a layer that computes (a dense layer, a convolution, an addition, an activation) a cast is
-that layer's own. Layers that keep the order of values, such as ReLU and max pooling, may stand
-between: the largest of casts is the cast of the largest. Average and L2 pools and leaky slopes
-round to the format of their input; a cast to another format rounds what they give once more. What
-no layer takes is a layer that casts.
+Behind a layer that computes (a dense layer, a convolution, an addition, an activation, a pool that
+averages) a cast is that layer's own. Layers that keep the order of values, such as ReLU and max
+pooling, may stand between: the largest of casts is the cast of the largest. Leaky slopes round to
+the format of their input; a cast to another format rounds what they give once more. What no layer
+takes is a layer that casts.
+
+A pool that averages would round to the format of its input first. Behind one that others read
+otherwise, a cast is a pool of its own; where layers stand between, the pool gets the finest format.
 """
 
 import math
@@ -78,7 +81,13 @@ class _Graph:
             if not self._drop(node, name):
                 self._taken[node.name] = cast
             return
+        pool = self._inheriting(name)
+        if pool is not None and pool.name == name:
+            self._repeat(pool, node, cast)
+            return
         before = self._format(name)
+        if pool is not None and before is not None:
+            before = self._taken[pool.name] = Shift(_finest(before.format))
         if before is None or before.format != cast.format:
             self._taken[node.name] = cast
             return
@@ -89,6 +98,28 @@ class _Graph:
             self._nodes[node.name] = replace(node, layer=layers.Clip(-limit, limit))
         elif not self._drop(node, name):
             self._taken[node.name] = cast
+
+    def _inheriting(self, name: str) -> Node | None:
+        """Return the layer that inherits the format of a tensor, which it or layers behind make."""
+        for _ in range(REACH):
+            if name in self._taken or name == INPUT:
+                return None
+            node = self._nodes[name]
+            if node.layer.traits.output is not Output.KEPT:
+                return node if node.layer.traits.output is Output.INHERITED else None
+            (name,) = self._sources(node)
+        return None
+
+    def _repeat(self, made: Node, node: Node, cast: Shift) -> None:
+        """Let a cast compute what it casts; the layer before it goes if no other reads it."""
+        self._nodes[node.name] = replace(made, name=node.name)
+        self._taken[node.name] = cast
+        self._readers[made.name].discard(node.name)
+        (source,) = self._sources(made)
+        self._readers[source].add(node.name)
+        if not self._readers[made.name] and made.name not in self._outputs:
+            del self._nodes[made.name]
+            self._readers[source].discard(made.name)
 
     def _takes_modes(self, name: str) -> bool:
         """Tell whether a slope is yet to be rounded, by the modes of the cast behind it."""
@@ -132,11 +163,15 @@ class _Graph:
     def _agree(self, name: str) -> bool:
         """Tell whether all that read a tensor cast it alike, before any of them is dropped."""
         if name not in self._agreed:
-            casts = {self._casts.get(reader) for reader in self._readers[name]}
+            casts = {self._cast(reader) for reader in self._readers[name]}
             self._agreed[name] = (
                 name not in self._outputs and len(casts - {None}) == len(casts) == 1
             )
         return self._agreed[name]
+
+    def _cast(self, name: str) -> Shift | None:
+        """Return the cast that a node is and nothing else."""
+        return self._casts[name] if isinstance(self._nodes[name].layer, layers.Quantize) else None
 
     def _format(self, name: str) -> Shift | None:
         """Return the format that a tensor has if it is fixed, and the modes that led to it."""
@@ -145,7 +180,7 @@ class _Graph:
                 return self._taken.get(name)
             node = self._nodes[name]
             traits = node.layer.traits
-            if traits.output is not Output.KEPT:  # what has one format is a softmax: never negative
+            if traits.output is Output.OWN:  # what has one format is a softmax: never negative
                 return Shift(traits.format, overflow=SYMMETRIC) if traits.format else None
             (name,) = self._sources(node)
         return None
@@ -153,7 +188,7 @@ class _Graph:
 
 def _finest(fmt: QFormat) -> QFormat:
     """Return the format of the same range that fills an int16, so that a cast to ``fmt`` rounds."""
-    more = TENSOR_BITS - fmt.word - (not fmt.signed)
+    more = max(TENSOR_BITS - fmt.word - (not fmt.signed), 0)
     return QFormat(fmt.word + more, fmt.frac + more, fmt.signed)
 
 

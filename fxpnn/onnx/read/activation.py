@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from fxpnn.errors import ModelError
 from fxpnn.network import layers
+from fxpnn.network.folding import per_channel
 from fxpnn.network.layers import Layer
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.read.affine import per_channel
 from fxpnn.onnx.read.trace import Handler, Trace, Value, image_array
 
 
@@ -32,6 +33,39 @@ def _swish(trace: Trace, op: Op) -> Value:
     if op.get("alpha", 1.0) != 1:
         raise ModelError(f"alpha must be 1, not {op.get('alpha')}")
     return trace.emit(op, layers.Silu(), trace.value(op))
+
+
+def _elu(trace: Trace, op: Op) -> Value:
+    return _exponential(trace, op, 1.0, op.get("alpha", 1.0), 1.0)
+
+
+def _celu(trace: Trace, op: Op) -> Value:
+    alpha = op.get("alpha", 1.0)
+    if not alpha:
+        raise ModelError("alpha must not be 0")
+    return _exponential(trace, op, 1.0, alpha, 1 / alpha)
+
+
+def _selu(trace: Trace, op: Op) -> Value:
+    gamma = op.get("gamma", 1.0507009873554805)
+    return _exponential(trace, op, gamma, gamma * op.get("alpha", 1.6732632423543772), 1.0)
+
+
+def _exponential(trace: Trace, op: Op, above: float, below: float, scale: float) -> Value:
+    """Emit ``above * max(0, x) + below * elu(min(0, scale * x))``: an ELU, or what equals it."""
+    x = trace.value(op)
+    if above == below == scale == 1:
+        return trace.emit(op, layers.Elu(), x)
+
+    def times(value: Value, gain: float) -> Value:
+        one = (1,) * len(x.shape)
+        scaled = trace.transform(op, value, np.full(one, float(gain)), np.zeros(one))
+        return trace.settle(scaled)
+
+    positive = times(trace.emit(op, layers.Relu(), x, part=".above"), above)
+    negative = times(trace.emit(op, layers.Clip(-math.inf, 0.0), x, part=".below"), scale)
+    negative = times(trace.emit(op, layers.Elu(), negative, part=".elu"), below)
+    return trace.emit(op, layers.Add(), positive, negative)
 
 
 def _prelu(trace: Trace, op: Op) -> Value:
@@ -108,13 +142,37 @@ def _class(trace: Trace, op: Op) -> Value:
         raise ModelError(
             "must be an output that alone reads its logits; they are left in its place"
         )
-    default = 0 if op.kind == "ArgMax" else 1 if op.opset < 13 else -1
+    default = {"ArgMax": 0, "TopK": -1}.get(op.kind, 1 if op.opset < 13 else -1)
     axis = op.get("axis", default)
     if len(x.shape) != 1 or axis not in (rank - 1, -1):
         raise ModelError(f"axis must be the last of vectors, not {axis} of {rank} axes")
     if op.flag("select_last_index"):
         raise ModelError("select_last_index must be 0")
-    return x
+    return _in_its_place(trace, op, x)
+
+
+def _top(trace: Trace, op: Op) -> tuple[Value, Value]:
+    """Leave out the choice of the largest values at the end, and of their places."""
+    if trace.integers(op, 1, "k")[:1] != [1]:
+        raise ModelError("k must be 1: what it reads has the class of the largest, and no order")
+    if not op.flag("largest", default=True):
+        raise ModelError("largest must be 1")
+    x = _class(trace, op)
+    return x, x
+
+
+def _in_its_place(trace: Trace, op: Op, x: Value) -> Value:
+    trace.notes.append(f"{op}: left out; the output is what it reads, whose class is the same")
+    return replace(x, chosen=True)
+
+
+def _log(trace: Trace, op: Op) -> Value:
+    """Leave out the logarithm of a softmax at the end: it keeps the order of classes."""
+    x = trace.value(op)
+    node = trace.nodes.get(x.source)
+    if not trace.ends(op) or x.shared or node is None or not isinstance(node.layer, layers.Softmax):
+        raise ModelError("must be an output that alone reads a softmax; that is left in its place")
+    return _in_its_place(trace, op, x)
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -122,6 +180,11 @@ HANDLERS: Mapping[str, Handler] = {
     "Sigmoid": _plain(layers.Sigmoid()),
     "Tanh": _plain(layers.Tanh()),
     "HardSwish": _plain(layers.HardSwish()),
+    "Softplus": _plain(layers.Softplus()),
+    "Abs": _plain(layers.Abs()),
+    "Elu": _elu,
+    "Celu": _celu,
+    "Selu": _selu,
     "LeakyRelu": _leaky_relu,
     "HardSigmoid": _hard_sigmoid,
     "Swish": _swish,
@@ -133,4 +196,6 @@ HANDLERS: Mapping[str, Handler] = {
     "Softmax": _softmax,
     "LogSoftmax": _class,
     "ArgMax": _class,
+    "TopK": _top,
+    "Log": _log,
 }

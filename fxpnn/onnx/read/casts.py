@@ -12,9 +12,18 @@ from fxpnn.network.fixed import raw_weights
 from fxpnn.network.layers import Array, Quantize
 from fxpnn.onnx.graph.fold import fold
 from fxpnn.onnx.graph.normal import Graph, Op
-from fxpnn.onnx.graph.quant import DELINEAR, LIMITS, LINEAR, PAIRED, QUANT, Quantizer, quantizer
+from fxpnn.onnx.graph.quant import (
+    DELINEAR,
+    LIMITS,
+    LINEAR,
+    PAIRED,
+    QUANTIZERS,
+    Quantizer,
+    quantizer,
+)
 from fxpnn.onnx.read.refusals import RefusalError
 from fxpnn.onnx.read.trace import Handler, Trace, Value
+from fxpnn.quantization.settings import held
 
 REACH = 16
 """So many operators are looked back; no network has more between its words and their use."""
@@ -80,7 +89,7 @@ def _cast(trace: Trace, op: Op) -> Value:
     return y
 
 
-HANDLERS: Mapping[str, Handler] = dict.fromkeys((*QUANT, *LINEAR, *DELINEAR), _cast)
+HANDLERS: Mapping[str, Handler] = dict.fromkeys(QUANTIZERS, _cast)
 
 
 def weight_formats(graph: Graph, trace: Trace) -> dict[str, tuple[QFormat, ...]]:
@@ -94,6 +103,8 @@ def weight_formats(graph: Graph, trace: Trace) -> dict[str, tuple[QFormat, ...]]
         value = trace.tensors.get(op.outputs[0])
         if op.kind not in WEIGHTED or not isinstance(value, Value):
             continue
+        if value.source not in trace.nodes:
+            continue
         weight = raw_weights(trace.nodes[value.source].layer)
         words = _words(op.inputs[1], makers, trace)
         if weight is None or words is None:
@@ -102,7 +113,9 @@ def weight_formats(graph: Graph, trace: Trace) -> dict[str, tuple[QFormat, ...]]
         formats = words.formats(turned, len(weight))
         try:
             if formats and _on_grid(weight, formats):
-                found[value.source] = tuple(fmt.for_tensor() for fmt in formats)
+                lower = tuple(map(held, formats))  # constants show whether these suffice
+                fit = lower if _on_grid(weight, lower) else formats
+                found[value.source] = tuple(fmt.for_tensor() for fmt in fit)
         except FormatError as error:
             refusal = RefusalError(words.op, str(error))
             trace.refusals.setdefault(words.op.name, refusal)
@@ -130,7 +143,7 @@ def _words(name: str, makers: Mapping[str, Op], trace: Trace) -> _Words | None:
     while (op := makers.get(name)) and op.kind in MOVERS and len(moves) < REACH:
         moves.append(op)
         name = op.inputs[0]
-    if op is None or op.kind not in HANDLERS:
+    if op is None or op.kind not in HANDLERS or op.name in trace.refusals:
         return None
     inputs = [trace.tensors.get(name) for name in op.inputs]
     constants = tuple(tensor for tensor in inputs if not isinstance(tensor, Value))

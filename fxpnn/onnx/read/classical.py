@@ -52,7 +52,10 @@ def _classifier(trace: Trace, op: Op) -> Results:
     if len(labels) < 2:
         raise ModelError(f"must have two or more classes, not {len(labels)}")
     scores = _scores(trace, op, len(labels))
-    return (scores if trace.ends(op) else None), scores
+    if not (trace.reads(op.outputs[0]) and trace.ends(op)):
+        return None, scores
+    trace.notes.append(f"{op}: labels left out; the output is the scores of its classes, in order")
+    return scores, scores
 
 
 def _normalizer(trace: Trace, op: Op) -> Value:

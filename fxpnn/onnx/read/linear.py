@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fxpnn.errors import ModelError
+from fxpnn.network.folding import fold_ahead, narrow
 from fxpnn.network.layers import (
     Add,
     Array,
@@ -18,8 +19,6 @@ from fxpnn.network.layers import (
     Silu,
 )
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.graph.proto import narrow
-from fxpnn.onnx.read.affine import fold_ahead
 from fxpnn.onnx.read.trace import Handler, Result, Trace, Value, image_array
 from fxpnn.onnx.read.window import window
 
@@ -29,7 +28,7 @@ def weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D, part: str = 
     if x.affine is None:
         return trace.emit(op, layer, x, part=part)
     layer.shape(x.held)  # before arrays of both meet
-    folded = fold_ahead(layer, x.affine, x.shape)
+    folded = fold_ahead(layer, x.affine.gain, x.affine.offset, x.shape)
     if folded is None:
         settled = trace.settle(x)
         folded, x = layer, trace.maps(settled) if isinstance(layer, Conv2D) else settled

@@ -1,41 +1,51 @@
 """Read an ONNX file: from bytes to a message, to a normalized graph, to a network."""
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnx
 
 from fxpnn import files
 from fxpnn.errors import ModelError
-from fxpnn.network.graph import INPUT, MAX_VALUES, Network, Node, Scaling
+from fxpnn.network.graph import INPUT, MAX_VALUES, Network, Node, Scaling, read_from
 from fxpnn.network.layers import Shape
 from fxpnn.onnx.graph import foreign, proto
-from fxpnn.onnx.graph.external import embed
+from fxpnn.onnx.graph.external import embed, fingerprint
 from fxpnn.onnx.graph.normal import Graph, Op, normalise
 from fxpnn.onnx.graph.rewrite import rewrite
-from fxpnn.onnx.read import activation, casts, classical, linear, relabel, window
+from fxpnn.onnx.read import activation, casts, classical, linear, relabel, select, window
 from fxpnn.onnx.read.absorb import absorb
+from fxpnn.onnx.read.entrance import Entrance
 from fxpnn.onnx.read.refusals import summary
 from fxpnn.onnx.read.trace import Trace, Value
 from fxpnn.quantization.settings import Given, Plan
+
+log = logging.getLogger(__name__)
+
+Wanted: TypeAlias = Shape | Callable[[Shape], Shape] | None
+"""The shape of an input, or what is asked for it where a file leaves sizes open."""
 
 HANDLERS = {
     **linear.HANDLERS,
     **window.HANDLERS,
     **activation.HANDLERS,
     **relabel.HANDLERS,
+    **select.HANDLERS,
     **casts.HANDLERS,
     **classical.HANDLERS,
 }
 """What makes a layer of each operator that is supported."""
 
 
-def load(path: Path | str, shape: Shape | None = None) -> Network:
+def load(path: Path | str, shape: Wanted = None) -> Network:
     """Read a network from an ONNX file.
 
-    ``shape``, without the batch, fixes the input where the file leaves sizes open. Outputs that
+    ``shape``, without the batch, fixes the input where the file leaves sizes open; a function is
+    only asked for it there, and given the file's sizes, 0 for those that are open. Outputs that
     are no floats, such as the labels that a classifier adds, are left out; an output of one number
     for each image has the shape ``(1,)``. Where a LogSoftmax or an ArgMax is the output, the
     network gives the logits that it reads, whose class is the same.
@@ -48,7 +58,7 @@ def load(path: Path | str, shape: Shape | None = None) -> Network:
 
 
 def load_quantized(
-    path: Path | str, plan: Plan | None = None, shape: Shape | None = None
+    path: Path | str, plan: Plan | None = None, shape: Wanted = None
 ) -> tuple[Network, Plan]:
     """Read a network and the formats that its quantizing operators give.
 
@@ -62,15 +72,16 @@ def load_quantized(
     content = files.read(path, proto.MAX_BYTES, ModelError)
     try:
         foreign.check(path, content)
-        network, given = read_model(proto.parse(content), path.parent, shape)
+        model = proto.parse(content)
+        embedded = embed(model, path.parent)
+        network, given = read_model(embedded, path.parent, shape)
     except ModelError as error:
         raise ModelError(f"{path}: {proto.one_line(str(error), 2000)}") from None
-    return network, (plan or Plan()).completed(given)
+    known = read_from(fingerprint(content, model, embedded), network)
+    return known, (plan or Plan()).completed(given)
 
 
-def from_model(
-    model: onnx.ModelProto, folder: Path | None = None, shape: Shape | None = None
-) -> Network:
+def from_model(model: onnx.ModelProto, folder: Path | None = None, shape: Wanted = None) -> Network:
     """Return the network that a model computes; ``folder`` holds its external weights.
 
     Raises:
@@ -80,7 +91,7 @@ def from_model(
 
 
 def read_model(
-    model: onnx.ModelProto, folder: Path | None = None, shape: Shape | None = None
+    model: onnx.ModelProto, folder: Path | None = None, shape: Wanted = None
 ) -> tuple[Network, dict[str, Given]]:
     """Return the network that a model computes, and what the model fixes of its layers' formats.
 
@@ -90,24 +101,48 @@ def read_model(
     model = embed(model, folder)
     proto.check(model)
     graph = casts.pair(rewrite(normalise(model)))
+    network, given, notes = _traced(graph, shape, _scaling(model))
+    labels = [info.name for info in model.graph.output if info.name not in graph.outputs]
+    left_out = (f"output {name}: left out; it holds no floats" for name in labels)
+    for note in (*notes, *left_out):
+        log.warning("%s: %s", graph.name, note)
+    return network, given
+
+
+def _traced(
+    graph: Graph, shape: Wanted, scaling: Scaling
+) -> tuple[Network, dict[str, Given], list[str]]:
+    """Walk along a graph; a normalisation of the input is no layer's part."""
     value, batch = _input(graph, shape)
     trace = Trace(graph, value, batch)
+    entrance = Entrance(graph, trace)
     with np.errstate(all="ignore"):  # Network names what is not finite
         for op in graph.ops:
+            entrance.before(op)
             trace.run(op, HANDLERS)
         weights = casts.weight_formats(graph, trace)
         _raise_refusals(trace)
         outputs = _outputs(graph, trace)
     left = absorb(_live(trace, outputs), outputs, trace.casts)
-    network = Network(graph.name, value.shape, left.nodes, left.outputs, _scaling(model))
+    network = Network(
+        name=graph.name,
+        input_shape=value.shape,
+        nodes=left.nodes,
+        outputs=left.outputs,
+        scaling=scaling,
+        normalisation=entrance.normalisation,
+        normaliser=entrance.layer or Network.normaliser,
+    )
     names = (name for name in network.shapes if name in weights or name in left.casts)
-    return network, {name: Given(weights.get(name), left.casts.get(name)) for name in names}
+    given = {name: Given(weights.get(name), left.casts.get(name)) for name in names}
+    return network, given, trace.notes
 
 
-def _input(graph: Graph, given: Shape | None) -> tuple[Value, int]:
+def _input(graph: Graph, wanted: Wanted) -> tuple[Value, int]:
     """Return the network's input, and how many images the trace runs."""
     where, tensor = f"input {graph.input.name}", graph.input.type.tensor_type
     sizes = [max(dim.dim_value, 0) for dim in tensor.shape.dim]
+    given = None if callable(wanted) else wanted
     if given is not None and not sizes:
         sizes = [0] * (1 + len(given))
     if not 2 <= len(sizes) <= proto.MAX_RANK:
@@ -117,6 +152,8 @@ def _input(graph: Graph, given: Shape | None) -> tuple[Value, int]:
     transposed = [op.kind == "Gemm" and bool(op.get("transA")) for op in readers]
     turned = len(sizes) == 2 and any(transposed) and all(transposed)
     batch, *fixed = reversed(sizes) if turned else sizes
+    if callable(wanted) and 0 in fixed:
+        given = wanted(tuple(fixed))
     if given is None and 0 in fixed:
         raise ModelError(f"{where} leaves sizes open; a shape must be given for {_open(fixed)}")
     shape = tuple(fixed) if given is None else given
@@ -166,8 +203,10 @@ def _live(trace: Trace, outputs: tuple[str, ...]) -> tuple[Node, ...]:
 
 def _scaling(model: onnx.ModelProto) -> Scaling:
     """Read how pixels become numbers from the model's metadata, as ``write`` put it there."""
-    default = Scaling()
+    default = Scaling(assumed=True)
     entries = {entry.key: entry.value for entry in model.metadata_props}
+    if not {"fxpnn.scale", "fxpnn.mean", "fxpnn.std"} & entries.keys():
+        return default
     scale = _numbers(entries, "fxpnn.scale", (default.scale,))
     if len(scale) != 1:
         raise ModelError(f"metadata fxpnn.scale must be one number, not {len(scale)}")

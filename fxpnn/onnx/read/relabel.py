@@ -14,9 +14,20 @@ from fxpnn.onnx.graph.proto import FLOATS, MAX_RANK
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
 
-def _moved(trace: Trace, op: Op, x: Value, layer: Layer, move: Callable[[Array], Array]) -> Value:
-    """Emit a layer that relabels ``x``; ``move`` relabels what is left to fold of it alike."""
-    y = trace.emit(op, layer, x)
+def moved(
+    trace: Trace,
+    op: Op,
+    x: Value,
+    layer: Layer,
+    move: Callable[[Array], Array],
+    part: str = "",
+) -> Value:
+    """Emit a layer that moves ``x``; ``move`` does the same to what is left to fold of it."""
+    return carried(trace, x, trace.emit(op, layer, x, part=part), move)
+
+
+def carried(trace: Trace, x: Value, y: Value, move: Callable[[Array], Array]) -> Value:
+    """Return ``y``, which layers made of ``x`` by moving its values, with what is left to fold."""
     y = replace(y, shape=y.held, maps=False)
     if x.affine is None:
         return y
@@ -31,7 +42,7 @@ def _moved(trace: Trace, op: Op, x: Value, layer: Layer, move: Callable[[Array],
     return replace(y, affine=replace(x.affine, gain=gain, offset=offset))
 
 
-def _reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:
+def reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:
     """Emit a reshape to ``full``, which has the batch as its first axis."""
     if full[:1] != (trace.batch,):
         raise ModelError(f"must keep the {trace.batch} images apart, not give {full}")
@@ -40,7 +51,7 @@ def _reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:
         target = (1,)  # one number for each image; nothing behind it counts axes
     if not target:
         raise ModelError("must leave an axis beside the images'")
-    return _moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
+    return moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
 
 
 def _reshape(trace: Trace, op: Op) -> Value:
@@ -54,7 +65,7 @@ def _reshape(trace: Trace, op: Op) -> Value:
     if wanted.count(-1) == 1:
         rest = math.prod(size for size in wanted if size != -1)
         wanted[wanted.index(-1)] = math.prod(full) // rest if rest else 0
-    return _reshaped(trace, op, x, tuple(wanted))
+    return reshaped(trace, op, x, tuple(wanted))
 
 
 def _flatten(trace: Trace, op: Op) -> Value:
@@ -65,8 +76,8 @@ def _flatten(trace: Trace, op: Op) -> Value:
         raise ModelError(f"axis must be inside the {len(full)} axes, not {axis}")
     axis = axis + len(full) if axis < 0 else axis
     if axis == 1:
-        return _moved(trace, op, x, Flatten(), lambda array: array.reshape(-1))
-    return _reshaped(trace, op, x, (math.prod(full[:axis]), math.prod(full[axis:])))
+        return moved(trace, op, x, Flatten(), lambda array: array.reshape(-1))
+    return reshaped(trace, op, x, (math.prod(full[:axis]), math.prod(full[axis:])))
 
 
 def _transpose(trace: Trace, op: Op) -> Value:
@@ -76,9 +87,12 @@ def _transpose(trace: Trace, op: Op) -> Value:
     if order == (1, 0):
         return replace(x, turned=not x.turned)
     if order[:1] != (0,):
-        raise ModelError(f"must keep the images as the first axis, not reorder to {order}")
+        raise ModelError(
+            f"must keep the images as the first axis, not reorder to {order}: each is computed for "
+            "itself"
+        )
     layer = Transpose(tuple(axis - 1 for axis in order[1:]))
-    return _moved(trace, op, x, layer, lambda array: array.transpose(layer.order))
+    return moved(trace, op, x, layer, lambda array: array.transpose(layer.order))
 
 
 def _squeeze(trace: Trace, op: Op) -> Value:
@@ -88,7 +102,7 @@ def _squeeze(trace: Trace, op: Op) -> Value:
     axes = _axes(trace.integers(op, 1, "axes") or default, len(full))
     if any(full[axis] != 1 for axis in axes):
         raise ModelError(f"axes must have size 1, not be {axes} of {full}")
-    return _reshaped(trace, op, x, tuple(s for axis, s in enumerate(full) if axis not in axes))
+    return reshaped(trace, op, x, tuple(s for axis, s in enumerate(full) if axis not in axes))
 
 
 def _unsqueeze(trace: Trace, op: Op) -> Value:
@@ -97,7 +111,7 @@ def _unsqueeze(trace: Trace, op: Op) -> Value:
     wanted = trace.integers(op, 1, "axes")
     for axis in sorted(_axes(wanted, len(full) + len(wanted))):
         full.insert(axis, 1)
-    return _reshaped(trace, op, x, tuple(full))
+    return reshaped(trace, op, x, tuple(full))
 
 
 def _shape(trace: Trace, op: Op) -> Array:

@@ -9,15 +9,20 @@ import numpy as np
 
 from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.requantize import Shift
+from fxpnn.network.folding import as_layer, as_maps
 from fxpnn.network.graph import MAX_VALUES, Node
 from fxpnn.network.layers import Array, Layer, Reshape, Shape
 from fxpnn.onnx.graph.fold import FOLDERS, fold, size, sizes
 from fxpnn.onnx.graph.normal import Graph, Names, Op
-from fxpnn.onnx.read.affine import Affine, as_layer, as_maps, fold_back
+from fxpnn.onnx.graph.quant import QUANTIZERS
+from fxpnn.onnx.graph.shapes import inferred
+from fxpnn.onnx.read.affine import Affine, fold_back
 from fxpnn.onnx.read.refusals import UNKNOWN, RefusalError
 
-BUDGET = 1 << 26
+BUDGET = 1 << 20
 """The most constant values that reading a model may make, beyond those that are in it."""
+BUDGET_EACH = 8
+"""So many more for each that is: weights are transposed, cast and scaled, each anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +32,8 @@ class Value:
     ``shape`` leaves the batch out. ``shared`` tells that more than one operator reads it, so that
     nothing may be folded into its source; ``turned`` that its images are columns, not rows.
     ``maps`` tells that the node holds ``(channels, length)`` as maps of height 1, which is how
-    one-dimensional convolutions and pools are computed.
+    one-dimensional convolutions and pools are computed. ``chosen`` tells that the model goes on
+    with the class, or the logarithms, for which its logits stand.
     """
 
     source: str
@@ -36,6 +42,7 @@ class Value:
     affine: Affine | None = None
     turned: bool = False
     maps: bool = False
+    chosen: bool = False
 
     @property
     def held(self) -> Shape:
@@ -45,13 +52,22 @@ class Value:
 
 Result: TypeAlias = Value | Array
 
+REFUSED = ""
+"""The source of what stands for a refused operator's output; no node has this name."""
+
+FORMS = ("Cast", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Reshape", "Flatten")
+"""What exporters write behind a class at the end, which changes its form alone."""
+PASSING = (*FORMS, "ArgMax", "TopK", "LogSoftmax", "Log")
+"""What may stand between logits that are left in a class's place and the output."""
+
 
 class Trace:
     """The tensors and nodes so far; handlers read operands from it and emit layers into it.
 
-    A refused tensor has no entry. What reads it is left out, so that each refusal is told once, but
-    operators that are not known are told wherever they stand. One that is known for constants alone
-    is not known behind a refused tensor that depends on the network's input.
+    So that every operator is judged, a refused one gives tensors of the shape that ONNX says it
+    makes. Where that is not known, they have no entry; what reads them is left out, but operators
+    that are not known are told wherever they stand. One that is known for constants alone is not
+    known behind a refused tensor that depends on the network's input.
     """
 
     def __init__(self, graph: Graph, value: Value, batch: int) -> None:
@@ -63,8 +79,13 @@ class Trace:
         self._lost: set[str] = set()  # refused tensors that depend on the network's input
         self._uses = graph.uses
         self._ends = {name for name in graph.outputs if self._uses[name] == 1}
+        for op in reversed(graph.ops):
+            if op.kind in PASSING and self.ends(op) and self._uses[op.inputs[0]] == 1:
+                self._ends.add(op.inputs[0])
+        self.notes: list[str] = []
         self._names = Names()
-        self._budget = BUDGET
+        held = sum(array.size for array in graph.constants.values())
+        self._most = self._budget = BUDGET + BUDGET_EACH * held
         self._settled: dict[Affine, Value] = {}
         self._relabelled: dict[tuple[str, Shape], str] = {}
 
@@ -78,8 +99,8 @@ class Trace:
         try:
             self._bind(op, self._result(op, handlers))
         except ModelError as error:
-            self._lose(op)
             self.refusals[op.name] = RefusalError(op, str(error))
+            self._stand_in(op, varies=self._lose(op))
 
     def _lose(self, op: Op) -> bool:
         """Tell whether a refused operator depends on the network's input, and note its outputs."""
@@ -89,6 +110,19 @@ class Trace:
         if varies:
             self._lost.update(op.outputs)
         return varies
+
+    def _stand_in(self, op: Op, varies: bool) -> None:
+        """Bind the outputs of a refused operator to what has their shape, where it is known."""
+        known = [self.tensors[name] if name else None for name in op.inputs]
+        first = known[0] if known else None
+        if op.kind in QUANTIZERS and isinstance(first, np.ndarray):
+            self.tensors[op.outputs[0]] = np.broadcast_to(np.float32(1), first.shape)
+        if not varies or any(isinstance(tensor, Value) and tensor.turned for tensor in known):
+            return
+        full = [(self.batch, *x.shape) if isinstance(x, Value) else x for x in known]
+        for name, shape in zip(op.outputs, inferred(op, full), strict=False):
+            if shape is not None and len(shape) > 1 and shape[0] == self.batch:
+                self.tensors[name] = Value(REFUSED, shape[1:])
 
     def _bind(self, op: Op, results: "Results") -> None:
         made = results if isinstance(results, tuple) else (results,)
@@ -105,19 +139,33 @@ class Trace:
         if op.kind in FOLDERS and len(constants) == len(known):
             self.spend(size(op, constants))
             return fold(op, constants)
+        first = known[0] if known else None
+        if isinstance(first, Value) and first.chosen and op.kind in FORMS:
+            return first
         if op.kind not in handlers:
             raise ModelError(UNKNOWN)
         return handlers[op.kind](self, op)
+
+    def enter(self, name: str) -> None:
+        """Take a tensor that is the input but for an affine map as the input itself."""
+        value = self.tensors[name]
+        assert isinstance(value, Value)
+        self.tensors[name] = replace(value, affine=None)
 
     def spend(self, count: int) -> None:
         """Take ``count`` constant values off the budget, before they are made."""
         self._budget -= count
         if self._budget < 0:
-            raise ModelError(f"must make at most {BUDGET} constant values in all")
+            raise ModelError(f"must make at most {self._most} constant values in all")
+
+    def reads(self, name: str) -> bool:
+        """Tell whether an operator reads a tensor, or it is an output."""
+        return self._uses[name] > 0
 
     def ends(self, op: Op) -> bool:
-        """Tell whether an operator's result is an output, and nothing else."""
-        return op.outputs[0] in self._ends
+        """Tell whether all that an operator gives is an output, or becomes one, and no more."""
+        used = [name for name in op.outputs if self._uses[name]]
+        return bool(used) and self._ends.issuperset(used)
 
     def operand(self, op: Op, index: int, *, turned: bool = False) -> Result:
         """Return an input, whatever it is; a value may still have an affine map to fold."""
@@ -229,17 +277,18 @@ class Trace:
         if value.affine is None:
             return value
         if value.affine not in self._settled:
-            op, bare = value.affine.op, replace(value, affine=None)
-            uniform = value.maps and value.affine.uniform
-            maps = value.held if uniform else as_maps(value.affine, value.shape)
+            affine, op, bare = value.affine, value.affine.op, replace(value, affine=None)
+            shape = value.shape
+            uniform = value.maps and affine.uniform
+            maps = value.held if uniform else as_maps(affine.gain, affine.offset, shape)
             self.spend(2 * maps[0])
-            layer = as_layer(value.affine, value.shape, maps[0])
+            layer = as_layer(affine.gain, affine.offset, shape, maps[0])
             if maps == value.held:
                 made = self.emit(op, layer, bare)
             else:
                 made = self.emit(op, Reshape(maps), self.rows(bare), part=".maps")
                 made = self.emit(op, layer, made)
-                made = self.emit(op, Reshape(value.shape), made, part=".shape")
+                made = self.emit(op, Reshape(shape), made, part=".shape")
             self._settled[value.affine] = made
         return self._settled[value.affine]
 

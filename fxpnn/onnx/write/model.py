@@ -41,6 +41,8 @@ def to_model(network: Network) -> onnx.ModelProto:
         size = 4 * network.parameters
         raise ModelError(f"weights must take at most {MAX_BYTES} bytes in all, not {size}")
     writer = Writer(network)
+    if network.normalisation is not None:
+        writer.normalise(network)
     for node in network.nodes:
         writer.write(node, operators(node.layer, network.shapes[node.inputs[0]]))
     return finish(writer, network, {"": OPSET}, IR_VERSION)
@@ -59,7 +61,8 @@ def finish(
     )
     imports = [make_opsetid(*item) for item in opsets.items()]
     model = make_model(graph, opset_imports=imports, ir_version=ir_version, producer_name="fxpnn")
-    onnx.helper.set_model_props(model, _metadata(network.scaling))
+    if not network.scaling.assumed:
+        onnx.helper.set_model_props(model, _metadata(network.scaling))
     return model
 
 
@@ -87,17 +90,32 @@ class Writer:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self.names = Names()
+        self.entrance = INPUT
         for node in network.nodes:
             self.names.unique(node.name)
 
+    def normalise(self, network: Network) -> None:
+        """Append what a network does to its input before the first layer."""
+        assert network.normalisation is not None
+        parts = zip(("Mul", "Add"), network.normalisation.arrays(network.input_shape), strict=True)
+        for kind, array in parts:
+            name = self.names.unique(
+                network.normaliser if kind == "Add" else f"{INPUT}.{kind.lower()}"
+            )
+            constant = onnx.numpy_helper.from_array(array.astype(np.float32), f"{name}.constant")
+            self.weights.append(constant)
+            self.nodes.append(make_node(kind, [self.entrance, constant.name], [name], name))
+            self.entrance = name
+
     def write(self, node: Node, chain: tuple[Operator, ...]) -> None:
         """Append the operators of one layer and their constants."""
-        inputs = list(node.inputs)
+        sources = [self.entrance if name == INPUT else name for name in node.inputs]
+        inputs = list(sources)
         for operator in chain:
             last = operator is chain[-1]
             name = self.names.unique(node.name + operator.part) if operator.part else node.name
             output = node.name if last else self.names.unique(f"{node.name}.out")
-            reads = [*node.inputs, *inputs] if operator.gates else inputs
+            reads = [*sources, *inputs] if operator.gates else inputs
             constants = [self.constant(node, *item) for item in operator.constants.items()]
             for key, value in operator.attributes.items():
                 _check_float32(node, key, np.asarray(value))

@@ -127,6 +127,14 @@ def _pad(layer: layers.Pad, shape: Shape) -> tuple[Operator, ...]:
 
 
 @operators.register
+def _slice(layer: layers.Slice, shape: Shape) -> tuple[Operator, ...]:
+    fields = (layer.start, layer.stop, _axis(layer.axis), layer.step)
+    names = ("starts", "ends", "axes", "steps")
+    ends = {name: np.array([value], np.int64) for name, value in zip(names, fields, strict=True)}
+    return (Operator("Slice", ends),)
+
+
+@operators.register
 def _flatten(layer: layers.Flatten, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("Flatten", attributes={"axis": 1}),)
 

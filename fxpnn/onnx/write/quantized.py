@@ -1,8 +1,7 @@
 """Fixed networks written for other tools, as floats that quantizing operators round."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from enum import Enum
 
 import numpy as np
 import onnx
@@ -15,36 +14,30 @@ from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_bias
 from fxpnn.network.graph import INPUT, Node
 from fxpnn.network.layers import Array, Shape
 from fxpnn.network.traits import Output
-from fxpnn.onnx.write.dialects import Qdq, Qonnx
+from fxpnn.onnx.write.dialects import Dialect
 from fxpnn.onnx.write.model import finish
 from fxpnn.onnx.write.operators import Operator, operators
 from fxpnn.quantization.dequantizer import dequantize
 
 
-class Target(Enum):
-    """What a network is exported as."""
-
-    QONNX = "qonnx"
-    QDQ = "qdq"
-
-
 def to_quantized_model(
-    fixed: FixedNetwork, target: Target, inert: Collection[str] = ()
+    fixed: FixedNetwork, kind: type[Dialect], inert: Collection[str] = ()
 ) -> onnx.ModelProto:
     """Return a fixed network as an ONNX model from which ``load_quantized`` reads the same words.
 
     Args:
         fixed: the network.
-        target: which operators to write.
+        kind: ``Qonnx`` or ``Qdq``: which operators to write.
         inert: layers whose casts are known never to overflow, whatever their mode.
 
     Raises:
-        ModelError: the target has not a format, mode or number; the message names all of them.
+        ModelError: the dialect has not a format, mode or number; the message names all of them.
     """
     network, casts = dequantize(fixed), _casts(fixed, inert)
-    dialect = {Target.QONNX: Qonnx, Target.QDQ: Qdq}[target](network, fixed)
+    dialect = kind(network, fixed)
     where = {INPUT: INPUT, **{node.name: f"layer {node.name} ({node.op})" for node in fixed.nodes}}
     reasons = [f"{where[name]}: {why}" for name in casts for why in dialect.refusals(casts[name])]
+    reasons += [f"{where[node.name]}: {why}" for node in fixed.nodes for why in _drops(node, fixed)]
     if reasons:
         raise ModelError("; ".join(reasons))
     entry = dialect.names.unique(f"{INPUT}.cast")
@@ -56,6 +49,12 @@ def to_quantized_model(
         inputs = tuple(entry if name == INPUT else name for name in node.inputs)
         dialect.write(replace(node, inputs=inputs), chain)
     return finish(dialect, network, dialect.opsets, dialect.ir_version)
+
+
+def _drops(node: FixedNode, fixed: FixedNetwork) -> Iterable[str]:
+    """Say that a register drops bits of products; what keeps them all, no file needs to tell."""
+    if node.accumulator is not None and (node.dropped(fixed.formats[node.inputs[0]]) > 0).any():
+        yield f"accumulator must hold every bit of a product, not drop some ({node.accumulator})"
 
 
 def _casts(fixed: FixedNetwork, inert: Collection[str]) -> dict[str, Shift]:

@@ -1,4 +1,4 @@
-"""Run the work by apytypes, which has threads of its own."""
+"""Run a network by apytypes, which has threads of its own."""
 
 import numpy as np
 from apytypes import APyFixedArray, OverflowMode, QuantizationMode

@@ -1,4 +1,4 @@
-"""Run the work by numpy: plainly, and as fxpnn's float reference does.
+"""Run a network by numpy: plainly, and as fxpnn's float reference does.
 
 Plainly, a convolution copies the patches of all images into the rows of one matrix, multiplies it
 once, and a window's maximum or mean is taken over reshaped axes.

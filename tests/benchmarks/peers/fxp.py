@@ -1,4 +1,4 @@
-"""Run the work by fxpmath."""
+"""Run a network by fxpmath."""
 
 import numpy as np
 from fxpmath import Fxp

@@ -1,4 +1,4 @@
-"""Run the work by hls4ml's emulation: C++ that it writes and g++ compiles."""
+"""Run a network by hls4ml's emulation: C++ that it writes and g++ compiles."""
 
 import ctypes
 import hashlib

@@ -1,4 +1,4 @@
-"""Run the work by fxpnn."""
+"""Run a network by fxpnn."""
 
 from fxpnn.engine.inference import Engine
 from fxpnn.network.layers import Array

@@ -1,4 +1,4 @@
-"""Run the work in PyTorch, with modules made from a network."""
+"""Run a network by PyTorch, with modules made from its layers."""
 
 from collections import OrderedDict
 

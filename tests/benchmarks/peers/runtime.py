@@ -1,4 +1,4 @@
-"""Run the work by ONNX Runtime: in float32, and quantized by its own tools."""
+"""Run a network by ONNX Runtime: in float32, and quantized by its own tools."""
 
 import tempfile
 from collections.abc import Iterator

@@ -35,7 +35,7 @@ def test_what_is_kept_is_for_its_user_alone(kept: Cache) -> None:
     assert [path.name for path in kept.folder.iterdir()] == ["loop"]
 
 
-def test_what_was_never_written_is_missed(kept: Cache) -> None:
+def test_an_unknown_name_or_identity_is_a_cache_miss(kept: Cache) -> None:
     """Another name and another identity have nothing."""
     assert kept.read("other") is None
     assert Cache(kept.root, key({"fxpnn": "2"})).read("loop") is None
@@ -184,7 +184,7 @@ def test_identity_is_all_that_code_depends_on(part: str) -> None:
     assert key(parts | {part: parts[part] + "x"}) != key(parts)
 
 
-def test_identity_of_versions_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_identity_has_the_version_and_numbas_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package's version counts, and Numba's settings, but not where its own cache lies."""
     old = identity()
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/nowhere")
@@ -195,7 +195,9 @@ def test_identity_of_versions_and_settings(monkeypatch: pytest.MonkeyPatch) -> N
     assert identity()["fxpnn"] == "9"
 
 
-def test_identity_of_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_identity_has_the_sources_of_all_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An edit in any kernel, or a file more, makes another identity."""
     source = Path(cache.__file__).parents[1]
     folder = shutil.copytree(source, tmp_path / "kernels", ignore=lambda *_: ["__pycache__"])
@@ -208,7 +210,9 @@ def test_identity_of_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len({old, edited, identity()["sources"]}) == 3
 
 
-def test_place_is_the_users_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_is_the_users_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An environment variable names the folder that holds all that is kept."""
     monkeypatch.setenv(files.CACHE, str(tmp_path))
     assert cache.default().root == tmp_path / "kernels"

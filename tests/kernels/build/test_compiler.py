@@ -1,15 +1,20 @@
 """What Numba compiles is two object files that run without it, and compute what Python does."""
 
 import gc
+import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fxpnn.kernels import compiled, entry, error_statistics
 from fxpnn.kernels.build import object_code
 from fxpnn.kernels.build.compiler import compile_loop
 from fxpnn.kernels.build.kernel import Kernel
+from fxpnn.kernels.layout.exact_sum import integers, no_sums
 from tests.support.loops import in_python
 
 NONE = np.zeros(0, np.int64)
@@ -24,7 +29,7 @@ def called(kernel: Kernel, first: Any, *rest: Any) -> list[Any]:
     return list(results)
 
 
-def test_matrices_integers_and_one_result() -> None:
+def test_a_kernel_takes_matrices_and_returns_an_integer() -> None:
     """Pixels by table: each argument arrives, by its shape; the saturations come back."""
     generator = np.random.default_rng(1)
     x = generator.integers(0, 256, (5, 6), np.uint8)
@@ -39,7 +44,7 @@ def test_matrices_integers_and_one_result() -> None:
     assert ours.any()
 
 
-def test_floats_and_two_results() -> None:
+def test_a_kernel_takes_floats_and_returns_two_integers() -> None:
     """Factors and limits are float64; it returns how many saturated (NaN too), how many are NaN."""
     x = np.array([[0.5, 1.5, np.inf], [-9.0, np.nan, 2.5]], np.float32)
     out = np.zeros(6, np.int16)
@@ -47,11 +52,49 @@ def test_floats_and_two_results() -> None:
     assert out.tolist() == [0, 2, 7, -8, 0, 2]
 
 
-def test_five_float_results() -> None:
+def test_a_kernel_returns_five_floats() -> None:
     """An error's five sums are the formula's."""
     reference, raw = np.array([0.5, -2.0], np.float32), np.array([3, -7], np.int16)
     expected = in_python(error_statistics.measure)(reference, raw, 0.25)
     assert called(compiled.measure, reference, raw, 0.25) == list(expected)
+
+
+def test_a_kernel_adds_to_an_array_of_floats() -> None:
+    """Squares of floats and of errors add to what stands there, channel by channel."""
+    generator = np.random.default_rng(8)
+    reference = generator.integers(-40, 40, (4, 3, 5)).astype(np.float32) / 8
+    raw = generator.integers(-20, 20, (4, 3, 5), np.int16)
+    ours, theirs = no_sums(6), no_sums(6)
+    given = (reference.reshape(-1), raw.reshape(-1), 0.25, 5)
+    for _ in range(2):
+        called(compiled.measure_channels, *given, ours)
+        in_python(error_statistics.measure_channels)(*given, theirs)
+    errors = raw * 0.25 - reference
+    expected = np.stack([np.square(a).sum((0, 2)) for a in (reference, errors)], 1)
+    assert ours.tolist() == theirs.tolist()
+    assert [Fraction(n, 2**1074) for n in integers(ours)] == (2 * expected).reshape(-1).tolist()
+
+
+EDGES = [0.0, 2.0**-149, -(2.0**-126), 3.5, -(2.0**127), math.inf, -math.inf, math.nan]
+
+
+@given(
+    st.lists(st.floats(width=32) | st.sampled_from(EDGES), min_size=1, max_size=40),
+    st.sampled_from([0.25, 2.0**-600, 2.0**500, 2.0**1000]),
+)
+def test_sums_over_images_are_exact(values: list[float], lsb: float) -> None:
+    """They are the rationals' sums of all squares that are finite, however large or small."""
+    reference = np.array(values, np.float32)
+    raw = np.arange(len(values), dtype=np.int16)
+    ours, theirs = no_sums(2), no_sums(2)
+    with np.errstate(all="ignore"):
+        compiled.measure_channels(reference, raw, lsb, 1, ours)
+        in_python(error_statistics.measure_channels)(reference, raw, lsb, 1, theirs)
+        doubles = reference.astype(np.float64)
+        squares = np.square([doubles, raw * lsb - doubles])
+    assert ours.tolist() == theirs.tolist()
+    for found, row in zip(integers(ours), squares, strict=True):
+        assert Fraction(found, 2**1074) == sum(map(Fraction, row[np.isfinite(row)].tolist()))
 
 
 @pytest.mark.parametrize("collects", [True, False])

@@ -1,12 +1,18 @@
 """What is inside Numba and LLVM is known in one folder, and what is used of it is there."""
 
 import ast
+import inspect
 import re
 import tomllib
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import numba
 import pytest
+from numba.core.options import DefaultOptions
+
+from tests.support import inside
 
 PACKAGE = Path(__file__).parents[3] / "fxpnn"
 BUILD = PACKAGE / "kernels" / "build"
@@ -43,49 +49,54 @@ def test_the_bound_of_numba_is_what_is_tested() -> None:
     assert int(metadata.version("numba").split(".")[1]) in (oldest, beyond - 1)
 
 
-PRIVATE = [
-    (
-        "numba.core.registry.cpu_target.target_context",
-        "the processor, and how functions are called",
-    ),
-    ("numba.core.cgutils.unpack_tuple", "tuples of arguments in code for LLVM"),
-    ("numba.core.cgutils.get_or_insert_function", "calls of malloc, free and LLVM's functions"),
-    ("numba.core.cgutils.alloca_once_value", "variables of vector code"),
-    ("numba.core.cgutils.for_range", "loops of vector code"),
-    ("numba.core.cgutils.for_range_slice", "loops of vector code with a first index and a stride"),
-    ("numba.core.cgutils.memset", "arrays of zeros"),
-    ("numba.core.cgutils.is_null", "the test whether there was room for an array"),
-    ("numba.core.typing.npydecl.parse_dtype", "the dtype that a loop asks an array of"),
-    ("numba.np.arrayobj.populate_array", "arrays over memory whose references nobody counts"),
-    ("numba.core.codegen.JITCodeLibrary._optimize_functions", "parts that are optimized once"),
-    ("numba.core.codegen.JITCodeLibrary._optimize_final_module", "parts that are optimized once"),
-    ("numba.core.codegen.JITCodeLibrary._finalize_final_module", "parts without machine code"),
-    ("numba.core.codegen.JITCodeLibrary._get_compiled_object", "the object file that is kept"),
-    ("numba.core.codegen.JITCodeLibrary.enable_object_caching", "the object file that is kept"),
-    ("numba.core.codegen.CPUCodegen._create_empty_module", "the module of what calls a loop"),
-    ("numba.core.codegen.CPUCodegen.magic_tuple", "the name and the features of the processor"),
-    ("numba.core.compiler.CompilerBase.define_pipelines", "the passes that make a part"),
-    ("numba.core.compiler.DefaultPassBuilder.define_nopython_pipeline", "Numba's own passes"),
-    ("numba.core.compiler_machinery.register_pass", "a pass of our own"),
-    ("numba.core.untyped_passes.IRProcessing", "the pass behind which a part is made"),
-    ("numba.core.compiler_lock.global_compiler_lock.acquire", "forks that wait for the compiler"),
-    ("numba.core.compiler_lock.global_compiler_lock.release", "forks that wait for the compiler"),
-    ("llvmlite.binding.create_mcjit_compiler", "linking an object file into the process"),
-    ("llvmlite.binding.ObjectFileRef.from_data", "linking an object file into the process"),
-]
-"""What is used of the inside of Numba and LLVM, and for what."""
+@pytest.fixture(scope="module")
+def made() -> dict[str, Any]:
+    """Return one of each kind of object whose attributes are used."""
+    return inside.objects()
 
 
-@pytest.mark.parametrize(("name", "purpose"), PRIVATE, ids=[name for name, _ in PRIVATE])
-def test_what_is_private_is_there(name: str, purpose: str) -> None:
+@pytest.mark.parametrize(("name", "purpose"), inside.PRIVATE.items(), ids=list(inside.PRIVATE))
+def test_what_is_private_is_there(name: str, purpose: str, made: dict[str, Any]) -> None:
     """A name that has gone is told by what it was for."""
-    head, *rest = name.split(".")
-    found = import_module(head)
-    for part in rest:
-        head = f"{head}.{part}"
-        if not hasattr(found, part):
-            try:
-                import_module(head)
-            except ImportError:
-                pytest.fail(f"{name} has gone; it is used for {purpose}")
-        found = getattr(found, part)
+    try:
+        inside.found(name, made)
+    except (AttributeError, ImportError):
+        pytest.fail(f"{name} has gone; it is used for {purpose}")
+
+
+@pytest.mark.parametrize(("name", "purpose"), inside.OPTIONS.items(), ids=list(inside.OPTIONS))
+def test_private_options_are_there(name: str, purpose: str) -> None:
+    """So is an option that the decorators take no more."""
+    known = {*inspect.signature(numba.jit).parameters, *vars(DefaultOptions)}
+    assert name in known, f"{name} has gone; it is used for {purpose}"
+
+
+OWNERS = {
+    "_code": "numba.core.cgutils",
+    "arrayobj": "numba.np.arrayobj",
+    "context": "context",
+    "cpu_target": "numba.core.registry.cpu_target",
+    "cpu_target.target_context": "context",
+    "global_compiler_lock": "numba.core.compiler_lock.global_compiler_lock",
+}
+"""What the variables of the build folder hold, in the words of the table."""
+
+
+def used(path: Path) -> set[str]:
+    """Return the private names that a file of the build folder imports, or takes of ``OWNERS``."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(
+            ("numba.core.", "numba.np.")
+        ):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in OWNERS:
+            names.add(f"{OWNERS[ast.unparse(node.value)]}.{node.attr}")
+    return names
+
+
+def test_the_table_has_all_that_is_used() -> None:
+    """Whoever takes another private name lists it, with what it is for."""
+    names = set().union(*map(used, sorted(BUILD.glob("*.py"))))
+    assert len(names) > 20
+    assert names <= inside.PRIVATE.keys()

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import fxpnn
-from fxpnn.kernels import compiled
-from fxpnn.kernels.build import cache, object_code
+from fxpnn.kernels import compiled, error_statistics
+from fxpnn.kernels.build import cache, fallback, object_code
 from fxpnn.kernels.build import kernel as kernel_module
 from fxpnn.kernels.build.cache import Cache
 
@@ -110,18 +110,29 @@ def test_no_room_is_a_memory_error() -> None:
         Failing("f", "machine.run", (int,))(1)
 
 
-def test_bound_arguments_stay() -> None:
-    """A bound kernel keeps its arrays alive, compiled or in Python, and takes the first anew."""
-    for kind in (kernel_module.Kernel, kernel_module.PlainKernel):
-        given = compiled.measure
-        kernel = kind(given.name, given.loop, given.kinds, given.results)
-        bound = kernel.bind(np.array([4, -8], np.int16), 0.25)
-        gc.collect()
-        filler = [np.full(2, 99, np.int16) for _ in range(50)]
-        for value in (1.0, 0.5):
-            found = list(bound(np.array([value, -2.0], np.float32)))
-            assert found == [value**2 + 4, (1 - value) ** 2, 1 - value, -2.0, value]
-        del filler
+class Dispatched(kernel_module.Kernel):
+    """A kernel whose loop Numba's dispatcher compiles."""
+
+    def _link(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("kind", [kernel_module.Kernel, Dispatched])
+def test_bound_arguments_stay(
+    kind: type[kernel_module.Kernel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bound kernel keeps its arrays alive, linked or by the dispatcher; the first comes anew."""
+    monkeypatch.setattr(fallback, "loop", lambda name: error_statistics.measure)
+    given = compiled.measure
+    kernel = kind(given.name, given.loop, given.kinds, given.results)
+    assert kernel.has_vector_code() == (kind is kernel_module.Kernel)
+    bound = kernel.bind(np.array([4, -8], np.int16), 0.25)
+    gc.collect()
+    filler = [np.full(2, 99, np.int16) for _ in range(50)]
+    for value in (1.0, 0.5):
+        found = list(bound(np.array([value, -2.0], np.float32)))
+        assert found == [value**2 + 4, (1 - value) ** 2, 1 - value, -2.0, value]
+    del filler
 
 
 def test_threads_compile_once(
@@ -160,7 +171,9 @@ def test_without_the_compiler_words_are_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
 @pytest.mark.parametrize("number", ["0", "-1", "many"])
-def test_no_threads_for_others_are_no_matter(tmp_path: Path, name: str, number: str) -> None:
+def test_thread_variables_of_other_libraries_are_ignored(
+    tmp_path: Path, name: str, number: str
+) -> None:
     """Some clusters set them so; the loops here ask neither for threads."""
     place = {"FXPNN_CACHE_DIR": str(tmp_path), name: number}
     assert said(started(MEASURE, **place)) == f"{FACTS} True"

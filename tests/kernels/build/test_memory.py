@@ -67,6 +67,6 @@ def test_a_large_file_streams(tmp_path: Path) -> None:
     assert grown(STREAM, path) < 120 * MB
 
 
-def test_a_comparison_takes_few_images_at_once() -> None:
+def test_a_comparison_holds_few_blocks_in_memory() -> None:
     """Patches of a convolution are 25 times its images; a few blocks of them are held."""
     assert grown(CONVOLVE, ROOT / "models" / "lenet5-relu.onnx") < 120 * MB

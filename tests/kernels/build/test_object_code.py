@@ -36,12 +36,12 @@ def compiled(source: str) -> bytes:
 
 
 @pytest.mark.parametrize("pair", [(b"", b""), (b"loop", b"entry"), (bytes(300), b"")])
-def test_join_and_split(pair: tuple[bytes, bytes]) -> None:
+def test_joined_object_files_are_split_again(pair: tuple[bytes, bytes]) -> None:
     """Both files come back, whatever they hold."""
     assert object_code.split(object_code.join(pair)) == pair
 
 
-def test_block_holds_all_but_the_first() -> None:
+def test_the_argument_block_holds_all_arguments_but_the_first() -> None:
     """An integer as it is, a float as its bits, an array as its object; then room for results."""
     x = np.arange(3)
     place, results = object_code.block((int, float, Array("i8")), (-5, 0.1, x), FLOAT * 2)

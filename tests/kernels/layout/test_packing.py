@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fxpnn.kernels.layout import packing
 from fxpnn.kernels.layout.packing import LANES, LIMIT, Packed
@@ -95,6 +97,29 @@ def test_chunks_fit_32_bits_and_no_two_would() -> None:
             if last < cuts[-1]:
                 more = slice(first, last + 1)
                 assert (rise[more].sum(0) > LIMIT).any() or (fall[more].sum(0) < -LIMIT).any()
+
+
+def filled(reach: Ints) -> list[int]:
+    """Return where chunks end, pair by pair, in Python integers."""
+    ends, sums = [], [0] * len(reach)
+    for place, pair in enumerate(reach.T.tolist()):
+        sums = [held + more for held, more in zip(sums, pair, strict=True)]
+        if max(sums) > LIMIT:
+            ends.append(place)
+            sums = pair
+    return [*ends, reach.shape[1]]
+
+
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 3 * packing.AHEAD),
+    st.sampled_from([0, 1, 4, 8, 31, 32, 64]),
+)
+def test_chunks_end_where_the_next_pair_does_not_fit(seed: int, pairs: int, chunk: int) -> None:
+    """Chunks of any length end as they do where pairs are added up one by one."""
+    reach = np.random.default_rng(seed).integers(0, 1 + LIMIT // max(chunk, 1), (4, pairs))
+    reach[2:] = LIMIT // chunk if chunk else 0  # chunks of as many, unless the others end before
+    assert packing._ends(reach).tolist() == filled(reach)
 
 
 def test_words_that_are_always_zero_take_one_chunk() -> None:

@@ -78,6 +78,6 @@ def test_ternary_words_of_a_symmetric_range_are_not_near_with_a_shift_of_30() ->
     case = replace(case, output=QFormat(2, 0), overflow=Overflow.SATURATE_SYMMETRIC)
     assert not case.near()
     assert replace(case, shift=29, bias=case.bias // 2).near()
-    found, _, saturations = run_chunked(case)
+    found, _, saturations, _ = run_chunked(case)
     assert (found == 1).all()
     assert saturations == found.size

@@ -133,6 +133,37 @@ def test_a_symmetric_range_lacks_the_least_word(least: int, run: Any, word: int)
     assert_equal(run(case), case)
 
 
+@pytest.mark.parametrize("run", [run_exact, run_chunked, run_clamped])
+@pytest.mark.parametrize("overflow", [Overflow.SATURATE, Overflow.SATURATE_ZERO])
+@pytest.mark.parametrize("rounding", [Rounding.NEAREST_EVEN, Rounding.FLOOR, Rounding.ZERO])
+@pytest.mark.parametrize("word", [2, 7, 15])
+def test_what_is_below_zero_is_counted_apart(
+    word: int, rounding: Rounding, overflow: Overflow, run: Any
+) -> None:
+    """In registers, in strips and one by one; also what a sign and as many bits do not hold."""
+    output = QFormat(word, 0, signed=False)
+    modes: dict[str, Any] = {"rounding": rounding, "overflow": overflow, "output": output}
+    for outputs, more in ((5, 1), (17, 1), (5, -1), (17, -1)):
+        case = random_case(outputs, 17, 20, outputs)
+        case = replace(case, shift=20 - word + more, apart=True, **modes)
+        far, below = case.sums() < -(2 ** (20 + more)), case.expected()[3]
+        assert bool(far.any()) == (more < 1)
+        assert below > 0
+        assert_equal(run(case), case)
+
+
+@pytest.mark.parametrize("run", [run_exact, run_chunked, run_clamped])
+@pytest.mark.parametrize("place", [0, 7, 8, 16])
+def test_one_word_below_zero_is_found_wherever_it_stands(place: int, run: Any) -> None:
+    """A tie that rounds to 0 is not below it; one count beside it is."""
+    case = Case(np.zeros((17, 4), np.int64), np.zeros((17, 4), np.int64), np.zeros(17, np.int64))
+    case = replace(case, output=QFormat(15, 0, signed=False), apart=True, shift=4)
+    for bias, expected in ((-8, 0), (-9, 17), (-(2**20), 17), (8, 0)):
+        case.bias[place] = bias
+        assert case.expected()[2:] == (0, expected)
+        assert_equal(run(case), case)
+
+
 @given(st.data())
 def test_near_sums_about_their_limits(data: Any) -> None:
     """Wherever a lane's sum is after each segment, in range, beside it or beyond, it is exact."""
@@ -258,10 +289,23 @@ def test_totals_wrap_and_are_counted(word: int) -> None:
     assert_equal(run_chunked(case), case)
 
 
-def test_a_relu_comes_behind_the_count() -> None:
+def test_overflow_is_counted_before_relu() -> None:
     """A negative value out of range is counted, and then raised to 0."""
     case = replace(random_case(3, 9, 20, 5, 32767, 32767), relu=True)
     assert_equal(run_chunked(case), case)
+
+
+@pytest.mark.parametrize("run", [run_exact, run_chunked, run_clamped])
+@pytest.mark.parametrize("apart", [False, True])
+def test_words_are_lowered_behind_the_count(apart: bool, run: Any) -> None:
+    """What is out of range is counted, then a clip's high end stands for all that is more."""
+    output = QFormat(15, 0, signed=not apart)
+    case = replace(random_case(17, 20, 20, 17), relu=True, apart=apart)
+    case = replace(case, shift=4, output=output, most=600)
+    words, _, saturations, _ = case.expected()
+    assert saturations
+    assert {0, 600} < {*words.ravel().tolist()}
+    assert_equal(run(case), case)
 
 
 @pytest.mark.parametrize("height", [1, 2, 5, 8])
@@ -304,7 +348,8 @@ def test_other_machines_compute_the_same_bits(machine: str, rows: int) -> None:
         "import sys, pytest; from fxpnn.kernels.vector import clamp_bounds, sums; "
         f"assert sums.ROWS == {rows}; sys.exit(pytest.main(sys.argv[1:]))"
     )
-    files = [__file__, str(Path(__file__).parents[1] / "test_products.py")]
+    beside = "test_pairs.py", "../test_products.py"
+    files = [__file__, *(str(Path(__file__).parent / name) for name in beside)]
     chosen = [*files, "-q", "-m", "not slow", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-c", program, *chosen],

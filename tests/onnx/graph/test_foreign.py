@@ -14,12 +14,12 @@ from tests.support.onnx_models import model, op
 TORCH = "PyTorch; export it: torch.onnx.export(model, example, 'model.onnx')"
 KERAS = (
     "Keras; export it: model.export('model.onnx', format='onnx') "
-    "or python -m tf2onnx.convert --keras FILE"
+    "or python -m tf2onnx.convert --keras FILE --output model.onnx"
 )
 LITE = "TensorFlow Lite; export it: python -m tf2onnx.convert --tflite FILE --output model.onnx"
 FLOW = (
     "TensorFlow; export it: python -m tf2onnx.convert --saved-model FOLDER "
-    "(or --graphdef FILE) --output model.onnx"
+    "--output model.onnx (or --graphdef FILE --inputs NAMES --outputs NAMES)"
 )
 HDF = b"\x89HDF\r\n\x1a\n" + bytes(64)
 FLAT = b"\x1c\0\0\0TFL3" + bytes(64)

@@ -24,6 +24,7 @@ class Case(NamedTuple):
 
 WEIGHTS = {"w": np.round(floats(3, 4) * 4) / 8, "k": np.round(floats(2, 2, 2, 2) * 4) / 8}
 DENSE, CONV = op("Gemm", "h w", "d", transB=1), op("Conv", "h k", "c")
+AVERAGE = op("AveragePool", "a", "p", kernel_shape=[2, 2])
 ENTRY = quant("x", "h", 2**-4)
 
 
@@ -85,9 +86,38 @@ CASES = {
         "Dense LeakyRelu", "d Q4.3", *ENTRY, DENSE, *quant("d", "a", 0.125),
         op("LeakyRelu", "a", "r", alpha=0.25), *quant("r", "y", 0.125, rounding_mode="DOWN"),
     ),
-    "an average is cast once more": case(
-        "Conv2D AvgPool2D Quantize", "c Q4.3 y Q2.5", *ENTRY, CONV, *quant("c", "a", 0.125),
-        op("AveragePool", "a", "p", kernel_shape=[2, 2]), *quant("p", "y", 2**-5), shape=MAPS,
+    "the cast of an average is its own": case(
+        "Conv2D AvgPool2D", "c Q4.3 p Q2.5", *ENTRY, CONV, *quant("c", "a", 0.125),
+        AVERAGE, *quant("p", "y", 2**-5), shape=MAPS,
+    ),
+    "with its modes, through what keeps the order": case(
+        "Conv2D AvgPool2D Relu Flatten", "c Q4.3 p Q4.3", *ENTRY, CONV, *quant("c", "a", 0.125),
+        AVERAGE, op("Relu", "p", "r"), op("Flatten", "r", "f"),
+        *quant("f", "y", 0.125, narrow=1, rounding_mode="FLOOR"), shape=MAPS,
+    ),
+    "without a sign": case(
+        "AvgPool2D", "p UQ2.3", *quant("x", "a", 0.125), AVERAGE,
+        *quant("p", "y", 0.125, 5, signed=0, rounding_mode="HALF_DOWN"), shape=MAPS,
+    ),
+    "the root of squares too": case(
+        "Conv2D L2Pool2D", "c Q4.3 p Q7.0", *ENTRY, CONV, *quant("c", "a", 0.125),
+        op("LpPool", "a", "p", kernel_shape=[2, 2]),
+        *quant("p", "y", 1.0, rounding_mode="HALF_UP"), shape=MAPS,
+    ),
+    "two casts of an average are two averages": case(
+        "Conv2D AvgPool2D AvgPool2D Concat", "c Q4.3 a Q4.3 b Q2.5 j Q2.5", *ENTRY, CONV,
+        *quant("c", "h_q", 0.125), op("AveragePool", "h_q", "p", kernel_shape=[3, 1]),
+        *quant("p", "a", 0.125, rounding_mode="FLOOR"), *quant("p", "b", 2**-5),
+        op("Concat", "a b", "j", axis=1), *quant("j", "y", 2**-5), shape=MAPS,
+    ),
+    "the cast of an average that others read is another": case(
+        "Conv2D AvgPool2D AvgPool2D", "c Q4.3 p Q4.3 y Q2.5", *ENTRY, CONV,
+        *quant("c", "a", 0.125), AVERAGE, *quant("p", "y", 2**-5), shape=MAPS, outputs="p y",
+    ),
+    "an average before a slope has the finest format": case(
+        "Conv2D AvgPool2D LeakyRelu Quantize", "c Q4.3 p Q4.11 y Q4.3", *ENTRY, CONV,
+        *quant("c", "a", 0.125), AVERAGE, op("LeakyRelu", "p", "r", alpha=0.25),
+        *quant("r", "y", 0.125, rounding_mode="FLOOR"), shape=MAPS,
     ),
     "softmax has its own format": case(
         "Dense Softmax", "p Q0.15", *ENTRY, DENSE, *quant("d", "a", 0.125),
@@ -118,7 +148,7 @@ LOOSE = (
     "a tensor that others read too is cast apart",
     "two casts of one tensor stay two",
     "the same cast twice is one",
-    "an average is cast once more",
+    "the cast of an average that others read is another",
     "softmax has its own format",
     "and is cast to another",
 )

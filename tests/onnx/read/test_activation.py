@@ -15,6 +15,29 @@ FORMS = {
         op("Add", "a b", "y"),
         shape=MAPS,
     ),
+    "elu": form("Elu", op("Elu", "x", "y"), shape=MAPS),
+    "elu of another slope": form(
+        "Relu Clip Elu Conv2D Add", op("Elu", "x", "y", alpha=0.5), shape=MAPS
+    ),
+    "selu": form("Relu Conv2D Clip Elu Conv2D Add", op("Selu", "x", "y"), shape=MAPS),
+    "celu": form("Relu Clip Conv2D Elu Conv2D Add", op("Celu", "x", "y", alpha=2.0), shape=MAPS),
+    "celu of slope 1": form("Elu", op("Celu", "x", "y"), shape=MAPS),
+    "softplus of pytorch, with a steeper bend": form(
+        "Softplus Conv2D",
+        op("Mul", "x b", "a"),
+        op("Softplus", "a", "c"),
+        op("Div", "c b", "y"),
+        weights={"b": 2.0},
+        shape=MAPS,
+    ),
+    "mish": form(
+        "Softplus Tanh Mul",
+        op("Softplus", "x", "a"),
+        op("Tanh", "a", "b"),
+        op("Mul", "x b", "y"),
+        shape=MAPS,
+    ),
+    "abs": form("Abs", op("Abs", "x", "y"), shape=MAPS),
     "clip of attributes": form("Clip", op("Clip", "x", "y", min=-0.5), opset=7),
     "clip of inputs": form("Clip", op("Clip", "x - h", "y"), weights={"h": 0.5}),
     "clip whose limits cross": form(
@@ -103,7 +126,7 @@ REFUSED = {
     ),
     "slopes for each of too many values": (
         model(op("PRelu", "x s", "y"), weights={"s": floats(8193)}, shape=("N", 8193, 8193)),
-        "PRelu (node y, opset 17): must make at most 67108864 constant values in all",
+        "PRelu (node y, opset 17): must make at most 1114120 constant values in all",
     ),
     "swish of another slope": (
         model(op("Swish", "x", "y", alpha=2.0), opset=24),

@@ -80,12 +80,14 @@ def test_a_scaler_before_is_folded() -> None:
     )
 
 
-def test_a_label_alone_stands_for_the_scores() -> None:
+def test_a_label_alone_stands_for_the_scores(caplog: pytest.LogCaptureFixture) -> None:
     """Where a model gives nothing but the label, it is the prediction."""
     proto = model(classifier("y scores"), domains=ML)
     proto.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
     x = floats(50, 4)
     fixed = fxpnn.quantize(from_model(proto), x)
+    told = "labels left out; the output is the scores of its classes, in order"
+    assert caplog.messages == [f"test: ai.onnx.ml.LinearClassifier (node y, opset 1): {told}"]
     proto.graph.output[0].type.tensor_type.ClearField("shape")
     assert np.array_equal(fxpnn.infer(fixed, x).predictions, runtime(proto, x)[0])
 
@@ -139,7 +141,7 @@ def test_what_is_no_dense_layer_is_refused(refused: onnx.NodeProto, message: str
     refuse(model(refused, domains=ML), message)
 
 
-def test_maps_are_no_features() -> None:
+def test_linear_models_refuse_maps() -> None:
     """A linear model reads vectors."""
     regressor = linear("LinearRegressor", "y", 1)
     refuse(

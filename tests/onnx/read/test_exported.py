@@ -24,10 +24,9 @@ EFFICIENT = f"Conv2D Silu Conv2D Silu Conv2D Silu {EXCITED} Conv2D Add Conv2D Ha
 LAYERS = {
     "torch-mlp-opset9": "Reshape Dense Relu Dense Softmax",
     "torch-mlp-dynamo": "Reshape Dense Relu Dense Softmax",
-    "torch-lenet-opset11": "Conv2D Conv2D Tanh AvgPool2D Pad Conv2D PRelu MaxPool2D Flatten "
+    "torch-lenet-opset11": "Conv2D Tanh AvgPool2D Pad Conv2D PRelu MaxPool2D Flatten "
     "Dense Silu Dense",
-    "torch-lenet-dynamo": "Conv2D Conv2D Tanh AvgPool2D Conv2D PRelu MaxPool2D Reshape "
-    "Dense Silu Dense",
+    "torch-lenet-dynamo": "Conv2D Tanh AvgPool2D Conv2D PRelu MaxPool2D Reshape Dense Silu Dense",
     "torch-resnet-opset13": f"Conv2D Relu MaxPool2D {RESIDUAL} {SHRINKING} AvgPool2D Flatten Dense",
     "torch-resnet-dynamo": f"Conv2D Relu MaxPool2D {RESIDUAL} {SHRINKING} AvgPool2D Reshape Dense",
     "torch-mobilenet-opset10": MOBILE,

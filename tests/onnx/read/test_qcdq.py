@@ -110,7 +110,8 @@ def test_ends_that_are_no_constants_are_refused() -> None:
     apart = "must stand in a pair with one scale and zero point, or read constants"
     refuse(
         model(*nodes, weights=limits(-8, 7)),
-        f"QuantizeLinear (node yq, opset 17): {apart}",
+        f"QuantizeLinear (node yq, opset 17): {apart}; "
+        f"DequantizeLinear (node y, opset 17): {apart}",
     )
 
 

@@ -19,7 +19,8 @@ from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array
 from fxpnn.onnx import load_quantized
 from fxpnn.onnx.graph.quant import ROUNDINGS
-from fxpnn.quantization.quantizer import calibrated, quantize
+from fxpnn.quantization.choices import calibrated
+from fxpnn.quantization.quantizer import quantize
 from fxpnn.quantization.settings import Given, Plan, Settings
 from tests.support.onnx_models import MAPS, floats, model, op, refuse
 from tests.support.qonnx_models import QONNX, computed, fixed_of, fixed_values, quant, read

@@ -1,15 +1,27 @@
 """A refused model names every kind of operator in the way, once, however many nodes there are."""
 
-from tests.support.onnx_models import model, op, refuse
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from fxpnn.errors import ModelError
+from fxpnn.onnx import from_model
+from tests.support.onnx_models import MAPS, floats, model, op, refuse
+from tests.support.qonnx_models import QONNX, quant
+
+ODD_SCALE = "scale must be a power of two, not 0.3"
+BEHIND = "Clip (node y, opset 17): its min must be one number, not 2"
+"""What is wrong with a Clip that stands behind something refused."""
 
 
 def test_nodes_of_one_kind_are_one_refusal() -> None:
     """Many nodes of a kind are counted, and the first is named."""
     erfs = [op("Erf", f"t{i - 1}" if i else "x", f"t{i}") for i in range(60)]
     refuse(
-        model(*erfs, op("Elu", "t59", "y")),
+        model(*erfs, op("Tan", "t59", "y")),
         "Erf (60 nodes, first t0, opset 17): is not supported; "
-        "Elu (node y, opset 17): is not supported",
+        "Tan (node y, opset 17): is not supported",
     )
 
 
@@ -26,34 +38,42 @@ def test_operators_known_for_constants_alone_do_not_hide() -> None:
             weights={"two": 2.0},
             opset=13,
         ),
-        "ReduceMean (node m, opset 13): axes must be those of maps or rows, 2 and on, not [-1]; "
-        "Pow (node s, opset 13): is not supported; Sqrt (node r, opset 13): is not supported",
+        "ReduceMean (2 nodes, first m, opset 13): "
+        "axes must be those of maps or rows, 2 and on, not [-1]; "
+        "Sub (node d, opset 13): branches must have one shape, not (4) and (1); "
+        "Pow (node s, opset 13): is not supported; Sqrt (node r, opset 13): is not supported; "
+        "Div (node y, opset 13): its divisor must be a constant",
     )
 
 
 def test_constants_behind_a_refused_shape_are_not_blamed() -> None:
     """What is computed from the shape of a refused tensor is a constant: it is not in the way."""
+    behind = (
+        op("Shape", "e", "s"),
+        op("Gather", "s one", "n"),
+        op("Cast", "n", "f", to=1),
+        op("Sqrt", "f", "r"),
+        op("Add", "e r", "y"),
+    )
+    one = {"one": np.array(1)}
     refuse(
-        model(
-            op("Erf", "x", "e"),
-            op("Shape", "e", "s"),
-            op("Cast", "s", "f", to=1),
-            op("Sqrt", "f", "r"),
-            op("Add", "e r", "y"),
-        ),
-        "Erf (node e, opset 17): is not supported",
+        model(op("Erf", "x", "e"), *behind, weights=one), "Erf (node e, opset 17): is not supported"
+    )
+    refuse(
+        model(op("Own", "x", "e", domain="mine"), *behind, weights=one, domains={"mine": 1}),
+        "mine.Own (node e, opset 1): is not supported",
     )
 
 
 def test_many_kinds_are_counted() -> None:
     """What would take too long a line is told by kinds and numbers."""
-    kinds = ("Erf", "Elu", "Selu", "Abs", "Sin", "Cos", "Tan", "Ceil", "Sign", "Round")
-    nodes = [op(kind, "x", kind) for kind in (*kinds, "Erf", "Softplus")]
+    kinds = ("Erf", "Acos", "Asin", "Atan", "Sin", "Cos", "Tan", "Ceil", "Sign", "Round")
+    nodes = [op(kind, "x", kind) for kind in (*kinds, "Erf", "Softsign")]
     for i, node in enumerate(nodes):
         node.output[0] = f"t{i}"
     soft = op("Softmax", "x", "z", axis=0)
     joined = " ".join(f"t{i}" for i in range(12))
-    listed = "2 Erf, " + ", ".join(f"1 {kind}" for kind in (*kinds[1:], "Softplus"))
+    listed = "2 Erf, " + ", ".join(f"1 {kind}" for kind in (*kinds[1:], "Softsign"))
     refuse(
         model(*nodes, soft, op("Sum", f"{joined} z", "y")),
         f"not supported: {listed}; Softmax (node z, opset 17): "
@@ -71,5 +91,78 @@ def test_reasons_give_way_to_kinds() -> None:
             op("Erf", "x", "e", f"{long}3"),
             op("Sum", "a d e", "y"),
         ),
-        "not supported: 1 Erf; not supported in this form: 1 Softmax, 1 ReduceMean",
+        "not supported: 1 Erf; not supported in this form: 1 Softmax, 1 ReduceMean, 1 Sum",
     )
+
+
+HIDING = {
+    "a function of one value": (
+        model(op("Erf", "x", "t"), op("Clip", "t two", "y"), weights={"two": floats(2)}),
+        "Erf (node t, opset 17): is not supported",
+    ),
+    "a convolution in three dimensions": (
+        model(
+            op("Conv", "x w", "t"),
+            op("Clip", "t two", "y"),
+            shape=("N", 2, 4, 5, 6),
+            weights={"w": floats(3, 2, 1, 1, 1), "two": floats(2)},
+        ),
+        "Conv (node t, opset 17): its kernel must have the one axis of rows or the two of maps, "
+        "not 3 on (2, 4, 5, 6)",
+    ),
+    "a resized map": (
+        model(
+            op("Resize", "x - s", "t"),
+            op("Conv", "t w", "u"),  # reads 12 x 10
+            op("Clip", "u two", "y"),
+            shape=MAPS,
+            weights={
+                "s": np.array([1, 1, 2, 2], np.float32),
+                "w": floats(3, 2, 12, 10),
+                "two": floats(2),
+            },
+        ),
+        "Resize (node t, opset 17): is not supported",
+    ),
+    "a cast": (
+        model(
+            *quant("x", "t", 0.3),
+            op("Clip", "t two", "y"),
+            weights={"two": floats(2)},
+            domains={QONNX: 1},
+        ),
+        f"{QONNX}.Quant (node t, opset 1): {ODD_SCALE}",
+    ),
+    "words of a weight": (
+        model(
+            *quant("w", "t", 0.3),
+            op("Gemm", "x t", "u"),
+            op("Clip", "u two", "y"),
+            weights={"w": floats(4, 3), "two": floats(2)},
+            domains={QONNX: 1},
+        ),
+        f"{QONNX}.Quant (node t, opset 1): {ODD_SCALE}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("refused", "first"), HIDING.values(), ids=HIDING)
+def test_what_stands_behind_is_judged(refused: onnx.ModelProto, first: str) -> None:
+    """A known operator in a refused form is named though what it reads could not be read."""
+    refuse(refused, f"{first}; {BEHIND}")
+
+
+def test_what_stands_behind_is_not_blamed_for_a_shape_that_nobody_knows() -> None:
+    """Behind an operator of which ONNX knows no shape, only unknown operators are told."""
+    branch = helper.make_graph(
+        [op("Relu", "x", "b")], "g", [], [helper.make_empty_tensor_value_info("b")]
+    )
+    weights = {"w": floats(7, 3), "c": np.array(True)}
+    unknown = {
+        "mine.Own": op("Own", "x", "t", domain="mine"),
+        "If": op("If", "c", "t", then_branch=branch, else_branch=branch),
+    }
+    for kind, node in unknown.items():
+        nodes = (node, op("Gemm", "t w", "u"), op("Erf", "u", "y"))
+        with pytest.raises(ModelError, match=rf"^{kind} \(.*\): is not supported; Erf \(node y,"):
+            from_model(model(*nodes, weights=weights, domains={"mine": 1}))

@@ -185,7 +185,8 @@ REFUSED = {
     "transpose of the images": (
         model(op("Transpose", "x", "y"), shape=MAPS),
         "Transpose (node y, opset 17): "
-        "must keep the images as the first axis, not reorder to (3, 2, 1, 0)",
+        "must keep the images as the first axis, not reorder to (3, 2, 1, 0): "
+        "each is computed for itself",
     ),
     "transpose that is none": (
         model(op("Transpose", "x", "y", perm=[0, 1, 1, 2]), shape=MAPS),

@@ -141,7 +141,7 @@ FORMS = {
         shape=ROWS,
     ),
     "a gain for each element before": form(
-        "Reshape Conv2D Reshape Reshape Conv2D Reshape",
+        "Reshape Conv2D Reshape",
         op("Mul", "x g", "n"),
         op("Conv", "n k", "y"),
         weights={"k": floats(6, 4, 3), "g": floats(4, 11)},

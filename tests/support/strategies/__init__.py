@@ -13,13 +13,19 @@ from tests.support.strategies.numbers import (
     accumulators,
     casts,
     formats,
+    modes,
     near_ties,
     overflows,
+    quotients,
     raw_arrays,
     raw_values,
     roundings,
+    squares,
     tensor_formats,
 )
+from tests.support.strategies.rectified import unsigned_before_relus
+from tests.support.strategies.registers import dense_in_register
+from tests.support.strategies.windows import windows
 
 __all__ = [
     "Accumulation",
@@ -29,13 +35,19 @@ __all__ = [
     "accumulators",
     "casts",
     "dense_at_limit",
+    "dense_in_register",
     "fixed_networks",
     "formats",
+    "modes",
     "near_ties",
     "overflows",
+    "quotients",
     "raw_arrays",
     "raw_values",
     "repeated_factors",
     "roundings",
+    "squares",
     "tensor_formats",
+    "unsigned_before_relus",
+    "windows",
 ]

@@ -26,11 +26,13 @@ from tests.support.strategies.numbers import (
     Wide,
     accumulations,
     accumulator_modes,
+    at_scale,
     fitting_bias,
     modes,
     raw_arrays,
     raw_limits,
     raw_values,
+    registers,
     tensor_formats,
     words,
 )
@@ -99,8 +101,8 @@ def fixed_networks(
     tensors, nodes = [source], []
     for index in range(draw(st.integers(1, max_layers))):
         read = draw(st.sampled_from([tensors[-1], tensors[-1], *tensors]))
-        built = MAKERS[_kind(draw, kinds, read)](draw, read, tensors)
-        node = _node(draw, f"n{index}", built, read)
+        built = MAKERS[kind_for(draw, kinds, read)](draw, read, tensors)
+        node = node_of(draw, f"n{index}", built, read)
         shape = built.layer.shape(read.shape, *(other.shape for other in built.others))
         tensors.append(Tensor(node.name, shape, node.output_format))
         nodes.append(node)
@@ -116,7 +118,7 @@ def dense_at_limit(draw: Draw) -> NetworkCase:
     weights = QFormat(16, draw(st.integers(-4, 20)))
     fields = {"accumulator": word, "weight_formats": (weights,)}
     built = Built(layers.Dense(weight[None], np.array([bias])), fields)
-    node = _node(draw, "dense", built, source)
+    node = node_of(draw, "dense", built, source)
     return NetworkCase(FixedNetwork("case", source.shape, source.format, (node,)), x[None])
 
 
@@ -126,7 +128,7 @@ def repeated_factors(draw: Draw) -> NetworkCase:
     nodes: list[FixedNode] = []
 
     def append(built: Built, read: Tensor) -> Tensor:
-        nodes.append(node := _node(draw, f"n{len(nodes)}", built, read))
+        nodes.append(node := node_of(draw, f"n{len(nodes)}", built, read))
         return Tensor(
             node.name,
             built.layer.shape(read.shape, *[read.shape] * len(built.others)),
@@ -144,7 +146,8 @@ def repeated_factors(draw: Draw) -> NetworkCase:
     return NetworkCase(FixedNetwork("case", shape, source.format, tuple(nodes)), raw)
 
 
-def _node(draw: Draw, name: str, built: Built, read: Tensor) -> FixedNode:
+def node_of(draw: Draw, name: str, built: Built, read: Tensor) -> FixedNode:
+    """Draw the node of a layer: its output's format and its modes."""
     rounding, overflow = draw(modes)
     return FixedNode(
         name,
@@ -164,13 +167,17 @@ def _output_formats(built: Built, source: QFormat) -> st.SearchStrategy[QFormat]
         return st.just(traits.format)
     if traits.output is Output.KEPT:
         return st.just(source)
+    if traits.output is Output.INHERITED:
+        return st.just(source) | tensor_formats(source).filter(
+            lambda fmt: built.layer.exact(2**15, max(fmt.frac - source.frac, 0)) < 2**62
+        )
     if traits.sums:
         weights = built.fields["weight_formats"][0]
         return tensor_formats(QFormat(source.word + weights.word, source.frac + weights.frac))
     return tensor_formats(source if traits.integer is None else QFormat(16, 15))
 
 
-def _kind(draw: Draw, kinds: tuple[type[Layer], ...], read: Tensor) -> type[Layer]:
+def kind_for(draw: Draw, kinds: tuple[type[Layer], ...], read: Tensor) -> type[Layer]:
     """Draw a kind that can read the tensor; where none can, one that may make it readable."""
     able = [kind for kind in kinds or KINDS if _able(kind, read)]
     return draw(st.sampled_from(able)) if able else layers.Reshape
@@ -204,9 +211,12 @@ def _summed(draw: Draw, read: Tensor, shape: Shape) -> tuple[Raw, Wide, dict[str
     close = max(8, most.bit_length() + 1 + draw(st.integers(-4, 1)))
     word = draw(st.sampled_from([48, close, close, 62]) | st.integers(8, 62))
     accumulator = Accumulator(word, draw(accumulator_modes))
+    frac = read.format.frac + draw(st.sampled_from(formats)).frac
+    if draw(st.booleans()):
+        accumulator = draw(registers(frac, most.bit_length() + 1))
     return (
         weight,
-        _biases(draw, flat, read.format, accumulator),
+        _biases(draw, flat, read.format, accumulator, frac),
         {
             "weight_formats": formats,
             "accumulator": accumulator,
@@ -214,10 +224,11 @@ def _summed(draw: Draw, read: Tensor, shape: Shape) -> tuple[Raw, Wide, dict[str
     )
 
 
-def _biases(draw: Draw, weight: Wide, source: QFormat, accumulator: Accumulator) -> Wide:
+def _biases(draw: Draw, weight: Wide, source: QFormat, accumulator: Accumulator, frac: int) -> Wide:
     """Draw no bias, or biases with which an input of extremes reaches a limit after some step."""
     limit = draw(st.sampled_from([0, accumulator.max, accumulator.min])) + draw(st.integers(-2, 2))
     steps, extreme = draw(st.integers(0, weight.shape[1])), draw(raw_limits(source))
+    limit = draw(at_scale(limit, 0 if accumulator.frac is None else frac - accumulator.frac))
     aimed = np.array([fitting_bias(limit - int(row[:steps].sum()) * extreme) for row in weight])
     return draw(st.sampled_from([0, 1])) * aimed
 
@@ -332,6 +343,13 @@ def _pad(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     return Built(layers.Pad(pads, draw(raw_values(read.format))))
 
 
+def _slice(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
+    axis = draw(st.integers(-len(read.shape), len(read.shape) - 1))
+    start = draw(st.integers(0, read.shape[axis] - 1))
+    stop = draw(st.integers(start + 1, read.shape[axis]))
+    return Built(layers.Slice(axis, start, stop, draw(st.integers(1, 3))))
+
+
 def _reshape(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     size = math.prod(read.shape)
     targets = [(size,), (size, 1, 1), (1, 1, size), (1, size), read.shape[::-1]]
@@ -357,6 +375,9 @@ MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
         layers.Sigmoid: lambda *_: Built(layers.Sigmoid()),
         layers.Tanh: lambda *_: Built(layers.Tanh()),
         layers.Silu: lambda *_: Built(layers.Silu()),
+        layers.Elu: lambda *_: Built(layers.Elu()),
+        layers.Softplus: lambda *_: Built(layers.Softplus()),
+        layers.Abs: lambda *_: Built(layers.Abs()),
         layers.HardSigmoid: _hard_sigmoid,
         layers.HardSwish: lambda *_: Built(layers.HardSwish()),
         layers.Step: _step,
@@ -366,11 +387,12 @@ MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
         layers.Concat: _concat,
         layers.Quantize: lambda *_: Built(layers.Quantize()),
         layers.Pad: _pad,
+        layers.Slice: _slice,
         layers.Reshape: _reshape,
         layers.Transpose: _transpose,
     }
 )
 """How to draw each kind of layer."""
 
-KINDS = (*MAKERS, *(layers.Dense, layers.Conv2D) * 3)
+KINDS: tuple[type[Layer], ...] = (*MAKERS, *(layers.Dense, layers.Conv2D) * 3)
 """The kinds as often as they are drawn."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, Product, QFormat, Rounding
 from fxpnn.network.fixed import BIAS_BITS
 from fxpnn.network.layers import Shape
 
@@ -28,6 +28,12 @@ overflows = st.sampled_from(Overflow)
 modes = st.sampled_from(list(product(Rounding, Overflow)))
 accumulator_modes = st.sampled_from([Overflow.SATURATE, Overflow.WRAP])
 accumulators = st.builds(Accumulator, st.integers(8, 62), accumulator_modes)
+drops = (
+    st.integers(-3, 12)
+    | st.integers(-70, 70)
+    | st.sampled_from([30, 31, 32, 33, 61, 62, 63, 64, 900, -61, -62, -63, -64, -900])
+)
+"""By how many fraction bits products are finer than a register: loops and shifts end in some."""
 words = st.sampled_from(
     [(16, True), (8, True), (16, True), *((word, True) for word in range(2, 17))]
     + [(word, False) for word in (15, 8, 2)]
@@ -61,6 +67,26 @@ def near_ties(draw: Draw, bits: int = 48) -> tuple[int, int]:
     shift = draw(st.integers(0, bits - 1))
     quotient = draw(st.integers(-(2 ** (bits - 1 - shift)), 2 ** (bits - 1 - shift) - 1))
     return quotient * 2**shift + 2**shift // 2 + draw(st.integers(-1, 1)), shift
+
+
+@st.composite
+def quotients(draw: Draw) -> tuple[int, int, int]:
+    """Draw a total, its count and a shift: a quotient on a tie of the coarser words, or beside."""
+    count, shift = draw(st.integers(1, 65)), draw(st.integers(-3, 3) | st.integers(-20, 70))
+    halves = (2 * draw(st.integers(-(2**12), 2**12)) + 1) * count
+    total = halves << min(shift, 20) - 1 if shift > 0 else halves >> 1 - shift
+    return total + draw(st.integers(-1, 1)), count, shift
+
+
+@st.composite
+def squares(draw: Draw) -> tuple[int, int]:
+    """Draw a shift, and a square on a root, on a tie of one in a coarser format, or beside one."""
+    shift = draw(st.sampled_from([0, 1, 2]) | st.integers(-10, 34))
+    root = draw(st.integers(0, 2**31 - 1)) >> max(0, -shift) + draw(st.integers(0, 30))
+    if shift > 0:
+        root = (2 * (root >> shift) + 1) << shift - 1
+    square = root * root + draw(st.sampled_from([-root, 1 - root, -1, 0, 1, root, root + 1]))
+    return shift, max(0, min(square, (2**62 - 1) >> 2 * max(0, -shift)))
 
 
 class Cast(NamedTuple):
@@ -149,6 +175,36 @@ def accumulations(draw: Draw, max_terms: int = 8) -> Accumulation:
     limit = draw(st.sampled_from([word.max, word.min])) + draw(st.integers(-1, 1))
     before = sum(w * v for w, v in list(zip(weight.tolist(), x.tolist(), strict=True))[:step])
     return Accumulation(word, fitting_bias(limit - before), weight, x)
+
+
+@st.composite
+def registers(draw: Draw, frac: int, bits: int) -> Accumulator:
+    """Draw a register with a fraction of its own for sums of so many bits ``@ frac``.
+
+    It is often too narrow by a few bits.
+    """
+    dropped = draw(drops)
+    close = bits - dropped + draw(st.integers(-4, 1))
+    word = draw(st.sampled_from([close, close, 48, 62]) | st.integers(8, 62))
+    return Accumulator(
+        max(8, min(word, 62)),
+        draw(accumulator_modes),
+        frac - dropped,
+        draw(roundings),
+        draw(st.sampled_from(Product)),
+    )
+
+
+@st.composite
+def at_scale(draw: Draw, value: int, dropped: int) -> int:
+    """Draw a number of ``dropped`` bits more: the value, a tie beside it, or one count away."""
+    if dropped <= 0:
+        return value >> min(-dropped, 99)
+    return (
+        (value << min(dropped, 99))
+        + draw(st.sampled_from([0, 1, -1]))
+        + draw(st.sampled_from([0, 1, -1])) * (1 << min(dropped, 99) - 1)
+    )
 
 
 def fitting_bias(value: int) -> int:

@@ -1,9 +1,11 @@
 """Tensors share the workspace only where one is no longer needed."""
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxpnn.engine.workspace_plan import Plan, Use, plan
+from fxpnn.network.memory_plan import Plan, Use, plan
 
 
 def test_a_chain_needs_two_places() -> None:
@@ -18,7 +20,7 @@ def test_kept_tensors_share_with_none() -> None:
     assert plan([4, 3, 4, 2], uses, (0, 3)) == Plan((0, 4, 7, 11), 13)
 
 
-def test_answers_take_their_words_place() -> None:
+def test_elementwise_outputs_reuse_their_inputs_place() -> None:
     """One by one, as often as they follow each other, unless another still reads them."""
     uses = [Use((0,), 1, False), Use((1,), 2, True), Use((2,), 3, True), Use((3,), 4, False)]
     assert plan([2, 4, 4, 4, 1], uses, (0, 4)) == Plan((0, 2, 2, 2, 6), 7)
@@ -53,3 +55,12 @@ def test_what_is_needed_is_never_written_over(data: st.DataObject) -> None:
         for word in mine:
             memory[word] = use.writes
     assert all({memory[word] for word in places[tensor]} == {tensor} for tensor in keep)
+
+
+def test_a_chain_of_thousands_is_planned_at_once() -> None:
+    """Only tensors that live on are looked at, not all that were laid out before."""
+    count = 20_000
+    uses = [Use((i,), i + 1, False) for i in range(count)]
+    start = time.process_time()
+    assert plan([1] * (count + 1), uses, ()).words == 2
+    assert time.process_time() - start < 2

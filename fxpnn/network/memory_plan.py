@@ -1,6 +1,8 @@
-"""The plan of the workspace: tensors not needed at the same time share their place."""
+"""The plan of a memory: tensors not needed at the same time share their place."""
 
-from collections.abc import Collection, Sequence
+from bisect import insort
+from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 
@@ -25,21 +27,38 @@ class Plan(NamedTuple):
 def plan(sizes: Sequence[int], uses: Sequence[Use], keep: Collection[int]) -> Plan:
     """Lay tensors out, each at the first place that is free for as long as it is needed.
 
+    Only the places of tensors that live on are looked at: a chain of thousands has few.
+
     Args:
         sizes: words per image of each tensor.
         uses: what each instruction does, in order.
         keep: tensors that stand from the first instruction to the last.
     """
     lives = _lives(len(sizes), uses, keep)
-    begins: list[int] = []
     over = _written_over(uses, lives, keep)
-    for tensor, size in enumerate(sizes):
+    begins, words, taken = list[int](), 0, list[_Place]()
+    for tensor, soon in enumerate(_soonest(lives)):
         if tensor in over:
             begins.append(begins[over[tensor]])
-        else:
-            begins.append(_first_gap(size, _taken(begins, sizes, lives, lives[tensor])))
-    ends = (begin + size for begin, size in zip(begins, sizes, strict=True))
-    return Plan(tuple(begins), max(ends, default=0))
+            continue
+        first, last = lives[tensor]
+        taken = [place for place in taken if place.last >= soon]
+        beside = (place for place in taken if place.first <= last and first <= place.last)
+        begin = _first_gap(sizes[tensor], beside)
+        begins.append(begin)
+        end = begin + sizes[tensor]
+        insort(taken, _Place(begin, end, first, last))
+        words = max(words, end)
+    return Plan(tuple(begins), words)
+
+
+class _Place(NamedTuple):
+    """Where a tensor lies, and the first and last instruction that needs it."""
+
+    begin: int
+    end: int
+    first: int
+    last: int
 
 
 def _lives(count: int, uses: Sequence[Use], keep: Collection[int]) -> list[tuple[int, int]]:
@@ -68,26 +87,17 @@ def _written_over(
     return over
 
 
-def _taken(
-    begins: Sequence[int],
-    sizes: Sequence[int],
-    lives: Sequence[tuple[int, int]],
-    life: tuple[int, int],
-) -> list[tuple[int, int]]:
-    """Return the places of the tensors laid out already that are needed during a life."""
-    placed = zip(begins, sizes, lives, strict=False)
-    return [
-        (begin, begin + size)
-        for begin, size, (first, last) in placed
-        if first <= life[1] and life[0] <= last
-    ]
+def _soonest(lives: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the first instruction that needs any tensor from each one on."""
+    firsts = accumulate((first for first, _ in reversed(lives)), min)
+    return list(firsts)[::-1]
 
 
-def _first_gap(size: int, taken: Sequence[tuple[int, int]]) -> int:
+def _first_gap(size: int, taken: Iterable[_Place]) -> int:
     """Return the first place where so many words lie free."""
     begin = 0
-    for low, high in sorted(taken):
-        if begin + size <= low:
+    for place in taken:
+        if begin + size <= place.begin:
             break
-        begin = max(begin, high)
+        begin = max(begin, place.end)
     return begin

@@ -1,0 +1,61 @@
+"""The specification one can read: a fixed network run in plain Python integers.
+
+Slow and short on purpose. Every number here is a Python ``int``, which neither rounds nor overflows
+unless a line below says so; no float and no fixed-width integer takes part. ``raw @ F`` means
+``raw * 2**-F``. The engine agrees with these files in every raw value and every count.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fxpnn.errors import DataError
+from fxpnn.fixedpoint.casting import as_array
+from fxpnn.golden import moves, values
+from fxpnn.golden.sums import Unit as Unit
+from fxpnn.golden.sums import activate as activate
+from fxpnn.golden.sums import compute as compute
+from fxpnn.golden.values import SIXTH as SIXTH
+from fxpnn.network.fixed import Counts, FixedNetwork, RawArray
+from fxpnn.network.graph import INPUT
+from fxpnn.network.layers import Array
+
+FORMULAS = (moves, values)
+"""The modules whose formulas ``compute`` and ``activate`` choose from, beside that of sums."""
+
+
+@dataclass(frozen=True)
+class GoldenRun:
+    """What every node gave, by its name: raw values ``(images, *shape)`` and counts."""
+
+    raw: dict[str, RawArray]
+    counts: dict[str, Counts]
+
+
+def run(fixed: FixedNetwork, raw_images: Array) -> GoldenRun:
+    """Run a network on raw inputs ``(images, *input_shape)``, integers of the input's format.
+
+    Raises:
+        DataError: the images are not integers, have another shape, or do not fit the format.
+    """
+    tensors = {INPUT: list(_checked(fixed, as_array(raw_images)).astype(object))}
+    raw, counts = {}, {}
+    for node in fixed.nodes:
+        sources = tuple(fixed.formats[name] for name in node.inputs)
+        unit = Unit(node, sources, node.name in fixed.rectified)
+        images = zip(*(tensors[name] for name in node.inputs), strict=True)
+        tensors[node.name] = [compute(node.layer, unit, *inputs) for inputs in images]
+        shape = (len(raw_images), *fixed.shapes[node.name])
+        raw[node.name] = np.array(tensors[node.name], np.int64).reshape(shape)
+        counts[node.name] = Counts(unit.overflows, unit.saturations, unit.below_zero)
+    return GoldenRun(raw, counts)
+
+
+def _checked(fixed: FixedNetwork, images: Array) -> Array:
+    if images.dtype.kind not in "iu" or images.shape[1:] != fixed.input_shape:
+        wanted = ", ".join(map(str, ("images", *fixed.input_shape)))
+        raise DataError(f"images must be ({wanted}) integers, not {images.dtype} {images.shape}")
+    low, high = images.min(initial=0), images.max(initial=0)
+    if low < fixed.input_format.min or high > fixed.input_format.max:
+        raise DataError(f"images must fit {fixed.input_format}, not reach {low}..{high}")
+    return images

@@ -1,0 +1,138 @@
+"""Read the operators that take a part of a tensor along an axis: Slice, Split and Gather."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fxpnn.errors import ModelError
+from fxpnn.network.layers import Concat, Slice
+from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.graph.proto import MAX_RANK
+from fxpnn.onnx.read.relabel import carried, moved, reshaped
+from fxpnn.onnx.read.trace import Handler, Trace, Value
+
+ENDLESS = 2**31 - 1
+"""An end from which on no axis goes further; exporters write it, or 2**63 - 1, for the last."""
+
+RUNS = 64
+"""The most parts that are cut out and joined in another order."""
+
+
+def _part(trace: Trace, op: Op, x: Value, axis: int, places: range, part: str = "") -> Value:
+    """Emit what keeps ``places`` of an axis of the model, whose first is the images."""
+    if places == range(x.shape[axis - 1]):
+        return x
+    if not places:
+        raise ModelError(f"must keep one or more of the {x.shape[axis - 1]} along axis {axis}")
+    layer = Slice(axis - 1, places.start, places[-1] + 1, places.step)
+    where = layer.places(len(x.shape))
+    return moved(trace, op, x, layer, lambda array: array[where], part)
+
+
+def _axis(value: int, rank: int) -> int:
+    """Count an axis from the first one, the images."""
+    if not -rank <= value < rank:
+        raise ModelError(f"axis must be inside the {rank} axes, not {value}")
+    if value % rank == 0:
+        raise ModelError("must not take images apart")
+    return value % rank
+
+
+def _slice(trace: Trace, op: Op) -> Value:
+    x = trace.rows(trace.pending(op))
+    starts, ends = (trace.integers(op, i, name) for i, name in ((1, "starts"), (2, "ends")))
+    axes = trace.integers(op, 3, "axes", range(len(starts)))
+    steps = trace.integers(op, 4, "steps") or [1] * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) <= MAX_RANK:
+        raise ModelError("starts, ends, axes and steps must be as many")
+    if min(steps, default=1) < 1:
+        raise ModelError(f"steps must be 1 or more, not {steps}")
+    rank = 1 + len(x.shape)
+    cuts = list(zip(axes, starts, ends, steps, strict=True))
+    for i, (axis, start, end, step) in enumerate(cuts):
+        if axis % rank == 0 and (start, step) == (0, 1) and end >= ENDLESS:
+            continue  # all images
+        axis = _axis(axis, rank)
+        places = range(*slice(start, end, step).indices(x.shape[axis - 1]))
+        last = i == len(cuts) - 1
+        x = _part(trace, op, x, axis, places, "" if last else f".axis{axis}")
+    return x
+
+
+def _split(trace: Trace, op: Op) -> tuple[Value | None, ...]:
+    x = trace.rows(trace.pending(op))
+    axis, count = _axis(op.get("axis", 0), 1 + len(x.shape)), len(op.outputs)
+    size = x.shape[axis - 1]
+    sizes = [int(n) for n in trace.constant(op, 1).flat] if op.has(1) else op.get("split")
+    if not sizes:
+        if size % count and op.opset < 18:
+            raise ModelError(f"must split {size} into {count} parts of one size")
+        each = math.ceil(size / count)
+        sizes = [min(each, size - i * each) for i in range(count)]
+    if len(sizes) != count or sum(sizes) != size or min(sizes) < 1:
+        raise ModelError(f"must split {size} into {count} parts of 1 or more")
+    parts, start = [], 0
+    for i, (name, length) in enumerate(zip(op.outputs, sizes, strict=True)):
+        places = range(start, start + length)
+        read = trace.reads(name)
+        parts.append(_part(trace, op, x, axis, places, f".{i}") if read else None)
+        start += length
+    return tuple(parts)
+
+
+def _gather(trace: Trace, op: Op) -> Value:
+    x = trace.rows(trace.pending(op))
+    return _gathered(trace, op, x, _axis(op.get("axis", 0), 1 + len(x.shape)))
+
+
+def _extract(trace: Trace, op: Op) -> Value:
+    """Take features of vectors, as scikit-learn's column transformers do."""
+    x = trace.pending(op)
+    if len(x.shape) != 1:
+        raise ModelError(f"must read a vector of features, not {x.shape}")
+    return _gathered(trace, op, x, 1, flat=True)
+
+
+def _gathered(trace: Trace, op: Op, x: Value, axis: int, *, flat: bool = False) -> Value:
+    """Keep the places that an index names: parts of even steps, joined where there are several."""
+    index, size = trace.constant(op, 1), x.shape[axis - 1]
+    if index.dtype.kind not in "iu" or not 1 <= index.size <= size:
+        raise ModelError(f"its index must be 1 to {size} integers, not {index.size} {index.dtype}")
+    if index.min() < -size or index.max() >= size:
+        raise ModelError(f"its index must be inside the {size} along axis {axis}")
+    places = index.reshape(-1).astype(np.int64) % size
+    runs = _runs(places.tolist())
+    if len(runs) > RUNS:
+        raise ModelError(f"its index must be {RUNS} runs of even steps at most, not {len(runs)}")
+    moves = not flat and index.ndim != 1
+    if len(runs) == 1:
+        y = _part(trace, op, x, axis, runs[0], ".part" * moves)
+    else:
+        bare = replace(x, affine=None)
+        parts = [_part(trace, op, bare, axis, run, f".{i}") for i, run in enumerate(runs)]
+        joined = trace.emit(op, Concat(axis - 1), *parts, part=".part" * moves)
+        y = carried(trace, x, joined, lambda array: array.take(places, axis - 1))
+    full = (trace.batch, *x.shape)
+    return reshaped(trace, op, y, full[:axis] + index.shape + full[axis + 1 :]) if moves else y
+
+
+def _runs(places: Sequence[int]) -> list[range]:
+    """Cut places into runs, each rising in even steps."""
+    runs = [range(places[0], places[0] + 1)]
+    for place in places[1:]:
+        run, step = runs[-1], place - runs[-1][-1]
+        if step > 0 and (len(run) == 1 or step == run.step):
+            runs[-1] = range(run.start, place + 1, step)
+        else:
+            runs.append(range(place, place + 1))
+    return runs
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "Slice": _slice,
+    "Split": _split,
+    "Gather": _gather,
+    "ai.onnx.ml.ArrayFeatureExtractor": _extract,
+}

@@ -1,0 +1,1 @@
+"""The Verilog of the core: files of the package that every export copies."""

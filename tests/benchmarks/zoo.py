@@ -1,0 +1,142 @@
+"""Measure the shapes of networks that people bring: speed, preparation, memory, SQNR.
+
+What takes memory runs in a process of its own. Images are random pixels: random weights tell no
+classes apart anyway. Beside the SQNR stands a control: the float network's own, where its input is
+off by up to half a count.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import fxpnn
+from fxpnn import reference
+from fxpnn.engine.inference import Engine
+from fxpnn.kernels import compiled
+from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.layers import Array
+from fxpnn.quantization import quantizer
+from tests.benchmarks.architectures import SMALL, ZOO
+from tests.benchmarks.clock import CPU, turn_about
+from tests.benchmarks.command import peak
+from tests.benchmarks.figures import Figure, figure
+from tests.benchmarks.goals import FLOAT32, READY, ZOO_MEMORY, ZOO_QUANTIZE, ZOO_SPEED
+from tests.benchmarks.job import Job
+from tests.benchmarks.peers import FXPNN
+from tests.benchmarks.process import fresh, pools
+from tests.benchmarks.work import Work
+
+PART = "zoo"
+CALIBRATION = 64
+LARGE, MANY = 2, 512
+"""Images of photographs' size, and small ones, that are run in one call."""
+LOADED = compiled, quantizer
+"""What is imported before memory is looked at."""
+
+
+def over_networks(job: Job) -> list[Figure]:
+    """Measure each network, on one thread."""
+    names = SMALL if job.plan.quick else tuple(ZOO)
+    calibration = LARGE if job.plan.quick else CALIBRATION
+    found = []
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            fresh(pools(1), _written, name, Path(folder))
+            for measure in (_quantized, _ready, _compared):
+                found += fresh(pools(1), measure, name, Path(folder), calibration)
+            found += fresh(pools(1), _raced, name, Path(folder), job)
+    return found
+
+
+def pixels(network: Network, images: int) -> Array:
+    """Draw images."""
+    shape = (images, *network.input_shape)
+    return np.random.default_rng(images).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _written(name: str, folder: Path) -> None:
+    """Build a network, and leave it in a folder."""
+    fxpnn.save_onnx(ZOO[name](), folder / "m.onnx")
+
+
+def _quantized(name: str, folder: Path, images: int) -> list[Figure]:
+    """Quantize; leave the integers in the folder too."""
+    network = fxpnn.load_onnx(folder / "m.onnx")
+    x, before, begin = pixels(network, images), peak(), time.process_time()
+    fixed = fxpnn.quantize(network, x)
+    seconds = time.process_time() - begin
+    memory = peak() - before
+    fixed.save(folder / "m.fxp")
+    what = f"quantize, {images} images"
+    return [
+        figure(PART, name, what, seconds, "CPU s", goal=ZOO_QUANTIZE.get(name)),
+        figure(PART, name, f"{what}, more at its peak", memory, "MB", goal=ZOO_MEMORY.get(name)),
+    ]
+
+
+def _ready(name: str, folder: Path, images: int) -> list[Figure]:
+    """Make an engine ready, and run an image."""
+    fixed = fxpnn.load(folder / "m.fxp")
+    before, begin = peak(), time.process_time()
+    engine = Engine(fixed)
+    engine.program()
+    seconds = time.process_time() - begin
+    x = np.zeros((1, *fixed.input_shape), np.uint8)
+    engine.run(x, 1)
+    return [
+        figure(PART, name, "Engine, first program", seconds, "CPU s", goal=READY.get(name)),
+        figure(PART, name, "Engine, one image, more at its peak", peak() - before, "MB"),
+    ]
+
+
+def _compared(name: str, folder: Path, images: int) -> list[Figure]:
+    """Compare with the float network, layer by layer; and that with itself, its input disturbed."""
+    network, fixed = fxpnn.load_onnx(folder / "m.onnx"), fxpnn.load(folder / "m.fxp")
+    x, before = pixels(network, LARGE), peak()
+    report = fxpnn.compare(network, fixed, x, threads=1)
+    memory = peak() - before
+    floats = reference.scale(x, network.scaling, np.float64)
+    off = np.random.default_rng(0).uniform(-0.5, 0.5, floats.shape) * fixed.formats[INPUT].lsb
+    plain, moved = (
+        reference.predict(network, each, dtype=np.float64)[network.outputs[0]]
+        for each in (floats, floats + off)
+    )
+    control = 10 * np.log10(np.square(plain).sum() / np.square(moved - plain).sum())
+    sqnr = report.outputs[0].sqnr_db
+    assert sqnr is not None
+    note = f"{control:.1f} dB where the float input is off by half a count"
+    return [
+        figure(PART, name, "SQNR of the output", sqnr, "dB", note=note),
+        figure(PART, name, "compare, more at its peak", memory, "MB", goal=ZOO_MEMORY.get(name)),
+    ]
+
+
+def _raced(name: str, folder: Path, job: Job) -> list[Figure]:
+    """Run images, turn about with ONNX Runtime in float32."""
+    network, fixed = fxpnn.load_onnx(folder / "m.onnx"), fxpnn.load(folder / "m.fxp")
+    images = LARGE if job.plan.quick or name not in SMALL else MANY
+    x = reference.scale(pixels(network, images), network.scaling)
+    work = Work(folder / "m.onnx", network, fixed, x, x, np.zeros(images, np.int64))
+    engine = Engine(fixed)
+    runs: dict[str, Callable[[], object]] = {FXPNN.name: lambda: engine.run(x, 1)}
+    for peer in (each for each in job.peers if each.name == FLOAT32):
+        runs[peer.name] = partial(peer.prepare(work, 1), x)
+    for run in runs.values():
+        run()  # compiles
+    best = turn_about(runs, job.plan, CPU)
+    return [
+        figure(
+            PART,
+            name,
+            candidate,
+            images / seconds,
+            "images/s",
+            ratio=None if candidate == FXPNN.name else seconds / best[FXPNN.name],
+            goal=None if candidate == FXPNN.name else ZOO_SPEED.get(name),
+        )
+        for candidate, seconds in best.items()
+    ]
