@@ -21,16 +21,8 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
     localparam CLASS = 1 + STEPS + OUTPUTS;  // of vectors.txt: 0 is the input, then steps, outputs
     localparam TEXT = 8 * 256;
 
-    integer file [0:CLASS], offset [0:CLASS], size [0:CLASS], cycles [0:CLASS];
-    reg [15:0] sign [0:CLASS];
-    reg [143:0] counts [0:CLASS];  // clamps, saturations, below zero
-    reg [TEXT-1:0] name [0:CLASS];
-    integer images, patience, vectors, status, element, k;
-    integer handle;  // of a file that is read: Verilator takes no element of an array for one
-    reg [15:0] bits;
-    reg signed [15:0] got, wanted;
+    integer status, element, place, k;
     reg [TEXT-1:0] text, dump;
-    reg [47:0] clamps, saturations, below_zero;
     reg [143:0] three;
     reg [31:0] seed, random;
     reg stalls, waves;
@@ -42,10 +34,11 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
     wire [31:0] idle;
     wire word_in = s_axis_tvalid && s_axis_tready, taken = m_axis_tvalid && m_axis_tready;
 
+    fx_golden #(.LAST(CLASS)) golden ();
     fx_source source (
-        .aclk(aclk), .aresetn(aresetn), .gap(stalls && random[3]), .file(file[0]), .size(size[0]),
-        .sign(sign[0]), .first(first), .images(images), .tdata(s_axis_tdata),
-        .tvalid(s_axis_tvalid), .tlast(s_axis_tlast), .tready(s_axis_tready)
+        .aclk(aclk), .aresetn(aresetn), .gap(stalls && random[3]), .file(golden.file[0]),
+        .size(golden.size[0]), .sign(golden.sign[0]), .first(first), .images(golden.images),
+        .tdata(s_axis_tdata), .tvalid(s_axis_tvalid), .tlast(s_axis_tlast), .tready(s_axis_tready)
     );
     fx_watch watch (
         .aclk(aclk), .aresetn(aresetn), .s_axis_tready(s_axis_tready), .step_done(step_done),
@@ -60,24 +53,14 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
     );
 
     initial begin
-        {aclk, aresetn, over, differs, dumping, seed} = 0;
-        {words, first} = 0;
+        {aclk, aresetn, over, differs, dumping, seed, words, first} = 0;
         wave_step = -1;
         text = "vectors.txt";
         status = $value$plusargs("vectors=%s", text);
         stalls = $value$plusargs("stall=%d", seed);
         waves = $value$plusargs("vcd=%s", dump);
         if (waves) $dumpfile(dump);  // before the cycle of $dumpvars, for Verilator
-        vectors = $fopen(text, "r");
-        status = $fscanf(vectors, "%d %d", images, patience);
-        for (k = 0; k <= CLASS; k = k + 1) begin
-            status = $fscanf(vectors, "%d %d %d %d %d %d %d %s ", offset[k], size[k], sign[k],
-                clamps, saturations, below_zero, cycles[k], text);
-            counts[k] = {clamps, saturations, below_zero};
-            file[k] = $fopen(text, "r");
-            status = $fgets(text, vectors);
-            name[k] = text >> 8;  // without the end of the line
-        end
+        golden.open(text);
         restart;
     end
 
@@ -100,14 +83,14 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
             if (broken) fault(step, "breaks the protocol");
             if (error) fault(step, "raises error");
             if (varies) fault(step, "takes other cycles than before");
-            if (idle > patience && image < images) fault(step, "does not end");
-            if (image == images && !over) judge;
+            if (idle > golden.patience && image < golden.images) fault(step, "does not end");
+            if (image == golden.images && !over) judge;
         end
         if (over && differs && waves && wave_step < 0) begin
             {over, differs} = 0;
             wave_step = step;
             first = image;
-            images = image + 1;
+            golden.images = image + 1;
             restart;
         end else if (over) begin
             $display("FAIL");
@@ -124,34 +107,25 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
             image = first;
             entry_out = 1 + STEPS;
             random = {seed[30:0], 1'b1};
-            for (k = 1; k <= CLASS; k = k + 1) begin
-                handle = file[k];
-                status = $rewind(handle);
-                status = $fgets(text, handle);  // the header
-                for (element = 0; element < first * size[k]; element = element + 1)
-                    status = $fscanf(handle, "%h", bits);
-            end
+            golden.seek(first);
         end
     endtask
 
     // Tell what is wrong, but for words that differ.
     task fault(input integer at, input [8*40-1:0] what);
         if (!over) begin
-            $display("FAULT image %0d step %0d %0s: %0s", image, at, what, name[at + 1]);
+            $display("FAULT image %0d step %0d %0s: %0s", image, at, what, golden.name[at + 1]);
             over = 1;
         end
     endtask
 
-    task compare(input integer entry, input integer place, input [15:0] found);
+    task compare(input integer entry, input integer number, input signed [15:0] found);
         begin
-            handle = file[entry];
-            status = $fscanf(handle, "%h", bits);
-            if (status != 1) fault(entry - 1, "has too few golden words");
-            got = found;
-            wanted = (bits ^ sign[entry]) - sign[entry];
-            if (got !== wanted && !over) begin
+            golden.next(entry);
+            if (!golden.more) fault(entry - 1, "has too few golden words");
+            if (found !== golden.word && !over) begin
                 $display("DIFFERS image %0d step %0d element %0d got %0d wanted %0d: %0s", image,
-                    entry - 1, place, got, wanted, name[entry]);
+                    entry - 1, number, found, golden.word, golden.name[entry]);
                 {over, differs} = 2'b11;
             end
         end
@@ -161,8 +135,9 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
     task finish_step;
         begin
             if (step_number !== step[7:0]) fault(step, "is not the step that was done");
-            for (element = 0; element < size[1 + step] && !over; element = element + 1)
-                compare(1 + step, element, dut.core.memory.words[offset[1 + step] + element]);
+            place = golden.offset[1 + step];
+            for (element = 0; element < golden.size[1 + step] && !over; element = element + 1)
+                compare(1 + step, element, dut.core.memory.words[place + element]);
             words = words + element;
             if (!over) step = step + 1;
         end
@@ -171,10 +146,11 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
     // A word of an output went out; behind the last one lie no others.
     task take;
         begin
-            if (image == images || step != STEPS) fault(step, "is not done, yet a word comes out");
+            if (image == golden.images || step != STEPS)
+                fault(step, "is not done, yet a word comes out");
             else compare(entry_out, word_out, m_axis_tdata);
             word_out = word_out + 1;
-            if (word_out == size[entry_out]) begin
+            if (word_out == golden.size[entry_out]) begin
                 word_out = 0;
                 entry_out = entry_out + 1;
             end
@@ -200,8 +176,8 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
                 $display("COUNTS %0d %0d %0d %0d", k, count_clamps, count_saturations,
                     count_below_zero);
                 $display("CYCLES %0d %0d", k, stopwatch.took[1 + k]);
-                if (wrong < 0 && three !== counts[1 + k]) wrong = k;
-                if (wrong < 0 && stopwatch.took[1 + k] != cycles[1 + k]) wrong = k;
+                if (wrong < 0 && three !== golden.counts[1 + k]) wrong = k;
+                if (wrong < 0 && stopwatch.took[1 + k] != golden.cycles[1 + k]) wrong = k;
                 count_step <= count_step + 1;
                 if (k == STEPS - 1) finish;
             end
@@ -212,9 +188,10 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
         begin
             if (!stalls) $display("IMAGE_CYCLES %0d", stopwatch.took[0]);
             if (wrong >= 0) fault(wrong, "has other counts or cycles");
-            if (!stalls && stopwatch.took[0] != cycles[0]) fault(-1, "takes other cycles in all");
+            if (!stalls && stopwatch.took[0] != golden.cycles[0])
+                fault(-1, "takes other cycles in all");
             if (!over) begin
-                $display("PASS images %0d words %0d", images, words);
+                $display("PASS images %0d words %0d", golden.images, words);
                 $finish;
             end
         end

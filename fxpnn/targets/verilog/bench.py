@@ -11,7 +11,7 @@ from fxpnn.targets import hexfiles, readmemh
 from fxpnn.targets.lowering import Lowering
 from fxpnn.targets.vectors import Vectors
 
-MODULES = "fx_tb.v", "fx_source.v", "fx_watch.v", "fx_stopwatch.v"
+MODULES = "fx_tb.v", "fx_golden.v", "fx_source.v", "fx_watch.v", "fx_stopwatch.v"
 """The bench: hand-written, the same for every design."""
 
 VECTORS, CLASSES = "vectors.txt", "classes.hex"
