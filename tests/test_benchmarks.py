@@ -33,6 +33,7 @@ PARTS = (
     "kernels",
     "layers",
     "words",
+    "exported",
     "process",
     "training",
     "zoo",

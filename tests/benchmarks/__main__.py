@@ -14,6 +14,7 @@ import click
 from tests.benchmarks import (
     alone,
     command,
+    exported,
     growth,
     instructions,
     layers,
@@ -53,6 +54,7 @@ PARTS: Mapping[str, Part] = {
     "layers": Part(layers.over_sizes, (1,)),
     "words": Part(instructions.over_words, (1,)),
     "zoo": Part(zoo.over_networks, (1,)),
+    "exported": Part(exported.in_c, (1,)),
     "process": Part(command.processes, (CORES,)),
     "training": Part(training.epochs, ONE_AND_ALL, {BLAS: "1"}),  # as the command line has it
 }

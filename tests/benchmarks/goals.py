@@ -77,3 +77,6 @@ READY = {"resnet-18": Goal(2.5, at_most=True), "mobilenet-v2": Goal(1.6, at_most
 ZOO_QUANTIZE = {"vgg-11": Goal(60, at_most=True)}
 ZOO_MEMORY = dict.fromkeys(ZOO_SPEED, Goal(1000, at_most=True))
 """MB at the peak of a quantization or a comparison, over what was there before."""
+
+EXPORTED_C = {MLP: Goal(30_000), LENET_RELU: Goal(2_000)}
+"""Images in a second of the exported C on one core at ``-O2``."""

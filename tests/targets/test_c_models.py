@@ -1,7 +1,6 @@
-"""The C of the bundled networks: every word and count, what compilers say of it, its speed."""
+"""The C of the bundled networks: every word and count, and what compilers say of it."""
 
 import re
-import resource
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -15,7 +14,7 @@ from fxpnn.fixedpoint.qformat import Accumulator
 from fxpnn.network.fixed import Counts, FixedNetwork
 from fxpnn.quantization.settings import Settings
 from fxpnn.targets.lowering import Lowering, lower
-from fxpnn.targets.simulation import c, tools, words
+from fxpnn.targets.simulation import c, tools
 from fxpnn.targets.vectors import Vectors, vectors
 from tests.support.c_programs import STRICT
 from tests.support.tools import needs
@@ -172,21 +171,3 @@ def test_the_exported_test_can_fail(
     (tmp_path / f"{file}.c").write_text(changed)
     with pytest.raises(ToolError, match=rf"^it failed with status 1: .*{said}"):
         built_and_run("mlp", switches, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "least"), [("mlp", 30_000), ("lenet_relu", 2_000)])
-def test_speed_on_one_core(name: str, least: int, tmp_path: Path) -> None:
-    """So many images in a second of this processor's time, at -O2: the best of three runs."""
-    lowering, wanted = golden(name, 2_000)
-    c.write_sources(lowering, name, wanted, tmp_path)
-    program, rates = tmp_path / "program", []
-    c.compile_kept(name, tmp_path, program, c.FLAGS, counted=False)
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        c.run(program, lowering, wanted, tmp_path)
-        used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-        rates.append(wanted.images / max(used, 1e-3))
-    found = words.read_words(lowering, wanted.images, tmp_path, traced=False)
-    assert (found.outputs[0] == wanted.words["softmax"]).all()
-    assert max(rates) >= least
