@@ -26,6 +26,7 @@ OPERATORS = {
     "Clip": "clip",
     "Concat": "concat",
     "Conv": "conv",
+    "ConvTranspose": "convtranspose",
     "Div": "div",
     "Dropout": "dropout",
     "Elu": "elu",
@@ -96,7 +97,7 @@ INNER = {
 """Operators that are read inside networks only: their modules, and why not alone."""
 
 SKIPPED = {
-    r"_3d_(default|dilations)": "its window has three axes; fxpnn has rows and maps",
+    r"(conv|pool)\w*_3d": "its window has three axes; fxpnn has rows and maps",
     r"u?int(8|16|32|64)": "its tensors are integers; fxpnn reads float networks",
     r"training_mode": "it trains: it asks for the running mean and variance",
     r"edge_pad|reflect_pad|wrap_pad": "fxpnn pads with a constant",

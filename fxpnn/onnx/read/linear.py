@@ -15,6 +15,7 @@ from fxpnn.network.layers import (
     HardSigmoid,
     HardSwish,
     Mul,
+    Shape,
     Sigmoid,
     Silu,
 )
@@ -36,7 +37,7 @@ def weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D, part: str = 
 
 
 def _gemm(trace: Trace, op: Op) -> Value:
-    x, weight = trace.pending(op, 0, turned=True), _floats(trace.constant(op, 1))
+    x, weight = trace.pending(op, 0, turned=True), floats_of(trace.constant(op, 1))
     if op.flag("transA") != x.turned:
         raise ModelError("transA must make the images the rows of A")
     if weight.ndim != 2:
@@ -44,7 +45,7 @@ def _gemm(trace: Trace, op: Op) -> Value:
     weight = _scaled(weight if op.flag("transB") else weight.T, op.get("alpha", 1.0))
     bias = np.zeros(len(weight), np.float32)
     if op.has(2):
-        bias = _scaled(_bias(_floats(trace.constant(op, 2)), len(weight)), op.get("beta", 1.0))
+        bias = _scaled(_bias(floats_of(trace.constant(op, 2)), len(weight)), op.get("beta", 1.0))
     return weighted(trace, op, x, Dense(weight, bias))
 
 
@@ -61,7 +62,7 @@ def _scaled(array: Array, factor: float) -> Array:
 
 
 def _matmul(trace: Trace, op: Op) -> Value:
-    x, weight = trace.rows(trace.pending(op, 0)), _floats(trace.constant(op, 1))
+    x, weight = trace.rows(trace.pending(op, 0)), floats_of(trace.constant(op, 1))
     if weight.ndim != 2:
         raise ModelError(f"B must be a matrix, not {weight.shape}")
     layer = Dense(weight.T, np.zeros(weight.shape[1], np.float32))
@@ -69,8 +70,8 @@ def _matmul(trace: Trace, op: Op) -> Value:
 
 
 def _conv(trace: Trace, op: Op) -> Value:
-    x, weight = trace.pending(op, 0), _floats(trace.constant(op, 1))
-    bias = _floats(trace.constant(op, 2)) if op.has(2) else np.zeros(weight.shape[:1], np.float32)
+    x, weight = trace.pending(op, 0), floats_of(trace.constant(op, 1))
+    bias = bias_of(trace, op, weight.shape[:1])
     x, kernel = trace.maps(x), tuple(op.get("kernel_shape", weight.shape[2:]))
     if weight.ndim == 3 and x.maps:
         weight = weight[:, :, None]
@@ -78,11 +79,16 @@ def _conv(trace: Trace, op: Op) -> Value:
     return weighted(trace, op, x, layer)
 
 
+def bias_of(trace: Trace, op: Op, shape: Shape) -> Array:
+    """Return a convolution's bias, zeros of a shape where it has none."""
+    return floats_of(trace.constant(op, 2)) if op.has(2) else np.zeros(shape, np.float32)
+
+
 def _batch_normalization(trace: Trace, op: Op) -> Value:
     """Apply ``scale * (x - mean) / sqrt(variance + epsilon) + shift``."""
     x = trace.pending(op, 0)
     scale, shift, mean, variance = (
-        _floats(trace.constant(op, i)).astype(np.float64) for i in (1, 2, 3, 4)
+        floats_of(trace.constant(op, i)).astype(np.float64) for i in (1, 2, 3, 4)
     )
     for array in (scale, shift, mean, variance):
         if array.shape != x.shape[:1]:
@@ -195,7 +201,8 @@ def _value_and_array(a: Result, b: Result) -> tuple[Value, Array]:
     raise ModelError("must have one constant operand")
 
 
-def _floats(array: Array) -> Array:
+def floats_of(array: Array) -> Array:
+    """Return an operator's weights, which must be some floats."""
     if array.dtype not in (np.float32, np.float64):
         raise ModelError(f"its weights must be floats, not {array.dtype}")
     if not array.size:

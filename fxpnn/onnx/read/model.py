@@ -17,7 +17,16 @@ from fxpnn.onnx.graph import foreign, proto
 from fxpnn.onnx.graph.external import embed, fingerprint
 from fxpnn.onnx.graph.normal import Graph, Op, normalise
 from fxpnn.onnx.graph.rewrite import rewrite
-from fxpnn.onnx.read import activation, casts, classical, linear, relabel, select, window
+from fxpnn.onnx.read import (
+    activation,
+    casts,
+    classical,
+    linear,
+    relabel,
+    select,
+    transposed,
+    window,
+)
 from fxpnn.onnx.read.absorb import absorb
 from fxpnn.onnx.read.entrance import Entrance
 from fxpnn.onnx.read.refusals import summary
@@ -32,6 +41,7 @@ Wanted: TypeAlias = Shape | Callable[[Shape], Shape] | None
 HANDLERS = {
     **linear.HANDLERS,
     **window.HANDLERS,
+    **transposed.HANDLERS,
     **activation.HANDLERS,
     **relabel.HANDLERS,
     **select.HANDLERS,

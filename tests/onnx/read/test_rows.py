@@ -210,10 +210,6 @@ REFUSED = {
         model(op("Conv", "x k", "y"), weights={"k": floats(6, 3, 3)}, shape=ROWS),
         "Conv (node y, opset 17): input must have 3 maps (3 x 1 groups), not 4",
     ),
-    "a transposed convolution": (
-        model(op("ConvTranspose", "x k", "y"), weights={"k": floats(4, 6, 3)}, shape=ROWS),
-        "ConvTranspose (node y, opset 17): is not supported",
-    ),
 }
 
 
