@@ -21,8 +21,11 @@ from tests.support.onnx_models import runtime
 LEAST: Mapping[str, float] = {"mlp": 60, "lenet": 60}
 """The decibels that a kind of model keeps, where they are not 50."""
 
-FLOAT32 = 2.0**-20
-"""What float32 rounds off, of the largest output: some roundings of 2**-24 that add up."""
+FLOAT32 = 2.0**-19
+"""What float32 rounds off, of the largest output: some roundings of 2**-24 that add up.
+
+Which those are depends on the processor: BLAS and ONNX Runtime add in an order of their own.
+"""
 
 
 def draw(network: Network, seed: int, count: int) -> Array:
