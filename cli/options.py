@@ -256,6 +256,7 @@ def with_settings_but_word(command: Function) -> Function:
         output_word: int | None,
         weight_rounding: WeightRounding,
         bias_correction: bool,
+        weight_overflow: Overflow,
         number: NumberType | None = None,
         word: int | None = None,
         **others: Any,
@@ -283,6 +284,7 @@ def with_settings_but_word(command: Function) -> Function:
             output_word=output_word,
             weight_rounding=weight_rounding,
             bias_correction=bias_correction,
+            weight_overflow=weight_overflow,
         )
         if number is not None:
             settings = _with_number(settings, number, rounding, overflow)
@@ -394,5 +396,13 @@ _SETTINGS = (
         "--bias-correction",
         is_flag=True,
         help="Move the mean error of outputs on calibration data into biases.",
+    ),
+    click.option(
+        "--weight-overflow",
+        type=params.WEIGHT_OVERFLOW,
+        default="saturate",
+        metavar="MODE",
+        help="saturate, or saturate-symmetric: no weight is the least of its word; those of 2 bits "
+        "are -1, 0 and 1.  [default: saturate]",
     ),
 )

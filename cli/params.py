@@ -11,7 +11,7 @@ import click
 import fxpnn
 from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import Accumulator, NumberType, Overflow, Rounding, parse_number
-from fxpnn.network.rounded import WeightRounding
+from fxpnn.network.rounded import WEIGHTS_SATURATE, WeightRounding
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -244,6 +244,9 @@ WORDS = Parsed(_words)
 ACCUMULATOR = Parsed(Accumulator.parse)
 ROUNDING = Parsed(lambda text: _member(Rounding, text), [mode.value for mode in Rounding])
 OVERFLOW = Parsed(lambda text: _member(Overflow, text), [mode.value for mode in Overflow])
+WEIGHT_OVERFLOW = Parsed(
+    lambda text: _member(Overflow, text), [mode.value for mode in WEIGHTS_SATURATE]
+)
 WEIGHT_ROUNDING = Parsed(
     lambda text: _member(WeightRounding, text), [mode.value for mode in WeightRounding]
 )

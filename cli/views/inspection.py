@@ -81,10 +81,14 @@ def _roundings(layers: tuple[FixedLayer, ...]) -> Iterator[str]:
     """Say which parameters were not each rounded to the nearest word."""
     fed = [one_line(layer.name) for layer in layers if layer.weight_rounding == "feedback"]
     corrected = [one_line(layer.name) for layer in layers if layer.bias_corrected]
+    narrow = "saturate-symmetric"
+    symmetric = [one_line(layer.name) for layer in layers if layer.weight_overflow == narrow]
     if fed:
         yield f"weights of {', '.join(fed)} are rounded with feedback"
     if corrected:
         yield f"biases of {', '.join(corrected)} are corrected by the mean error of outputs"
+    if symmetric:
+        yield f"weights of {', '.join(symmetric)} are never the least word, for they are {narrow}"
 
 
 def _print_fixed(console: ResultConsole, layers: tuple[FixedLayer, ...]) -> None:

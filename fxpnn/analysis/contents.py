@@ -36,9 +36,10 @@ class FloatLayer(msgspec.Struct, frozen=True, kw_only=True):
 class FixedLayer(msgspec.Struct, frozen=True, kw_only=True):
     """A fixed layer; ``proved`` speaks of its accumulator, ``saturates`` of its output's cast.
 
-    ``sums`` says in words how the engine adds its products up; ``weight_rounding``, where there are
-    sums, and ``bias_corrected`` how parameters were rounded. Beside are the layer's ``Losses``,
-    what its parameters lost when the model was built, and its ``Modes``.
+    ``sums`` says in words how the engine adds its products up; ``weight_rounding`` and
+    ``weight_overflow``, where there are sums, and ``bias_corrected`` how parameters were rounded.
+    Beside are the layer's ``Losses``, what its parameters lost when the model was built, and its
+    ``Modes``.
     """
 
     name: str
@@ -64,6 +65,7 @@ class FixedLayer(msgspec.Struct, frozen=True, kw_only=True):
     softmax: str | None
     weight_rounding: str | None
     bias_corrected: bool
+    weight_overflow: str | None
 
 
 class Totals(msgspec.Struct, frozen=True):

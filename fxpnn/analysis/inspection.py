@@ -93,6 +93,7 @@ def _fixed_layer(node: FixedNode, engine: Engine) -> FixedLayer:
         memory=_memory(node),
         weight_rounding=node.rounded.weights.value if node.layer.traits.sums else None,
         bias_corrected=node.rounded.bias_corrected,
+        weight_overflow=node.rounded.overflow.value if node.layer.traits.sums else None,
         **asdict(node.losses),
         **modes(engine.fixed, node.name),
     )

@@ -95,7 +95,11 @@ def _weights(network: Network, fixed: FixedNetwork, name: str) -> Iterator[Optio
     choices += [Settings(word=word, method=Method.MSE, per_channel=True)]
     choices += [Settings(word=longer) for longer in _longer(word, TENSOR_BITS)]
     for settings in choices:
-        chosen = replace(settings, accumulator=node.accumulator or Accumulator())
+        chosen = replace(
+            settings,
+            accumulator=node.accumulator or Accumulator(),
+            weight_overflow=node.rounded.overflow,
+        )
         formats = raw_layer(network[name], source, chosen, inf)[1]
         if formats not in seen:
             seen.add(formats)

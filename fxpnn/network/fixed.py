@@ -27,7 +27,7 @@ from fxpnn.network.graph import Provenance as Provenance
 from fxpnn.network.layers import Array, Layer, Number, Shape, Softmax, Step
 from fxpnn.network.losses import Losses as Losses
 from fxpnn.network.normalisation import Normalisation
-from fxpnn.network.rounded import Rounded, WeightRounding
+from fxpnn.network.rounded import WEIGHTS_SATURATE, Rounded, WeightRounding
 from fxpnn.network.traits import Output
 from fxpnn.network.value import Value
 
@@ -360,6 +360,15 @@ def _check_rounded(node: FixedNode) -> None:
         raise ModelError("weights must be nearest, and no bias corrected, where no sums are")
     if rounded.bias_format is not None and traits.bias is None:
         raise ModelError("bias format must be none where there is no bias")
+    if rounded.overflow not in WEIGHTS_SATURATE:
+        raise ModelError(f"weights must saturate, not {rounded.overflow.value}")
+    if rounded.overflow is Overflow.SATURATE:
+        return
+    if not traits.sums:
+        raise ModelError("weights must not saturate symmetrically where no sums are")
+    weights, fmt = raw_weights(node.layer), node.weight_formats[0]
+    if fmt.signed and weights is not None and weights.min() < -fmt.max:
+        raise ModelError(f"weight must be -{fmt.max} or more, not {weights.min()}")
 
 
 def _check_raw(name: str, raw: Array, fmt: QFormat) -> None:

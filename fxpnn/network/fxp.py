@@ -125,6 +125,7 @@ def _unpack_node(node: NodeHeader, tensors: Mapping[str, Array], schema: int) ->
                 node.weight_rounding,
                 node.bias_corrected,
                 QFormat.parse(node.bias_format) if node.bias_format else None,
+                node.weight_overflow,
             ),
         )
     except (FxpnnError, msgspec.MsgspecError, TypeError) as error:

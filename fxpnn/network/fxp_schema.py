@@ -41,6 +41,7 @@ class NodeHeader(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     weight_rounding: WeightRounding = WeightRounding.NEAREST
     bias_corrected: bool = False
     bias_format: str | None = None
+    weight_overflow: Overflow = Overflow.SATURATE
 
 
 class Header(msgspec.Struct, forbid_unknown_fields=True):

@@ -67,4 +67,5 @@ def _pack(node: "FixedNode", tensors: dict[str, Array]) -> NodeHeader:
         weight_rounding=node.rounded.weights,
         bias_corrected=node.rounded.bias_corrected,
         bias_format=str(node.rounded.bias_format) if node.rounded.bias_format else None,
+        weight_overflow=node.rounded.overflow,
     )

@@ -124,7 +124,7 @@ class Traits:
             found |= {"bias"}
         if self.sums:
             found |= {"word", "weight_word", "method", "accumulator", "per_channel"}
-            found |= {"weight_rounding", "bias_correction"}
+            found |= {"weight_rounding", "bias_correction", "weight_overflow"}
         if self.output is Output.OWN and self.format is None:
             found |= {"word", "output_word", "output"}
         if self.output is Output.INHERITED:

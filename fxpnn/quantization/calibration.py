@@ -8,7 +8,8 @@ from functools import reduce
 import numpy as np
 
 from fxpnn.errors import FormatError
-from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.fixedpoint.qformat import Overflow, QFormat
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.layers import Array
 from fxpnn.quantization.distribution import Distribution
 from fxpnn.quantization.settings import PERCENTILE, Method
@@ -78,15 +79,21 @@ def finer(widest: QFormat) -> list[QFormat]:
     return [QFormat(widest.word, frac, widest.signed) for frac in fracs]
 
 
-def choose(values: Array, word: int, method: Method) -> QFormat:
+def choose(
+    values: Array, word: int, method: Method, overflow: Overflow = Overflow.SATURATE
+) -> QFormat:
     """Choose the format of ``word`` bits for values in memory, such as weights.
 
-    The method ``mse`` has the smallest squared error; the others hold all values.
+    The method ``mse`` has the smallest squared error; the others hold all values. Where values
+    saturate symmetrically, the least word holds none.
     """
-    widest = fitting(float(values.min()), float(values.max()), word)
+    low, high = float(values.min()), float(values.max())
+    if overflow is Overflow.SATURATE_SYMMETRIC:
+        high = max(-low, high)
+    widest = fitting(low, high, word)
     if method is not Method.MSE:
         return widest
-    return _least(widest, lambda fmt: _squared_error(values, fmt))
+    return _least(widest, lambda fmt: _squared_error(values, Shift(fmt, overflow=overflow)))
 
 
 def choose_shared(distributions: Iterable[Distribution], choice: Choice) -> Chosen:
@@ -116,8 +123,8 @@ def _least(widest: QFormat, squared_error: Callable[[QFormat], float]) -> QForma
     return min(finer(widest), key=error)
 
 
-def _squared_error(values: Array, fmt: QFormat) -> float:
+def _squared_error(values: Array, cast: Shift) -> float:
     """Add up the squared errors, in squared counts of the format."""
-    scaled = np.ldexp(values.astype(np.float64), fmt.frac)
-    errors = scaled - np.clip(np.rint(scaled), fmt.min, fmt.max)
+    scaled = np.ldexp(values.astype(np.float64), cast.format.frac)
+    errors = scaled - np.clip(np.rint(scaled), *cast.limits)
     return float(np.square(errors).sum())

@@ -64,7 +64,11 @@ def _changed(
         layer, formats, losses = node.layer, node.weight_formats, node.losses
     else:
         formats = change.weight or node.weight_formats
-        settings = Settings(weight=formats or None, weight_rounding=_rounding(change))
+        settings = Settings(
+            weight=formats or None,
+            weight_rounding=_rounding(change),
+            weight_overflow=node.rounded.overflow,
+        )
         layer, formats, losses = raw_layer(real, source, settings, inf, change.moments)
         if change.weight is None:
             layer = _with_words(layer, node.layer, source.frac - before.frac)
@@ -79,8 +83,12 @@ def _changed(
         accumulator=change.accumulator or _grown(node, formats, source.frac - before.frac),
         softmax_shift=_softmax_shift(node, source, before),
         losses=losses,
-        rounded=node.rounded if change.weight is None else Rounded(_rounding(change)),
+        rounded=node.rounded if change.weight is None else _rounded(node, change),
     )
+
+
+def _rounded(node: FixedNode, change: Change) -> Rounded:
+    return Rounded(_rounding(change), overflow=node.rounded.overflow)
 
 
 def _rounding(change: Change) -> WeightRounding:

@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.fixedpoint.casting import limits
+from fxpnn.fixedpoint.qformat import Overflow, QFormat
 from fxpnn.network.layers import Array
 from fxpnn.quantization.calibration import FINER, fitting
 from fxpnn.quantization.moments import Factor, Moments
@@ -31,12 +32,18 @@ class Words(NamedTuple):
     errors: Array
 
 
-def rounded(rows: Array, formats: list[QFormat], moments: Moments) -> Words:
+def rounded(
+    rows: Array,
+    formats: list[QFormat],
+    moments: Moments,
+    overflow: Overflow = Overflow.SATURATE,
+) -> Words:
     """Round rows of weights, float64 ``(out, K)``, each to its format; all have one word.
 
     A row whose weighted error is not less than that of its nearest words keeps these.
     """
-    return _kept(moments, rows, tuple(formats), lambda: _rounded(rows, formats, moments))
+    how = (*formats, overflow)
+    return _kept(moments, rows, how, lambda: _rounded(rows, formats, moments, overflow))
 
 
 def _kept(moments: Moments, rows: Array, how: object, make: Callable[[], _Made]) -> _Made:
@@ -49,14 +56,15 @@ def _kept(moments: Moments, rows: Array, how: object, make: Callable[[], _Made])
     return found
 
 
-def _rounded(rows: Array, formats: list[QFormat], moments: Moments) -> Words:
+def _rounded(rows: Array, formats: list[QFormat], moments: Moments, overflow: Overflow) -> Words:
     assert moments.second is not None
     groups = len(moments.second)
-    fracs, fmt = np.array([fmt.frac for fmt in formats])[:, None], formats[0]
+    fracs = np.array([fmt.frac for fmt in formats])[:, None]
+    ends = limits(formats[0], overflow)
     counts = np.ldexp(rows, fracs).reshape(groups, -1, rows.shape[1])
-    near = np.clip(np.rint(counts), fmt.min, fmt.max)
+    near = np.clip(np.rint(counts), *ends)
     fed = np.stack(
-        [_fed(part, factor, fmt) for part, factor in zip(counts, moments.factors, strict=True)]
+        [_fed(part, factor, ends) for part, factor in zip(counts, moments.factors, strict=True)]
     )
     better = _errors(counts - fed, moments.second) < _errors(counts - near, moments.second)
     raw = np.where(better[..., None], fed, near)
@@ -64,14 +72,14 @@ def _rounded(rows: Array, formats: list[QFormat], moments: Moments) -> Words:
     return Words(raw.reshape(rows.shape).astype(np.int16), np.ldexp(errors, -2 * fracs[:, 0]))
 
 
-def _fed(counts: Array, factor: Factor, fmt: QFormat) -> Array:
+def _fed(counts: Array, factor: Factor, ends: tuple[int, int]) -> Array:
     """Round the columns of one group in turn."""
     order, triangle = factor
     wanted, raw = counts[:, order], np.empty_like(counts)
     errors = np.zeros_like(counts)
     for j in range(counts.shape[1]):
         passed = errors[:, :j] @ triangle[:j, j] / triangle[j, j]
-        words = np.clip(np.rint(wanted[:, j] + passed), fmt.min, fmt.max)
+        words = np.clip(np.rint(wanted[:, j] + passed), *ends)
         errors[:, j] = wanted[:, j] - words
         raw[:, order[j]] = words
     return raw
@@ -83,24 +91,34 @@ def _errors(off: Array, second: Array) -> Array:
     return weighed
 
 
-def finest(rows: Array, word: int, per_channel: bool, moments: Moments) -> list[QFormat]:
+def finest(
+    rows: Array,
+    word: int,
+    per_channel: bool,
+    moments: Moments,
+    overflow: Overflow = Overflow.SATURATE,
+) -> list[QFormat]:
     """Choose one format of ``word`` bits for each row, or one for all, by the weighted error.
 
     Tried are the format that holds all weights and the next finer ones, as long as one gains.
     """
-    how = (word, per_channel)
-    return _kept(moments, rows, how, lambda: _finest(rows, word, per_channel, moments))
+    how = (word, per_channel, overflow)
+    return _kept(moments, rows, how, lambda: _finest(rows, word, per_channel, moments, overflow))
 
 
-def _finest(rows: Array, word: int, per_channel: bool, moments: Moments) -> list[QFormat]:
+def _finest(
+    rows: Array, word: int, per_channel: bool, moments: Moments, overflow: Overflow
+) -> list[QFormat]:
     ends = np.stack([rows.min(1), rows.max(1)], 1)
     if not per_channel:
         ends[:] = rows.min(), rows.max()
+    if overflow is Overflow.SATURATE_SYMMETRIC:
+        ends[:, 1] = np.abs(ends).max(1)
     best = [fitting(float(low), float(high), word) for low, high in ends]
     tried, least = best, np.full(len(rows), np.inf)
     for finer in range(FINER + 1):
         formats = [QFormat(word, min(fmt.frac + finer, 1000)) for fmt in tried]
-        errors = _rounded(rows, formats, moments).errors
+        errors = _rounded(rows, formats, moments, overflow).errors
         if not per_channel:
             errors[:] = errors.sum()
         gains = errors < least

@@ -48,6 +48,7 @@ class _Choices(msgspec.Struct, forbid_unknown_fields=True):
     output_word: int | None = None
     weight_rounding: WeightRounding | None = None
     bias_correction: bool | None = None
+    weight_overflow: Overflow | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -151,6 +152,7 @@ def _of_node(node: FixedNode, source: QFormat) -> dict[str, Any]:
         "softmax": "max" if node.softmax_shift is None else node.softmax_shift * source.lsb,
         "weight_rounding": node.rounded.weights.value,
         "bias_correction": node.rounded.bias_corrected,
+        "weight_overflow": node.rounded.overflow.value,
     }
     if node.rounded.bias_format is not None:
         said["bias"] = str(node.rounded.bias_format)

@@ -56,7 +56,8 @@ def raw_layer(
     formats = settings.weights or _chosen(
         layer, np.atleast_1d(weight), bias, source, settings, largest, fed
     )
-    words, clipped = _words(node, np.atleast_1d(weight), formats, fed)
+    overflow = clipping(layer, settings)
+    words, clipped = _words(node, np.atleast_1d(weight), formats, fed, overflow)
     if moments is not None and corrected:
         error = _mean_error(weight, words, formats, moments)
         bias, clipped_biases = _bias(layer, settings, error)
@@ -73,6 +74,11 @@ def raw_layer(
         scaled = _scaled(node, traits.bias, bias, fracs)
         raw[traits.bias] = scaled if np.ndim(getattr(layer, traits.bias)) else int(scaled[0])
     return replace(layer, **raw), formats, losses
+
+
+def clipping(layer: Layer, settings: Settings) -> Overflow:
+    """Return how a layer's weights saturate; slopes have no choice."""
+    return settings.weight_overflow if layer.traits.sums else Overflow.SATURATE
 
 
 def _constants(layer: Layer, source: QFormat) -> tuple[dict[str, Array | int], Losses]:
@@ -131,14 +137,17 @@ def _chosen(
         if register.frac is not None:  # then its range is the same whatever the weights' fraction
             register = Accumulator(BIAS_BITS)
     word = settings.weight_bits if traits.sums else SLOPE_WORD
+    overflow = clipping(layer, settings)
     bias = np.broadcast_to(bias, len(weight))
     rows = weight.reshape(len(weight), -1)
     if fed is None:
-        finest = [choose(weight[group], word, method) for group in groups]
+        finest = [choose(weight[group], word, method, overflow) for group in groups]
     else:
-        finest = feedback.finest(rows.astype(np.float64), word, settings.per_channel, fed)
+        finest = feedback.finest(rows.astype(np.float64), word, settings.per_channel, fed, overflow)
     formats = [
-        _with_room(fmt, rows[group], bias[group], source, register, largest)
+        _with_room(
+            Shift(fmt, overflow=overflow), rows[group], bias[group], source, register, largest
+        )
         for fmt, group in zip(finest, groups, strict=True)
     ]
     if traits.product_fracs is None:
@@ -148,7 +157,7 @@ def _chosen(
 
 
 def _with_room(
-    finest: QFormat,
+    widest: Shift,
     rows: Array,
     bias: Array,
     source: QFormat,
@@ -169,6 +178,7 @@ def _with_room(
     # A saturating register begins at the bias; a wrapping one holds whatever its final value is.
     saturates = register.overflow is not Overflow.WRAP
     needed = known + np.minimum(sums, largest) if saturates else np.minimum(known + sums, largest)
+    finest = widest.format
     best, least = finest, math.inf
     for frac in range(finest.frac, -1001, -1):
         fmt, scale = replace(finest, frac=frac), source.frac + frac
@@ -178,7 +188,7 @@ def _with_room(
         if frac == finest.frac and not cut.any():
             return finest
         rows = rows.astype(np.float64, copy=False)
-        words = Shift(fmt).floats(rows)
+        words = replace(widest, format=fmt).floats(rows)
         rounded = (rows - np.ldexp(words.astype(np.float64), -frac)) * reach
         error = float(np.square(cut).sum() + np.square(rounded).sum())
         if error < least:
@@ -189,7 +199,11 @@ def _with_room(
 
 
 def _words(
-    node: Node, weight: Array, formats: tuple[QFormat, ...], fed: Moments | None
+    node: Node,
+    weight: Array,
+    formats: tuple[QFormat, ...],
+    fed: Moments | None,
+    overflow: Overflow,
 ) -> tuple[Array, int]:
     """Round weights to one format, or each channel's to its own; also count the clipped."""
     if len(formats) not in (1, len(weight)):
@@ -202,12 +216,12 @@ def _words(
     words, clipped = np.empty(weight.shape, np.int16), 0
     for part in parts_of(weight, BLOCK):
         scaled = np.ldexp(weight[part].astype(np.float64), fracs[part])
-        words[part], beyond = Shift(replace(formats[0], frac=0)).counted(scaled)
+        words[part], beyond = Shift(replace(formats[0], frac=0), overflow=overflow).counted(scaled)
         clipped += int(beyond.sum())
     if fed is not None:
         rows = weight.reshape(len(weight), -1).astype(np.float64)
         shared = [formats[0]] * len(rows) if len(formats) == 1 else [*formats]
-        words = feedback.rounded(rows, shared, fed).raw.reshape(weight.shape)
+        words = feedback.rounded(rows, shared, fed, overflow).raw.reshape(weight.shape)
     words.flags.writeable = False  # a layer takes it as it is then
     return words, clipped
 

@@ -42,7 +42,7 @@ from fxpnn.quantization.choices import (
 from fxpnn.quantization.moments import Moments
 from fxpnn.quantization.notes import notes
 from fxpnn.quantization.observation import Observation, Ranges, take
-from fxpnn.quantization.parameters import raw_layer
+from fxpnn.quantization.parameters import clipping, raw_layer
 from fxpnn.quantization.settings import Method, Plan, Settings
 
 log = logging.getLogger(__name__)
@@ -262,6 +262,7 @@ class _Build:
             settings.weight_rounding if node.layer.traits.sums else WeightRounding.NEAREST,
             corrected(node, self.plan),
             settings.bias if node.layer.traits.bias else None,
+            clipping(node.layer, settings),
         )
 
     def _largest(self, name: str) -> float:

@@ -15,7 +15,7 @@ from fxpnn.fixedpoint.qformat import (
     Rounding,
 )
 from fxpnn.fixedpoint.requantize import Shift
-from fxpnn.network.rounded import WeightRounding
+from fxpnn.network.rounded import WEIGHTS_SATURATE, WeightRounding
 
 PERCENTILE = 99.99
 """The percentage of magnitudes that the method ``percentile`` covers unless another is given."""
@@ -35,11 +35,13 @@ class Method(Mode):
 class Given(NamedTuple):
     """What a model file itself fixes of a layer: its weight's formats, its output's cast.
 
-    That may be to 16 bits without a sign, of which a tensor can have 15.
+    That may be to 16 bits without a sign, of which a tensor can have 15. ``narrow`` weights
+    saturate symmetrically.
     """
 
     weight: tuple[QFormat, ...] | None = None
     output: Shift | None = None
+    narrow: bool = False
 
 
 def held(fmt: QFormat) -> QFormat:
@@ -63,9 +65,10 @@ class Settings:
     method of that name covers, by default 99.99; it is refused with other methods.
     ``weight_rounding`` by ``feedback`` passes the error of each weight on to those not yet rounded,
     weighed by the calibration inputs, which also choose the format of weights then.
-    ``bias_correction`` moves the mean error of a layer's output on calibration data into its bias;
-    chosen for all layers it leaves those alone whose biases are all 0. Methods, modes, accumulators
-    and formats may be given as text.
+    ``weight_overflow`` says how weights saturate: by ``saturate-symmetric`` none is the least word,
+    and those of 2 bits are -1, 0 and 1. ``bias_correction`` moves the mean error of a layer's
+    output on calibration data into its bias; chosen for all layers it leaves those alone whose
+    biases are all 0. Methods, modes, accumulators and formats may be given as text.
     """
 
     word: int = 16
@@ -84,6 +87,7 @@ class Settings:
     output_word: int | None = None
     weight_rounding: WeightRounding = WeightRounding.NEAREST
     bias_correction: bool = False
+    weight_overflow: Overflow = Overflow.SATURATE
 
     def __post_init__(self) -> None:
         parsed = {
@@ -95,6 +99,7 @@ class Settings:
             "weight": _parsed(QFormat, self.weight),
             "bias": _parsed(QFormat, self.bias),
             "weight_rounding": WeightRounding.of(self.weight_rounding),
+            "weight_overflow": Overflow.of(self.weight_overflow),
         }
         for name, value in parsed.items():
             object.__setattr__(self, name, value)
@@ -110,6 +115,11 @@ class Settings:
             raise FormatError(
                 "weight formats must differ in their fraction only, not be "
                 f"{', '.join(sorted({str(fmt) for fmt in self.weights}))}"
+            )
+        if self.weight_overflow not in WEIGHTS_SATURATE:
+            raise FormatError(
+                "weight_overflow must be saturate or saturate-symmetric, not "
+                f"{self.weight_overflow.value}"
             )
         if self.percentile is not None:
             _check_percentile(self.percentile, self.method)
@@ -137,6 +147,8 @@ class Settings:
         Modes are open that are not among the ``stated`` choices.
         """
         settings = replace(self, weight=self.weight or given.weight)
+        if given.narrow and self.weight is None and "weight_overflow" not in stated:
+            settings = replace(settings, weight_overflow=Overflow.SATURATE_SYMMETRIC)
         if self.output is not None or given.output is None:
             return settings
         cast = given.output
@@ -204,7 +216,7 @@ class Plan:
         keys = {name: self.stated(name) for name in (*self.layers, *given)}
         filled = {name: self[name].completed(fixed, keys[name]) for name, fixed in given.items()}
         keys[ALL] = self.stated(ALL)
-        casts = {name: cast.format for name, (_, cast) in given.items() if cast is not None}
+        casts = {n: each.output.format for n, each in given.items() if each.output is not None}
         cut = {name for name, fmt in casts.items() if filled[name].output == held(fmt) != fmt}
         return replace(self, layers={**self.layers, **filled}, keys=keys, cut=self.cut.union(cut))
 

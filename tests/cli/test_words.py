@@ -62,3 +62,15 @@ def test_how_weights_cannot_be_rounded(tmp_path: Path) -> None:
     done = fxp("quantize", "t.onnx", "-o", tmp_path / "t.fxp", "--weight-rounding", "up")
     line = "--weight-rounding: must be one of nearest, feedback, not 'up'"
     assert done == (2, "", f"fxpnn: error: {line} (see fxpnn quantize --help)\n")
+
+
+def test_ternary_weights(tmp_path: Path) -> None:
+    """Two bits are -1, 0 and 1 by an option; inspect tells it."""
+    fixed = quantized(tmp_path, "--weight-word", "2", "--weight-overflow", "saturate-symmetric")
+    assert fixed["hidden"].rounded.overflow.value == "saturate-symmetric"
+    told = fxp("inspect", tmp_path / "t.fxp")
+    line = "weights of hidden, output are never the least word, for they are saturate-symmetric"
+    assert f" {line}\n" in told.out
+    layers = fxp("inspect", tmp_path / "t.fxp", "--json").json["layers"]
+    modes = {layer["name"]: layer["weight_overflow"] for layer in layers}
+    assert modes["hidden"] == modes["output"] == "saturate-symmetric"

@@ -126,6 +126,7 @@ VALUES = {
     "softmax": "'naive'",
     "weight_rounding": "'feedback'",
     "bias_correction": "true",
+    "weight_overflow": "'saturate-symmetric'",
 }
 """A choice that is not the default, for each key."""
 

@@ -45,6 +45,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         output_word = 7
         weight_rounding = "feedback"
         bias_correction = true
+        weight_overflow = "saturate-symmetric"
         """,
     )
     assert read["hidden"] == Settings(
@@ -64,6 +65,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         output_word=7,
         weight_rounding=WeightRounding.FEEDBACK,
         bias_correction=True,
+        weight_overflow=Overflow.SATURATE_SYMMETRIC,
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fxpnn.errors import FormatError, ModelError
-from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.fixedpoint.qformat import Overflow, QFormat
 from fxpnn.network.fixed import raw_weights
 from fxpnn.network.layers import Array, Quantize
 from fxpnn.onnx.graph.fold import fold
@@ -23,7 +23,7 @@ from fxpnn.onnx.graph.quant import (
 )
 from fxpnn.onnx.read.refusals import RefusalError
 from fxpnn.onnx.read.trace import Handler, Trace, Value
-from fxpnn.quantization.settings import held
+from fxpnn.quantization.settings import Given, held
 
 REACH = 16
 """So many operators are looked back; no network has more between its words and their use."""
@@ -92,7 +92,7 @@ def _cast(trace: Trace, op: Op) -> Value:
 HANDLERS: Mapping[str, Handler] = dict.fromkeys(QUANTIZERS, _cast)
 
 
-def weight_formats(graph: Graph, trace: Trace) -> dict[str, tuple[QFormat, ...]]:
+def weight_formats(graph: Graph, trace: Trace) -> dict[str, Given]:
     """Return the formats of weights that are words: one, or one per channel, by node.
 
     A weight into which something was folded that took it off its grid has none. Words too wide for
@@ -115,7 +115,9 @@ def weight_formats(graph: Graph, trace: Trace) -> dict[str, tuple[QFormat, ...]]
             if formats and _on_grid(weight, formats):
                 lower = tuple(map(held, formats))  # constants show whether these suffice
                 fit = lower if _on_grid(weight, lower) else formats
-                found[value.source] = tuple(fmt.for_tensor() for fmt in fit)
+                narrow = words.quantizer.overflow is Overflow.SATURATE_SYMMETRIC
+                fit = tuple(fmt.for_tensor() for fmt in fit)
+                found[value.source] = Given(fit, narrow=narrow and fit == formats)
         except FormatError as error:
             refusal = RefusalError(words.op, str(error))
             trace.refusals.setdefault(words.op.name, refusal)

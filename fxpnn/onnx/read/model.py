@@ -144,7 +144,9 @@ def _traced(
         normaliser=entrance.layer or Network.normaliser,
     )
     names = (name for name in network.shapes if name in weights or name in left.casts)
-    given = {name: Given(weights.get(name), left.casts.get(name)) for name in names}
+    given = {
+        name: weights.get(name, Given())._replace(output=left.casts.get(name)) for name in names
+    }
     return network, given, trace.notes
 
 

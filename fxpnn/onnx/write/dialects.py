@@ -31,12 +31,16 @@ SATURATING = (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
 
 
 class Words(NamedTuple):
-    """A parameter: its raw words, int64, and their fraction bits, which broadcast to them."""
+    """A parameter: its raw words, int64, and their fraction bits, which broadcast to them.
+
+    It is ``narrow`` where none is the least of its format.
+    """
 
     raw: Array
     fracs: Array
     word: int
     signed: bool
+    narrow: bool = False
 
     @property
     def scale(self) -> Array:
@@ -113,7 +117,8 @@ class Dialect(Writer, ABC):
         raw = np.ldexp(array, fracs).astype(np.int64)
         if name == "bias":
             return Words(raw, fracs, max(2, int(np.abs(raw).max()).bit_length() + 1), True)
-        return Words(raw, fracs, fmt.word, fmt.signed)
+        narrow = fmt.signed and fixed.rounded.overflow is Overflow.SATURATE_SYMMETRIC
+        return Words(raw, fracs, fmt.word, fmt.signed, narrow)
 
 
 def _check_exact(node: Node, name: str, array: Array) -> None:
@@ -151,7 +156,7 @@ class Qonnx(Dialect):
         reads = [self.exact(node, name, words.numbers)]
         reads += [self.exact(node, key, np.asarray(value)) for key, value in numbers.items()]
         output = self.names.unique(f"{node.name}.{name}.words")
-        modes = _modes(words.signed, False, MODES[Rounding.NEAREST_EVEN])
+        modes = _modes(words.signed, words.narrow, MODES[Rounding.NEAREST_EVEN])
         self.nodes.append(make_node("Quant", reads, [output], output, domain=QONNX, **modes))
         return output
 
