@@ -66,6 +66,8 @@ def runtime(proto: onnx.ModelProto, x: Array, *, fused: bool = True) -> list[Arr
     """Run a model in ONNX Runtime, which may fuse operators or take each as it stands."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it says of odd models is no result
+    # No pool of threads is made: thousands of them, one after another, have once hung a whole run.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     if not fused:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options)

@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+import onnx
 import pytest
 
 from fxpnn.errors import DataError
 from fxpnn.onnx import load, to_model
 from fxpnn.reference import forward
 from fxpnn.textbook import LESSONS, MODELS, save_models
+from tests.support.onnx_models import runtime
 
 FOLDER = Path(__file__).parents[2] / "models" / "textbook"
 
@@ -33,8 +34,7 @@ def test_file_computes_what_the_recipe_does(name: str) -> None:
     loaded = forward(load(path), x, np.float64)[network.outputs[0]]
     # The file keeps float32 of the recipe's float64; the runtime also adds in float32.
     np.testing.assert_allclose(loaded, expected, rtol=1e-6, atol=1e-6)
-    session = onnxruntime.InferenceSession(path)
-    (run,) = session.run(None, {session.get_inputs()[0].name: x})
+    (run,) = runtime(onnx.load(path), x)
     np.testing.assert_allclose(run, expected, rtol=1e-4, atol=1e-5)
 
 
