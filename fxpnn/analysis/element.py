@@ -244,7 +244,7 @@ def _concat(layer: layers.Concat, index: Index, formats: Sequence[QFormat], *sha
 
 @part_of.register
 def _moved(
-    layer: layers.Flatten | layers.Reshape | layers.Transpose | layers.Slice,
+    layer: layers.Flatten | layers.Reshape | layers.Transpose | layers.Slice | layers.Take,
     index: Index,
     formats: Sequence[QFormat],
     shape: Shape,

@@ -186,7 +186,9 @@ class _Assembler:
             case layers.Pad():
                 y = self._pad(node, layer, x, shape)
             case layers.Slice():
-                y = self._slice(node, layer, x, shape)
+                y = self._chosen(node, x, x.places[layer.places(x.places.ndim)])
+            case layers.Take():
+                y = self._chosen(node, x, x.places.take(layer.places, layer.axis))
             case _:
                 y = self._look_up(node, x, formats[0])
         self.tensors[node.name] = y
@@ -369,8 +371,8 @@ class _Assembler:
         self._move(node, x, y, y.places[layer.places(x.places.shape)])
         return y
 
-    def _slice(self, node: FixedNode, layer: layers.Slice, x: Tensor, shape: Shape) -> Tensor:
-        y = self._fresh(self.standard(shape))
-        kept = x.places[layer.places(x.places.ndim)]
-        self._move(node, x._replace(places=kept), y, y.places)
+    def _chosen(self, node: FixedNode, x: Tensor, places: Places) -> Tensor:
+        """Copy the values that lie at some places, each as often as its place is named."""
+        y = self._fresh(self.standard(places.shape))
+        self._move(node, x._replace(places=places), y, y.places)
         return y

@@ -37,6 +37,12 @@ def _slice(layer: layers.Slice, unit: Unit, x: Ints) -> Ints:
 
 
 @compute.register
+def _take(layer: layers.Take, unit: Unit, x: Ints) -> Ints:
+    """Put places of the axis side by side: ``y[i] = x[places[i]]``."""
+    return np.take(x, layer.places, layer.axis)
+
+
+@compute.register
 def _reshape(layer: layers.Reshape | layers.Flatten, unit: Unit, x: Ints) -> Ints:
     """Relabel the values, last axis fastest."""
     return x.reshape(layer.shape(x.shape))

@@ -17,6 +17,7 @@ from fxpnn.network.layers import (
     Reshape,
     Shape,
     Slice,
+    Take,
     Transpose,
     Window,
 )
@@ -70,7 +71,7 @@ class _Unfolded:
 
     def _moves(self, node: Node) -> bool:
         """Tell whether a node only moves values, so that a map can be applied behind it."""
-        if not isinstance(node.layer, Flatten | Reshape | Transpose | Slice | Concat):
+        if not isinstance(node.layer, Flatten | Reshape | Transpose | Slice | Take | Concat):
             return False
         self._budget -= math.prod(self.network.shapes[node.name])
         return self._budget >= 0 and node.name not in self.network.outputs
@@ -119,6 +120,8 @@ def _moved(
                 return whole[0].transpose(layer.order)
             case Slice():
                 return whole[0][layer.places(len(shapes[0]))]
+            case Take():
+                return whole[0].take(layer.places, layer.axis)
             case _:
                 return whole[0].reshape(target)
 

@@ -27,6 +27,7 @@ from fxpnn.network.moves import Flatten as Flatten
 from fxpnn.network.moves import Pad as Pad
 from fxpnn.network.moves import Reshape as Reshape
 from fxpnn.network.moves import Slice as Slice
+from fxpnn.network.moves import Take as Take
 from fxpnn.network.moves import Transpose as Transpose
 from fxpnn.network.shapes import check_axis, check_parameters, slide, text
 from fxpnn.network.traits import Output, Traits

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from fxpnn.errors import ModelError
 from fxpnn.network.layer import Layer, Number, Shape
 from fxpnn.network.shapes import check_axis, text
@@ -89,6 +91,50 @@ class Slice(Layer):
         where = [slice(None)] * rank
         where[self.axis] = slice(self.start, self.stop, self.step)
         return tuple(where)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Take(Layer):
+    """Put places of an axis side by side: ``y[i] = x[places[i]]``, one maybe several times.
+
+    ``axis`` is one of the shape without the batch, and each place lies inside its size. Nearest
+    neighbours of a larger map, copies of a whole tensor, mirrored edges: all are such places.
+    """
+
+    traits: ClassVar[Traits] = SELECTS
+
+    axis: int
+    places: tuple[int, ...]
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Count the places along the axis."""
+        axis = check_axis(self.axis, shapes[0])
+        size = shapes[0][axis]
+        if not self.places or min(self.places) < 0 or max(self.places) >= size:
+            ends = f"{min(self.places)} to {max(self.places)}" if self.places else "none"
+            raise ModelError(f"places must be some of 0 to {size - 1}, not {ends}")
+        return (*shapes[0][:axis], len(self.places), *shapes[0][axis + 1 :])
+
+    def loops(self) -> tuple[tuple[int, int], ...] | None:
+        """Return the places behind the first as loops, or ``None`` where no loops give them.
+
+        The outermost is first, each with its length and how much further its turns go:
+
+        >>> Take(0, (0, 0, 1, 1, 2, 2)).loops()
+        ((3, 1), (2, 0))
+        """
+        found, places = list[tuple[int, int]](), np.array(self.places)
+        while places.size > 1:
+            steps = np.diff(places)
+            length = int(np.append(steps != steps[0], True).argmax()) + 1
+            if places.size % length:
+                return None
+            rows = places.reshape(-1, length)
+            if (rows != rows[:, :1] + np.arange(length) * steps[0]).any():
+                return None
+            found.append((length, int(steps[0])))
+            places = rows[:, 0]
+        return tuple(reversed(found))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -303,6 +303,20 @@ def _prove_slice(
 
 
 @_prove.register
+def _prove_take(layer: layers.Take, node: FixedNode, inputs: Intervals, formats: Formats) -> Proof:
+    shape = layer.shape(inputs[0].low.shape)
+    ends = inputs[0].within(windows.HELD * inputs[0].low.size // math.prod(shape))
+    return Proof(Interval(*(_taken(end, layer, shape) for end in ends)), False)
+
+
+def _taken(end: Raw, layer: layers.Take, shape: Shape) -> Raw:
+    """Take places; along an axis of which all values are the same, one stays."""
+    kept = once(end)
+    taken = kept if kept.shape[layer.axis] == 1 else kept.take(layer.places, layer.axis)
+    return np.broadcast_to(taken, shape)
+
+
+@_prove.register
 def _prove_reshape(
     layer: layers.Reshape | layers.Flatten, node: FixedNode, inputs: Intervals, formats: Formats
 ) -> Proof:

@@ -161,6 +161,11 @@ def _slice(layer: layers.Slice, x: Array) -> Array:
 
 
 @compute.register
+def _take(layer: layers.Take, x: Array) -> Array:
+    return x.take(layer.places, batch_axis(layer.axis))
+
+
+@compute.register
 def _flatten(layer: layers.Flatten, x: Array) -> Array:
     return x.reshape(len(x), -1)
 

@@ -261,6 +261,13 @@ def _slice(layer: layers.Slice, delta: Array, output: Array, x: Array) -> tuple[
     return (whole,)
 
 
+@input_deltas.register
+def _take(layer: layers.Take, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    whole, axis = np.zeros_like(x), batch_axis(layer.axis)
+    np.add.at(np.moveaxis(whole, axis, 0), list(layer.places), np.moveaxis(delta, axis, 0))
+    return (whole,)
+
+
 @input_deltas.register(layers.Flatten)
 @input_deltas.register(layers.Reshape)
 def _relabelled(layer: Layer, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:

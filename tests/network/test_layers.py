@@ -58,6 +58,8 @@ SHAPES: list[tuple[Layer, list[Shape], Shape]] = [
     (layers.Pad(((0, 0), (1, 2), (3, 0))), [(1, 2, 3)], (1, 5, 6)),
     (layers.Slice(0, 1, 2), [(2, 3, 4)], (1, 3, 4)),
     (layers.Slice(-1, 0, 4, 3), [(2, 3, 4)], (2, 3, 2)),
+    (layers.Take(1, (2, 2, 0, 1)), [(2, 3, 4)], (2, 4, 4)),
+    (layers.Take(-1, (3,)), [(2, 3, 4)], (2, 3, 1)),
     (layers.Flatten(), [(2, 3, 4)], (24,)),
     (layers.Reshape((4, 6)), [(2, 3, 4)], (4, 6)),
     (layers.Transpose((2, 0, 1)), [(2, 3, 4)], (4, 2, 3)),

@@ -27,9 +27,11 @@ OPERATORS = {
     "Concat": "concat",
     "Conv": "conv",
     "ConvTranspose": "convtranspose",
+    "DepthToSpace": "depthtospace",
     "Div": "div",
     "Dropout": "dropout",
     "Elu": "elu",
+    "Expand": "expand",
     "Flatten": "flatten",
     "Gemm": "gemm",
     "GlobalAveragePool": "globalaveragepool",
@@ -47,15 +49,18 @@ OPERATORS = {
     "Pad": "pad",
     "Relu": "relu",
     "Reshape": "reshape",
+    "Resize": "resize",
     "Selu": "selu",
     "Sigmoid": "sigmoid",
     "Softmax": "softmax",
     "Softplus": "softplus",
+    "SpaceToDepth": "spacetodepth",
     "Squeeze": "squeeze",
     "Sub": "sub",
     "Sum": "sum",
     "Swish": "swish",
     "Tanh": "tanh",
+    "Tile": "tile",
     "Transpose": "transpose",
     "Unsqueeze": "unsqueeze",
 }
@@ -64,6 +69,7 @@ OPERATORS = {
 ELEMENTWISE = {
     "Abs",
     "Elu",
+    "Expand",
     "Selu",
     "Softplus",
     "Clip",
@@ -76,6 +82,7 @@ ELEMENTWISE = {
     "Sigmoid",
     "Swish",
     "Tanh",
+    "Tile",
 }
 
 JOINING = {"Add", "Mul", "Sum", "Concat"}
@@ -100,7 +107,9 @@ SKIPPED = {
     r"(conv|pool)\w*_3d": "its window has three axes; fxpnn has rows and maps",
     r"u?int(8|16|32|64)": "its tensors are integers; fxpnn reads float networks",
     r"training_mode": "it trains: it asks for the running mean and variance",
-    r"edge_pad|reflect_pad|wrap_pad": "fxpnn pads with a constant",
+    r"edge_pad|reflect_pad|wrap_pad": "its tensors are integers; fxpnn reads float networks",
+    r"expand_dim_changed": "it repeats the images of the batch",
+    r"resize_(up|down).*(linear|cubic)|tf_crop": "it weighs neighbours by other fractions",
     r"lppool_(1d_default|2d_(default|same_lower|pads))": "its p is not 2",
     r"matmul_(3d|4d|bcast)": "its second matrix differs for each image",
     r"matmul_(1d_3d|4d_1d|1d_1d)": "it multiplies by a vector; fxpnn has matrices",
@@ -148,6 +157,8 @@ def prepare(case: Any) -> Case:
     model.CopyFrom(case.model)
     graph, kind = model.graph, operator(case)
     (x, *weights), (y, *_) = case.data_sets[0]
+    if kind == "Tile":
+        weights = [np.insert(weights[0], 0, 1)]
     image = kind in JOINING | SHIFTING | PASSING and getattr(x, "dtype", None) == np.float32
     alike = kind == "Concat" or all(weight.shape == x.shape for weight in weights)
     if not (joins := image and alike and kind in JOINING):

@@ -356,6 +356,12 @@ ORACLES: dict[type[Layer], Oracle] = {
             np.moveaxis(x, layer.axis, 0)[layer.start : layer.stop : layer.step], 0, layer.axis
         )
     ),
+    layers.Take: _relabel(
+        lambda layer, x: np.concatenate(
+            [np.split(x, x.shape[layer.axis], layer.axis)[place] for place in layer.places],
+            layer.axis,
+        )
+    ),
     layers.Flatten: _relabel(lambda layer, x: x.reshape(-1)),
     layers.Reshape: _relabel(lambda layer, x: x.reshape(layer.target)),
     layers.Transpose: _relabel(lambda layer, x: np.moveaxis(x, layer.order, range(x.ndim))),

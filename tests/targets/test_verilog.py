@@ -25,7 +25,7 @@ from tests.support.verilog_core import CORE, Ran, core, run, wanted
 MAPS = (
     *(layers.Conv2D, layers.MaxPool2D, layers.AvgPool2D, layers.Add, layers.Concat, layers.Pad),
     *(layers.Slice, layers.Transpose, layers.Quantize, layers.Relu, layers.Clip, layers.Softmax),
-    *(layers.Flatten, layers.Dense, layers.Sigmoid, layers.PRelu, layers.Mul),
+    *(layers.Flatten, layers.Dense, layers.Sigmoid, layers.PRelu, layers.Mul, layers.Take),
 )
 VALUES = (
     *(layers.Dense, layers.Add, layers.Concat, layers.Relu, layers.Clip, layers.Sigmoid),

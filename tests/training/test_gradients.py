@@ -117,6 +117,10 @@ def test_gradient_of_layers_that_move_data(
     assert_gradients(layers.Quantize(), generator, x)
     assert_gradients(layers.Pad(pads, 1.0), generator, x)
     assert_gradients(layers.Slice(axis, 0, x.shape[axis % axes + 1], 2), generator, x)
+    places = data.draw(
+        st.lists(st.integers(0, x.shape[axis % axes + 1] - 1), min_size=1, max_size=5)
+    )
+    assert_gradients(layers.Take(axis, tuple(places)), generator, x)
     assert_gradients(layers.Reshape((1, math.prod(shape[1:]))), generator, x)
     assert_gradients(layers.Transpose(order), generator, x)
 

@@ -3,15 +3,33 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import Array, Concat, Flatten, Layer, Pad, Reshape, Shape, Transpose
+from fxpnn.network.layers import (
+    Array,
+    Concat,
+    Flatten,
+    Layer,
+    Pad,
+    Reshape,
+    Shape,
+    Take,
+    Transpose,
+)
 from fxpnn.onnx.graph.fold import section, sizes
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import FLOATS, MAX_RANK
 from fxpnn.onnx.read.trace import Handler, Trace, Value
+
+MIRRORED: Mapping[str, Literal["edge", "reflect", "wrap"]] = {
+    "edge": "edge",
+    "reflect": "reflect",
+    "wrap": "wrap",
+}
+"""The modes of padding that repeat values, and NumPy's names for them."""
 
 
 def moved(
@@ -40,6 +58,29 @@ def carried(trace: Trace, x: Value, y: Value, move: Callable[[Array], Array]) ->
             move(np.broadcast_to(array, x.shape)) for array in (x.affine.gain, x.affine.offset)
         )
     return replace(y, affine=replace(x.affine, gain=gain, offset=offset))
+
+
+def taken(trace: Trace, op: Op, x: Value, axis: int, places: Array, part: str = "") -> Value:
+    """Put places of an axis of the model side by side, some maybe several times.
+
+    Who asks has spent as many values as there are places, before they were made.
+    """
+    if np.array_equal(places, np.arange(x.shape[axis - 1])):
+        return x
+    layer = Take(axis - 1, tuple(places.tolist()))
+    return moved(trace, op, x, layer, lambda array: array.take(places, axis - 1), part)
+
+
+def taken_along(trace: Trace, op: Op, x: Value, along: Mapping[int, Array]) -> Value:
+    """Put places of several axes side by side, one axis behind the other."""
+    changed = [
+        axis
+        for axis, places in along.items()
+        if not np.array_equal(places, np.arange(x.shape[axis - 1]))
+    ]
+    for axis in changed:
+        x = taken(trace, op, x, axis, along[axis], "" if axis == changed[-1] else f".axis{axis}")
+    return x
 
 
 def reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:
@@ -129,10 +170,11 @@ def _axes(values: Sequence[int], rank: int) -> list[int]:
 
 
 def _pad(trace: Trace, op: Op) -> Value:
-    x = trace.rows(trace.value(op))
+    x = trace.rows(trace.pending(op))
     rank = 1 + len(x.shape)
-    if op.get("mode", "constant") != "constant":
-        raise ModelError(f"mode must be constant, not {op.get('mode')}")
+    mode = op.get("mode", "constant")
+    if mode != "constant" and mode not in MIRRORED:
+        raise ModelError(f"mode must be constant, {', '.join(MIRRORED)}, not {mode}")
     pads, axes = trace.integers(op, 1, "pads"), trace.integers(op, 3, "axes", range(rank))
     if len(pads) != 2 * len(axes):
         raise ModelError(f"pads must be {2 * len(axes)} counts, not {len(pads)}")
@@ -143,7 +185,22 @@ def _pad(trace: Trace, op: Op) -> Value:
         pairs[axis % rank] = (before, after)
     if pairs.pop(0) != (0, 0):
         raise ModelError("pads must not add images")
+    if mode != "constant":
+        trace.spend(sum(size + sum(map(abs, pairs[axis])) for axis, size in enumerate(x.shape, 1)))
+        return taken_along(trace, op, x, _mirrored(x.shape, pairs, mode))
+    x = trace.settle(x)
     return trace.emit(op, Pad(tuple(pairs.values()), trace.number(op, 2, "value")), x)
+
+
+def _mirrored(shape: Shape, pairs: Mapping[int, tuple[int, int]], mode: str) -> dict[int, Array]:
+    """Return the places of padded axes, where an edge goes on as the mode says."""
+    found = {}
+    for axis, size in enumerate(shape, 1):
+        before, after = pairs[axis]
+        if min(before, after) < 0 or (mode == "reflect" and max(before, after) >= size):
+            raise ModelError(f"pads must be 0 to {size - 1} for {size} places, not {pairs[axis]}")
+        found[axis] = np.pad(np.arange(size), (before, after), mode=MIRRORED[mode])
+    return found
 
 
 def _concat(trace: Trace, op: Op) -> Value:

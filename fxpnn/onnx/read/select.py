@@ -2,22 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import Concat, Slice
+from fxpnn.network.layers import Slice
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import MAX_RANK
-from fxpnn.onnx.read.relabel import carried, moved, reshaped
+from fxpnn.onnx.read.relabel import moved, reshaped, taken
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
 ENDLESS = 2**31 - 1
 """An end from which on no axis goes further; exporters write it, or 2**63 - 1, for the last."""
-
-RUNS = 64
-"""The most parts that are cut out and joined in another order."""
 
 
 def _part(trace: Trace, op: Op, x: Value, axis: int, places: range, part: str = "") -> Value:
@@ -26,6 +22,8 @@ def _part(trace: Trace, op: Op, x: Value, axis: int, places: range, part: str = 
         return x
     if not places:
         raise ModelError(f"must keep one or more of the {x.shape[axis - 1]} along axis {axis}")
+    if places.step < 0:
+        return taken(trace, op, x, axis, np.array(places), part)
     layer = Slice(axis - 1, places.start, places[-1] + 1, places.step)
     where = layer.places(len(x.shape))
     return moved(trace, op, x, layer, lambda array: array[where], part)
@@ -47,8 +45,8 @@ def _slice(trace: Trace, op: Op) -> Value:
     steps = trace.integers(op, 4, "steps") or [1] * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) <= MAX_RANK:
         raise ModelError("starts, ends, axes and steps must be as many")
-    if min(steps, default=1) < 1:
-        raise ModelError(f"steps must be 1 or more, not {steps}")
+    if 0 in steps:
+        raise ModelError(f"steps must not be 0, not {steps}")
     rank = 1 + len(x.shape)
     cuts = list(zip(axes, starts, ends, steps, strict=True))
     for i, (axis, start, end, step) in enumerate(cuts):
@@ -96,38 +94,32 @@ def _extract(trace: Trace, op: Op) -> Value:
 
 
 def _gathered(trace: Trace, op: Op, x: Value, axis: int, *, flat: bool = False) -> Value:
-    """Keep the places that an index names: parts of even steps, joined where there are several."""
+    """Keep the places that an index names, in its order."""
     index, size = trace.constant(op, 1), x.shape[axis - 1]
-    if index.dtype.kind not in "iu" or not 1 <= index.size <= size:
-        raise ModelError(f"its index must be 1 to {size} integers, not {index.size} {index.dtype}")
+    if index.dtype.kind not in "iu" or not index.size:
+        raise ModelError(f"its index must be integers, not {index.size} {index.dtype}")
+    trace.spend(index.size)
     if index.min() < -size or index.max() >= size:
         raise ModelError(f"its index must be inside the {size} along axis {axis}")
     places = index.reshape(-1).astype(np.int64) % size
-    runs = _runs(places.tolist())
-    if len(runs) > RUNS:
-        raise ModelError(f"its index must be {RUNS} runs of even steps at most, not {len(runs)}")
     moves = not flat and index.ndim != 1
-    if len(runs) == 1:
-        y = _part(trace, op, x, axis, runs[0], ".part" * moves)
+    if (run := _run(places.tolist())) is not None:
+        y = _part(trace, op, x, axis, run, ".part" * moves)
     else:
-        bare = replace(x, affine=None)
-        parts = [_part(trace, op, bare, axis, run, f".{i}") for i, run in enumerate(runs)]
-        joined = trace.emit(op, Concat(axis - 1), *parts, part=".part" * moves)
-        y = carried(trace, x, joined, lambda array: array.take(places, axis - 1))
+        y = taken(trace, op, x, axis, places, ".part" * moves)
     full = (trace.batch, *x.shape)
     return reshaped(trace, op, y, full[:axis] + index.shape + full[axis + 1 :]) if moves else y
 
 
-def _runs(places: Sequence[int]) -> list[range]:
-    """Cut places into runs, each rising in even steps."""
-    runs = [range(places[0], places[0] + 1)]
-    for place in places[1:]:
-        run, step = runs[-1], place - runs[-1][-1]
-        if step > 0 and (len(run) == 1 or step == run.step):
-            runs[-1] = range(run.start, place + 1, step)
-        else:
-            runs.append(range(place, place + 1))
-    return runs
+def _run(places: Sequence[int]) -> range | None:
+    """Return places that rise in even steps as a range, others as ``None``."""
+    if len(places) == 1:
+        return range(places[0], places[0] + 1)
+    step = places[1] - places[0]
+    if step < 1:
+        return None
+    run = range(places[0], places[-1] + 1, step)
+    return run if list(run) == places else None
 
 
 HANDLERS: Mapping[str, Handler] = {

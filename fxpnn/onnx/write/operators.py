@@ -135,6 +135,12 @@ def _slice(layer: layers.Slice, shape: Shape) -> tuple[Operator, ...]:
 
 
 @operators.register
+def _take(layer: layers.Take, shape: Shape) -> tuple[Operator, ...]:
+    places = np.array(layer.places, np.int64)
+    return (Operator("Gather", {"places": places}, {"axis": _axis(layer.axis)}),)
+
+
+@operators.register
 def _flatten(layer: layers.Flatten, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("Flatten", attributes={"axis": 1}),)
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from fxpnn.network import layers
 from fxpnn.network.layers import Shape
 from fxpnn.targets.c.casts import cast, limits
-from fxpnn.targets.c.place import Place, Written
-from fxpnn.targets.c.text import Lines, nest, shifted, strides
+from fxpnn.targets.c.place import Place, Written, inner
+from fxpnn.targets.c.text import Lines, index, nest, shifted, strides
 from fxpnn.targets.c.values import each
 
 
@@ -82,6 +84,23 @@ def cut(place: Place, layer: layers.Slice) -> Written:
     reads[layer.axis] *= layer.step
     lines = _copied(step.shape, reads, strides(step.shape), keep.of("{}"), (start, 0))
     return Written([*keep.code, *place.function(lines)])
+
+
+def take(place: Place, layer: layers.Take) -> Written:
+    """Write the places of an axis side by side: what lies behind it is copied for each."""
+    keep, source = limits(place), place.step.sources[0].shape
+    before, size, behind = inner(source, layer.axis)
+    taken = place.constant("places", "uint32_t", np.array(layer.places), "places")
+    count = len(layer.places)
+
+    def body(write: str, outer: str, turn: str, within: str) -> Lines:
+        read = index((outer, 1), (f"places[{turn}]", behind), (within, 1))
+        return [f"y[{write}] = {keep.of(f'x[{read}]')};"]
+
+    pitches = [(count * behind, behind, 1), (size * behind, 0, 0), (0, 1, 0), (0, 0, 1)]
+    lines = [f"const uint32_t *places = {taken.name};"]
+    lines += nest((before, count, behind), pitches, body, "cik")
+    return Written([*keep.code, *place.function(lines)], (taken,))
 
 
 def transpose(place: Place, layer: layers.Transpose) -> Written:

@@ -130,6 +130,11 @@ def _slice(layer: layers.Slice, place: Place) -> Written:
 
 
 @written.register
+def _take(layer: layers.Take, place: Place) -> Written:
+    return moves.take(place, layer)
+
+
+@written.register
 def _transpose(layer: layers.Transpose, place: Place) -> Written:
     return moves.transpose(place, layer)
 

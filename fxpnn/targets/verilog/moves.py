@@ -67,6 +67,20 @@ def _slice(layer: layers.Slice, step: Step, offsets: Offsets, roms: Roms) -> lis
     return [_moved(step, offsets, axes, layer.start * apart[axis])]
 
 
+@instructions.register
+def _take(layer: layers.Take, step: Step, offsets: Offsets, roms: Roms) -> list[Fields]:
+    """Read the places of an axis by loops; those of turns that go nowhere repeat."""
+    shape, turns = step.sources[0].shape, layer.loops()
+    if turns is None:
+        raise refused(step, "places must follow each other evenly")
+    axis = layer.axis % len(shape)
+    apart = [math.prod(shape[place + 1 :]) for place in range(len(shape))]
+    axes = [Loop(size, pitch) for size, pitch in zip(shape, apart, strict=True)]
+    taken = [Loop(length, further * apart[axis]) for length, further in turns]
+    axes[axis : axis + 1] = taken
+    return [_moved(step, offsets, axes, layer.places[0] * apart[axis])]
+
+
 def _moved(step: Step, offsets: Offsets, axes: Sequence[Loop], first: int) -> Fields:
     """Read along axes, the outermost first, from the ``first`` value; write in a row."""
     source, joined = step.sources[0], list[Loop]()

@@ -204,9 +204,13 @@ REFUSED = {
         model(op("Unsqueeze", "x", "y", axes=[1] * 33), opset=11),
         "Unsqueeze (node y, opset 11): axes must be at most 32, not 33",
     ),
-    "pad that reflects": (
-        model(op("Pad", "x", "y", pads=[0, 1, 0, 1], mode="reflect"), opset=10),
-        "Pad (node y, opset 10): mode must be constant, not reflect",
+    "pad that reflects too far": (
+        model(op("Pad", "x", "y", pads=[0, 4, 0, 1], mode="reflect"), opset=10),
+        "Pad (node y, opset 10): pads must be 0 to 3 for 4 places, not (4, 1)",
+    ),
+    "pad of another mode": (
+        model(op("Pad", "x", "y", pads=[0, 1, 0, 1], mode="mirror"), opset=10),
+        "Pad (node y, opset 10): mode must be constant, edge, reflect, wrap, not mirror",
     ),
     "pad of other axes": (
         model(op("Pad", "x", "y", pads=[0, 1]), opset=10),

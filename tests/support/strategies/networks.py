@@ -350,6 +350,16 @@ def _slice(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     return Built(layers.Slice(axis, start, stop, draw(st.integers(1, 3))))
 
 
+def _take(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
+    """Draw places that repeat as those of a larger map, those of a copy, or any."""
+    axis = draw(st.integers(-len(read.shape), len(read.shape) - 1))
+    size = read.shape[axis]
+    every = [*range(size)]
+    odd = st.lists(st.integers(0, size - 1), min_size=1, max_size=6)
+    places = draw(st.one_of(st.sampled_from([sorted(every * 2), every * 2, every[::-1]]), odd))
+    return Built(layers.Take(axis, tuple(places)))
+
+
 def _reshape(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     size = math.prod(read.shape)
     targets = [(size,), (size, 1, 1), (1, 1, size), (1, size), read.shape[::-1]]
@@ -388,6 +398,7 @@ MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
         layers.Quantize: lambda *_: Built(layers.Quantize()),
         layers.Pad: _pad,
         layers.Slice: _slice,
+        layers.Take: _take,
         layers.Reshape: _reshape,
         layers.Transpose: _transpose,
     }
