@@ -73,13 +73,14 @@ class Unit:
         """Give the node's table."""
         return [] if self.node.table is None else self.node.table.tolist()
 
-    def look_up(self, a: int, steps: int) -> int:
+    def look_up(self, a: int, steps: int, side: list[int] | None = None) -> int:
         """Read the table, entries at F = 18 and ``2**-steps`` apart, at ``a @ Fx``; give F = 34.
 
         Between entries lies a straight line, followed exactly from a position cut to 16 fraction
-        bits; beyond the last entry lies the last. ``a`` is not negative.
+        bits; beyond the last entry lies the last. ``a`` is not negative. ``side`` holds the entries
+        where the table has those of both sides of 0.
         """
-        table, position = self.table, floor_shift(a, self.frac - steps - 16)
+        table, position = side or self.table, floor_shift(a, self.frac - steps - 16)
         index, fraction = position >> 16, position & 0xFFFF
         if index >= len(table) - 1:
             return table[-1] << 16

@@ -59,9 +59,46 @@ def _tanh(layer: layers.Tanh, unit: Unit, x: int) -> int:
 @activate.register
 def _silu(layer: layers.Silu, unit: Unit, x: int) -> int:
     """``cast(max(0, x) - g(|x|))``, where the table holds ``g(a) = a * sigmoid(-a)``."""
-    fine = max(unit.frac, 34)
-    relu, g = max(0, x) << (fine - unit.frac), unit.look_up(abs(x), 6) << (fine - 34)
+    relu, g, fine = _beside_relu(unit, x, unit.look_up(abs(x), 6))
     return unit.cast(relu - g, fine)
+
+
+@activate.register
+def _gelu(layer: layers.Gelu | layers.GeluTanh, unit: Unit, x: int) -> int:
+    """``cast(max(0, x) - g(|x|))``, where the table holds ``g(a) = -gelu(-a)``."""
+    relu, g, fine = _beside_relu(unit, x, unit.look_up(abs(x), 7))
+    return unit.cast(relu - g, fine)
+
+
+@activate.register
+def _mish(layer: layers.Mish, unit: Unit, x: int) -> int:
+    """``cast(max(0, x) - g(|x|))``: the table holds g for inputs below 0, then for those above."""
+    half = len(unit.table) // 2
+    side = unit.table[half:] if x > 0 else unit.table[:half]
+    relu, g, fine = _beside_relu(unit, x, unit.look_up(abs(x), 7, side))
+    return unit.cast(relu - g, fine)
+
+
+def _beside_relu(unit: Unit, x: int, g: int) -> tuple[int, int, int]:
+    """Align ``max(0, x)`` with ``g @ 34``, and give the fraction bits of both."""
+    fine = max(unit.frac, 34)
+    return max(0, x) << (fine - unit.frac), g << (fine - 34), fine
+
+
+@activate.register
+def _selu(layer: layers.Selu, unit: Unit, x: int) -> int:
+    """``cast(x >= 0 ? x * gain : -g(-x))``: the gain is 275435 @ 18, g(a) 1.758 (1 - exp(-a))."""
+    if x >= 0:
+        return unit.cast(x * 275435, unit.frac + 18)
+    return unit.cast(-unit.look_up(-x, 8), 34)
+
+
+@activate.register
+def _softsign(layer: layers.Softsign, unit: Unit, x: int) -> int:
+    """``cast(x / (1 + |x|))``, the quotient's magnitude cut to 46 fraction bits (34 at F = -12)."""
+    one, a, frac = 1 << max(unit.frac, 0), abs(x) << max(-unit.frac, 0), 46 + min(unit.frac, 0)
+    quotient = (a << frac) // (one + a)
+    return unit.cast(quotient if x >= 0 else -quotient, frac)
 
 
 @activate.register
@@ -73,8 +110,7 @@ def _elu(layer: layers.Elu, unit: Unit, x: int) -> int:
 @activate.register
 def _softplus(layer: layers.Softplus, unit: Unit, x: int) -> int:
     """``cast(max(0, x) + g(|x|))``, where the table holds ``g(a) = log(1 + exp(-a))``."""
-    fine = max(unit.frac, 34)
-    relu, g = max(0, x) << (fine - unit.frac), unit.look_up(abs(x), 6) << (fine - 34)
+    relu, g, fine = _beside_relu(unit, x, unit.look_up(abs(x), 6))
     return unit.cast(relu + g, fine)
 
 

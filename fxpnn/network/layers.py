@@ -13,6 +13,16 @@ import numpy as np
 from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network import tables
+from fxpnn.network.curves import Elu as Elu
+from fxpnn.network.curves import Gelu as Gelu
+from fxpnn.network.curves import GeluTanh as GeluTanh
+from fxpnn.network.curves import Mish as Mish
+from fxpnn.network.curves import Selu as Selu
+from fxpnn.network.curves import Sigmoid as Sigmoid
+from fxpnn.network.curves import Silu as Silu
+from fxpnn.network.curves import Softplus as Softplus
+from fxpnn.network.curves import Softsign as Softsign
+from fxpnn.network.curves import Tanh as Tanh
 from fxpnn.network.layer import Array as Array
 from fxpnn.network.layer import Layer as Layer
 from fxpnn.network.layer import Number as Number
@@ -210,73 +220,6 @@ class Clip(Layer):
         super().__post_init__()
         if not self.low <= self.high:
             raise ModelError(f"low must be at most high, not {self.low} and {self.high}")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Sigmoid(Layer):
-    """``1 / (1 + exp(-x))``."""
-
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True,
-        integer=0,
-        open_range=(0, 1),
-        monotone=True,
-        table=tables.SIGMOID,
-        approximate=True,
-    )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Tanh(Layer):
-    """``tanh(x)``."""
-
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True,
-        integer=0,
-        open_range=(-1, 1),
-        monotone=True,
-        table=tables.TANH,
-        approximate=True,
-    )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Silu(Layer):
-    """``x * sigmoid(x)``, also called swish."""
-
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True, table=tables.SILU, approximate=True, input_fracs=(-12, 56)
-    )
-
-    def range(self, *ranges: Range) -> Range:
-        """Return 0 to the largest input, and what lies below 0: at least -0.2785."""
-        return -0.375, max(ranges[0][1], 0.0)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Elu(Layer):
-    """``x`` where it is not negative, else ``exp(x) - 1``."""
-
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True, monotone=True, table=tables.ELU, approximate=True, input_fracs=(-12, 56)
-    )
-
-    def range(self, *ranges: Range) -> Range:
-        """Return -1, which is only approached, to the largest input."""
-        return -1.0, max(ranges[0][1], 0.0)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Softplus(Layer):
-    """``log(1 + exp(x))``."""
-
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True, table=tables.SOFTPLUS, approximate=True, input_fracs=(-12, 56)
-    )
-
-    def range(self, *ranges: Range) -> Range:
-        """Return 0 to the largest input and what is added to it: at most ``log(2)``."""
-        return 0.0, max(ranges[0][1], 0.0) + math.log(2)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

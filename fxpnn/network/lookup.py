@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fxpnn.fixedpoint.casting import Flags, Raw
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network import layers
+from fxpnn.network.curves import SELU_FRAC, SELU_SCALE
 from fxpnn.network.fixed import FixedNode
 from fxpnn.network.layers import Layer
 
@@ -24,6 +25,8 @@ KEPT = 256
 """So many answers are kept, 200 KB each."""
 SIXTH, SIXTH_FRAC = 43691, 18
 """HardSwish's 1/6 as round(2**18 / 6)."""
+SIGN_FRAC = 46
+"""Fraction bits of softsign's quotient, so that its numerator of 15 bits fits 62."""
 
 
 class Response(NamedTuple):
@@ -174,7 +177,12 @@ def _tanh(layer: layers.Tanh, node: FixedNode, x: Raw, source: QFormat) -> Exact
 
 
 @exact.register
-def _silu(layer: layers.Silu, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+def _silu(
+    layer: layers.Silu | layers.Gelu | layers.GeluTanh | layers.Mish,
+    node: FixedNode,
+    x: Raw,
+    source: QFormat,
+) -> Exact:
     relu, below, frac = _parts(node, x, source)
     return Exact(relu - below, frac)
 
@@ -186,6 +194,21 @@ def _elu(layer: layers.Elu, node: FixedNode, x: Raw, source: QFormat) -> Exact:
 
 
 @exact.register
+def _selu(layer: layers.Selu, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    frac = max(source.frac + SELU_FRAC, TABLE_FRAC)
+    above = (np.maximum(x, 0) * SELU_SCALE) << (frac - source.frac - SELU_FRAC)
+    below = interpolate(node, np.abs(x), source) << (frac - TABLE_FRAC)
+    return Exact(np.where(x < 0, -below, above), frac)
+
+
+@exact.register
+def _softsign(layer: layers.Softsign, node: FixedNode, x: Raw, source: QFormat) -> Exact:
+    fine, frac = max(source.frac, 0), SIGN_FRAC + min(source.frac, 0)
+    magnitude = np.abs(x) << (fine - source.frac)
+    return Exact(np.sign(x) * ((magnitude << frac) // ((1 << fine) + magnitude)), frac)
+
+
+@exact.register
 def _softplus(layer: layers.Softplus, node: FixedNode, x: Raw, source: QFormat) -> Exact:
     relu, above, frac = _parts(node, x, source)
     return Exact(relu + above, frac)
@@ -194,7 +217,9 @@ def _softplus(layer: layers.Softplus, node: FixedNode, x: Raw, source: QFormat) 
 def _parts(node: FixedNode, x: Raw, source: QFormat) -> tuple[Raw, Raw, int]:
     """Return ReLU and the table's function of ``|x|``, aligned, and their fraction bits."""
     frac = max(source.frac, TABLE_FRAC)
-    beside = interpolate(node, np.abs(x), source) << (frac - TABLE_FRAC)
+    made = node.layer.traits.table
+    beside = interpolate(node, np.abs(x), source, x > 0 if made and made.above else None)
+    beside <<= frac - TABLE_FRAC
     return np.maximum(x, 0) << (frac - source.frac), beside, frac
 
 
@@ -203,18 +228,23 @@ def _abs(layer: layers.Abs, node: FixedNode, x: Raw, source: QFormat) -> Exact:
     return Exact(np.abs(x), source.frac)
 
 
-def interpolate(node: FixedNode, magnitude: Raw, source: QFormat) -> Raw:
+def interpolate(
+    node: FixedNode, magnitude: Raw, source: QFormat, above: Flags | None = None
+) -> Raw:
     """Return the function of a node's table at words of 0 or more, with 34 fraction bits.
 
     Magnitudes are at most ``2**15``; a left shift past 26 bits puts every one but 0 beyond the
     table, so 27 stands for all of them. A position has 16 bits behind its segment's number.
+    In a table of both sides of 0, ``above`` tells the words that are above 0.
     """
     made = node.layer.traits.table
     assert made is not None
     assert node.table is not None
     shift = 16 + made.steps - source.frac
     position = magnitude << min(shift, 27) if shift >= 0 else magnitude >> min(-shift, 63)
-    index = np.minimum(position >> 16, made.segments)
-    entries = np.append(node.table, node.table[-1]).astype(np.int64)
-    fraction = position & 0xFFFF
-    return np.asarray((entries[index] << 16) + (entries[index + 1] - entries[index]) * fraction)
+    index, last = np.minimum(position >> 16, made.segments), made.segments
+    sides = node.table.reshape(-1, last + 1).astype(np.int64)
+    entries = np.append(sides, sides[:, -1:], axis=1)
+    side = 0 if above is None else above.astype(np.int64)
+    entry, fraction = entries[side, index], position & 0xFFFF
+    return np.asarray((entry << 16) + (entries[side, index + 1] - entry) * fraction)

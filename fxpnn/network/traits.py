@@ -26,7 +26,8 @@ class Table:
     """A function that a layer looks up in a table of integers and follows between its entries.
 
     Entry i is ``round(function(i * 2**-steps) * 2**frac)``, for i from 0 to ``segments``; none is
-    more than ``2**bits`` in magnitude.
+    more than ``2**bits`` in magnitude. Where the function differs on both sides of 0, as many
+    entries of ``above`` follow, for inputs above 0.
     """
 
     function: Callable[[float], float]
@@ -34,11 +35,12 @@ class Table:
     steps: int = 6
     frac: int = 18
     bits: int = 18
+    above: Callable[[float], float] | None = None
 
     @property
     def entries(self) -> int:
-        """Count the entries: one at either end of each segment."""
-        return self.segments + 1
+        """Count the entries: one at either end of each segment, of one side or both."""
+        return (self.segments + 1) * (2 if self.above else 1)
 
     def build(self) -> npt.NDArray[np.int32]:
         """Return the entries, int32 ``(segments + 1,)``.
@@ -46,8 +48,9 @@ class Table:
         ``math`` is exact to some 2**-52, far finer than the distance of any entry from a rounding
         tie, so every machine makes the same integers.
         """
-        places = (i * 2.0**-self.steps for i in range(self.entries))
-        return np.array([round(self.function(x) * 2**self.frac) for x in places], np.int32)
+        places = [i * 2.0**-self.steps for i in range(self.segments + 1)]
+        sides = (side for side in (self.function, self.above) if side)
+        return np.array([round(f(x) * 2**self.frac) for f in sides for x in places], np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

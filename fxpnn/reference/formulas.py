@@ -6,7 +6,7 @@ from functools import reduce, singledispatch
 import numpy as np
 import numpy.typing as npt
 
-from fxpnn.network import layers
+from fxpnn.network import curves, layers
 from fxpnn.network.layers import Array, Layer
 from fxpnn.reference.windows import blocks, counts, positions
 
@@ -89,6 +89,36 @@ def _tanh(layer: layers.Tanh, x: Array) -> Array:
 @compute.register
 def _silu(layer: layers.Silu, x: Array) -> Array:
     return x * sigmoid(x)
+
+
+@compute.register
+def _gelu(layer: layers.Gelu, x: Array) -> Array:
+    y: Array = (x.astype(np.float64) * normal_share(x)).astype(x.dtype)
+    return y
+
+
+@compute.register
+def _gelu_tanh(layer: layers.GeluTanh, x: Array) -> Array:
+    return x * sigmoid(2 * gelu_angle(x))
+
+
+@compute.register
+def _mish(layer: layers.Mish, x: Array) -> Array:
+    y: Array = x * np.tanh(np.logaddexp(x, 0))
+    return y
+
+
+@compute.register
+def _selu(layer: layers.Selu, x: Array) -> Array:
+    below = curves.SELU_ALPHA * np.expm1(np.minimum(x, 0))
+    y: Array = np.where(x >= 0, x, below) * curves.SELU_GAIN
+    return y
+
+
+@compute.register
+def _softsign(layer: layers.Softsign, x: Array) -> Array:
+    y: Array = x / (1 + np.abs(x))
+    return y
 
 
 @compute.register
@@ -185,6 +215,20 @@ def sigmoid(x: Array) -> Array:
     power = np.exp(-np.abs(x))
     share: Array = np.where(x >= 0, 1, power) / (1 + power)
     return share
+
+
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+def normal_share(x: Array) -> Array:
+    """Compute the share of a normal distribution below x, float64; NumPy has no such function."""
+    doubled: Array = np.asarray(_erfc(x.astype(np.float64) * -math.sqrt(0.5)), np.float64)
+    return doubled / 2
+
+
+def gelu_angle(x: Array) -> Array:
+    """Compute ``sqrt(2 / pi) * (x + 0.044715 * x**3)``."""
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
 
 
 def batch_axis(axis: int) -> int:

@@ -7,17 +7,20 @@ a dense or convolution node that is the textbook's delta, the derivative by the 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import singledispatch
 from itertools import repeat
-from math import inf, prod
+from math import inf, pi, prod, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from fxpnn.network import layers
+from fxpnn.network.curves import SELU_ALPHA, SELU_GAIN
 from fxpnn.network.graph import INPUT, Network
 from fxpnn.network.layers import Array, Layer, Window
 from fxpnn.reference.formulas import (
     batch_axis,
+    gelu_angle,
     kernel_matrix,
+    normal_share,
     per_channel,
     sigmoid,
 )
@@ -184,6 +187,35 @@ def _tanh(layer: layers.Tanh, delta: Array, output: Array, x: Array) -> tuple[Ar
 def _silu(layer: layers.Silu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     gate = sigmoid(x)
     return (delta * (gate + output * (1 - gate)),)
+
+
+@input_deltas.register
+def _gelu(layer: layers.Gelu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    density = np.exp(x * x / -2) / sqrt(2 * pi)
+    return (delta * (normal_share(x) + x * density).astype(x.dtype),)
+
+
+@input_deltas.register
+def _gelu_tanh(layer: layers.GeluTanh, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    gate, rise = sigmoid(2 * gelu_angle(x)), sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
+    return (delta * (gate + 2 * output * (1 - gate) * rise),)
+
+
+@input_deltas.register
+def _mish(layer: layers.Mish, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    gate = np.tanh(np.logaddexp(x, 0))
+    return (delta * (gate + x * (1 - gate * gate) * sigmoid(x)),)
+
+
+@input_deltas.register
+def _selu(layer: layers.Selu, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    end = SELU_GAIN * SELU_ALPHA
+    return (delta * np.where(x >= 0, SELU_GAIN, output + end).astype(x.dtype),)
+
+
+@input_deltas.register
+def _softsign(layer: layers.Softsign, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
+    return (delta * np.square(1 - np.abs(output)),)
 
 
 @input_deltas.register

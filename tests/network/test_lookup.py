@@ -15,15 +15,20 @@ from fxpnn.network.layers import (
     Clip,
     Dense,
     Elu,
+    Gelu,
+    GeluTanh,
     HardSigmoid,
     HardSwish,
     Layer,
     LeakyRelu,
+    Mish,
     Quantize,
     Relu,
+    Selu,
     Sigmoid,
     Silu,
     Softplus,
+    Softsign,
     Step,
     Tanh,
 )
@@ -32,7 +37,7 @@ from tests.support.strategies import fixed_networks
 
 KINDS: tuple[type[Layer], ...] = (
     *(Relu, LeakyRelu, Clip, Quantize, Step, HardSigmoid, HardSwish, Sigmoid, Tanh, Silu),
-    *(Elu, Softplus, Abs),
+    *(Elu, Softplus, Abs, Gelu, GeluTanh, Mish, Selu, Softsign),
 )
 
 

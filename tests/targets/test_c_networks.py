@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Conv2D, Relu
@@ -47,6 +48,12 @@ AIMED = st.one_of(
 def test_random_networks(part: int, tmp_path: Path) -> None:
     """Layers of every kind, in formats that overflow: ten networks are one program."""
     c_programs.run_all(cases(c_programs.drawn(MIXED, 10)), tmp_path)
+
+
+def test_curves_and_places(tmp_path: Path) -> None:
+    """Tables of one side and of both, a quotient, and places that repeat."""
+    kinds = (layers.Gelu, layers.GeluTanh, layers.Mish, layers.Selu, layers.Softsign, layers.Take)
+    c_programs.run_all(cases(c_programs.drawn(fixed_networks(kinds), 12)), tmp_path)
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -31,7 +31,7 @@ VALUES = (
     *(layers.Dense, layers.Add, layers.Concat, layers.Relu, layers.Clip, layers.Sigmoid),
     *(layers.Tanh, layers.Silu, layers.Elu, layers.Softplus, layers.Softmax, layers.Quantize),
     *(layers.Pad, layers.Reshape, layers.Transpose, layers.LeakyRelu, layers.PRelu, layers.Abs),
-    *(layers.Step, layers.Mul, layers.Slice),
+    *(layers.Step, layers.Mul, layers.Slice, layers.Gelu, layers.Take),
 )
 
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from fxpnn.errors import ModelError
 from fxpnn.network import layers
+from fxpnn.network.curves import SELU_ALPHA, SELU_GAIN
 from fxpnn.network.folding import per_channel
 from fxpnn.network.layers import Layer
+from fxpnn.onnx.graph.look import ROUNDING
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.trace import Handler, Trace, Value, image_array
 
@@ -47,8 +49,18 @@ def _celu(trace: Trace, op: Op) -> Value:
 
 
 def _selu(trace: Trace, op: Op) -> Value:
-    gamma = op.get("gamma", 1.0507009873554805)
-    return _exponential(trace, op, gamma, gamma * op.get("alpha", 1.6732632423543772), 1.0)
+    gamma, alpha = op.get("gamma", SELU_GAIN), op.get("alpha", SELU_ALPHA)
+    if max(abs(gamma / SELU_GAIN - 1), abs(alpha / SELU_ALPHA - 1)) < ROUNDING:
+        return trace.emit(op, layers.Selu(), trace.value(op))
+    return _exponential(trace, op, gamma, gamma * alpha, 1.0)
+
+
+def _gelu(trace: Trace, op: Op) -> Value:
+    form = op.get("approximate", "none")
+    if form not in ("none", "tanh"):
+        raise ModelError(f"approximate must be none or tanh, not {form}")
+    layer = layers.Gelu() if form == "none" else layers.GeluTanh()
+    return trace.emit(op, layer, trace.value(op))
 
 
 def _exponential(trace: Trace, op: Op, above: float, below: float, scale: float) -> Value:
@@ -181,6 +193,9 @@ HANDLERS: Mapping[str, Handler] = {
     "Tanh": _plain(layers.Tanh()),
     "HardSwish": _plain(layers.HardSwish()),
     "Softplus": _plain(layers.Softplus()),
+    "Softsign": _plain(layers.Softsign()),
+    "Mish": _plain(layers.Mish()),
+    "Gelu": _gelu,
     "Abs": _plain(layers.Abs()),
     "Elu": _elu,
     "Celu": _celu,

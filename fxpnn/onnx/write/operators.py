@@ -99,6 +99,43 @@ def _silu(layer: layers.Silu, shape: Shape) -> tuple[Operator, ...]:
 
 
 @operators.register
+def _gelu(layer: layers.Gelu, shape: Shape) -> tuple[Operator, ...]:
+    """Write GELU out, as exporters do: its own operator is younger than the opset."""
+    return (
+        Operator("Mul", {"scale": _float32(math.sqrt(0.5))}, part=".scale"),
+        Operator("Erf", part=".erf"),
+        *_gated(),
+    )
+
+
+@operators.register
+def _gelu_tanh(layer: layers.GeluTanh, shape: Shape) -> tuple[Operator, ...]:
+    return (
+        Operator("Mul", part=".square", gates=True),
+        Operator("Mul", {"cubic": _float32(0.044715)}, part=".cubic"),
+        Operator("Add", {"linear": _float32(1)}, part=".linear"),
+        Operator("Mul", part=".by_x", gates=True),
+        Operator("Mul", {"scale": _float32(math.sqrt(2 / math.pi))}, part=".scale"),
+        Operator("Tanh", part=".tanh"),
+        *_gated(),
+    )
+
+
+def _gated() -> tuple[Operator, ...]:
+    """Return ``x * (1 + y) / 2``, where y is what the operator before gives."""
+    return (
+        Operator("Add", {"one": _float32(1)}, part=".one"),
+        Operator("Mul", part=".gate", gates=True),
+        Operator("Mul", {"half": _float32(0.5)}),
+    )
+
+
+def _float32(number: float) -> Array:
+    """Return a constant that is a number of float32."""
+    return np.array(np.float32(number), np.float64)
+
+
+@operators.register
 def _step(layer: layers.Step, shape: Shape) -> tuple[Operator, ...]:
     compare = Operator("GreaterOrEqual", {"threshold": np.array(layer.threshold, np.float64)})
     return compare, Operator("Cast", attributes={"to": onnx.TensorProto.FLOAT}, part=".float")

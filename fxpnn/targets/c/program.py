@@ -95,6 +95,18 @@ def _tabled(
 
 
 @written.register
+def _curved(
+    layer: layers.Gelu | layers.GeluTanh | layers.Mish | layers.Selu, place: Place
+) -> Written:
+    return values.tabled(place, layer)
+
+
+@written.register
+def _softsign(layer: layers.Softsign, place: Place) -> Written:
+    return values.softsign(place)
+
+
+@written.register
 def _softmax(layer: layers.Softmax, place: Place) -> Written:
     return softmax.softmax(place, layer)
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from fxpnn.network import layers, lookup
+from fxpnn.network.curves import SELU_FRAC, SELU_SCALE
 from fxpnn.network.layers import Layer
 from fxpnn.targets.c.casts import Cast, cast, clamped, count, limits
 from fxpnn.targets.c.place import Constant, Place, Written
@@ -110,6 +111,8 @@ def look_up(place: Place) -> tuple[Lines, Constant, str]:
     name, shift = f"{place.symbol}_look_up", 16 + made.steps - place.step.sources[0].format.frac
     last = f"if (index >= {made.segments}) return (int64_t)table[{made.segments}] * 65536;"
     lines = [f"const int32_t *table = {table.name};"]
+    if made.above:
+        lines = [f"const int32_t *table = {table.name} + (above ? {made.segments + 1} : 0);"]
     if shift > 16:
         lines += [f"const uint32_t index = a << {min(shift - 16, 11)};", last]
         lines.append("return (int64_t)table[index] * 65536;")
@@ -121,11 +124,13 @@ def look_up(place: Place) -> tuple[Lines, Constant, str]:
             "const int64_t rise = table[index + 1] - table[index];",
             "return (int64_t)table[index] * 65536 + rise * (int32_t)(position & 65535);",
         ]
-    head = f"static int64_t {name}(uint32_t a)"
+    head = f"static int64_t {name}(uint32_t a{', int above' if made.above else ''})"
     note = f"The table's function of a >= 0, at F = {TABLE_FRAC}: straight lines between entries."
     return function(head, lines, note), table, name
 
 
+LESS_THAN_RELU = layers.Silu, layers.Gelu, layers.GeluTanh, layers.Mish
+"""The curves of which a table holds what they lack of ReLU."""
 MAGNITUDE = "(uint32_t)(v < 0 ? -v : v)"
 
 
@@ -136,11 +141,12 @@ def tabled(place: Place, layer: Layer) -> Written:
     fine = TABLE_FRAC
     beside = [f"const int64_t g = {name}({MAGNITUDE});"]
     casts: list[Cast] = []
-    if isinstance(layer, layers.Silu | layers.Softplus):
+    if isinstance(layer, (*LESS_THAN_RELU, layers.Softplus)):
         fine = max(source.frac, TABLE_FRAC)
+        side = ", v > 0" if isinstance(layer, layers.Mish) else ""
         scale = f" * {1 << (fine - TABLE_FRAC)}" if fine > TABLE_FRAC else ""
         beside = [
-            f"const int64_t g = {name}({MAGNITUDE}){scale};",
+            f"const int64_t g = {name}({MAGNITUDE}{side}){scale};",
             f"const int64_t relu = (int64_t)(v > 0 ? v : 0) * {1 << (fine - source.frac)};",
         ]
     main = cast(place, fine - fmt.frac, WIDE, f"Cast a value at F = {fine} to {fmt}.")
@@ -150,18 +156,33 @@ def tabled(place: Place, layer: Layer) -> Written:
             value = main.of(f"v < 0 ? {1 << TABLE_FRAC} - g : g")
         case layers.Tanh():
             value = main.of("v < 0 ? -g : g")
-        case layers.Silu():
+        case layers.Silu() | layers.Gelu() | layers.GeluTanh() | layers.Mish():
             value = main.of("relu - g")
         case layers.Softplus():
             value = main.of("relu + g")
         case _:
             note = f"Cast an input that is not negative to {fmt}."
-            above = cast(place, source.frac - fmt.frac, (0, source.max), note, suffix="keep")
+            gain, frac = (SELU_SCALE, SELU_FRAC) if isinstance(layer, layers.Selu) else (1, 0)
+            reach = 0, source.max * gain
+            above = cast(place, source.frac + frac - fmt.frac, reach, note, suffix="keep")
             casts.append(above)
             beside = []
-            value = f"v >= 0 ? {above.of('v')} : {main.of(f'-{name}((uint32_t)-v)')}"
+            kept = f"({above.word})v * {gain}" if gain > 1 else "v"
+            value = f"v >= 0 ? {above.of(kept)} : {main.of(f'-{name}((uint32_t)-v)')}"
     lines = [line for each_cast in casts for line in each_cast.code]
     return Written([*code, *lines, *each(place, value, beside)], (table,))
+
+
+def softsign(place: Place) -> Written:
+    """Write ``cast(v / (1 + |v|))``, the quotient's magnitude cut to 46 fraction bits or fewer."""
+    source, fmt = place.step.sources[0].format, place.step.format
+    fine, frac = max(source.frac, 0), lookup.SIGN_FRAC + min(source.frac, 0)
+    found = cast(place, frac - fmt.frac, WIDE, f"Cast a quotient at F = {frac} to {fmt}.")
+    lines = [
+        f"const int64_t a = (int64_t)(v < 0 ? -v : v) * {1 << (fine - source.frac)};",
+        f"const int64_t quotient = a * {1 << frac} / ({1 << fine} + a);",
+    ]
+    return Written([*found.code, *each(place, found.of("v < 0 ? -quotient : quotient"), lines)])
 
 
 def add(place: Place) -> Written:

@@ -15,13 +15,27 @@ STEEPEST = 1 << 17
 """Entries of a table lie closer than this, so that one multiplier of 18 bits follows it."""
 VECTORS = 1 << 16
 """Softmax counts its vectors in words of 16 bits."""
-CURVES = layers.Sigmoid, layers.Tanh, layers.Silu, layers.Elu, layers.Softplus
-"""The functions of a table, as ``fx_table.v`` numbers them."""
+CURVES = {
+    layers.Sigmoid: 0,
+    layers.Tanh: 1,
+    layers.Silu: 2,
+    layers.Gelu: 2,
+    layers.GeluTanh: 2,
+    layers.Elu: 3,
+    layers.Softplus: 4,
+}
+"""What is made of the value of a table, as ``fx_table.v`` numbers it."""
 
 
 @instructions.register
 def _table(
-    layer: layers.Sigmoid | layers.Tanh | layers.Silu | layers.Elu | layers.Softplus,
+    layer: layers.Sigmoid
+    | layers.Tanh
+    | layers.Silu
+    | layers.Gelu
+    | layers.GeluTanh
+    | layers.Elu
+    | layers.Softplus,
     step: Step,
     offsets: Offsets,
     roms: Roms,
@@ -41,7 +55,7 @@ def _table(
             **read_values(step, source, offsets[source.tensor], [Loop(step.size, 1)], written),
             **cast(step, fine - step.format.frac),
             "kind": Kind.TABLE,
-            "function": CURVES.index(type(layer)),
+            "function": CURVES[type(layer)],
             "table_base": roms.add_table(table),
             "segments": made.segments,
             "position_shift": min(max(16 + made.steps - frac, -16), 27),

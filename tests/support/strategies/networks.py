@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from itertools import product
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -11,10 +12,7 @@ from hypothesis import strategies as st
 
 from fxpnn.fixedpoint.qformat import Accumulator, QFormat
 from fxpnn.network import layers
-from fxpnn.network.fixed import (
-    FixedNetwork,
-    FixedNode,
-)
+from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Layer, Shape, Window, layer_types
 from fxpnn.network.tables import table_for
@@ -351,11 +349,9 @@ def _slice(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
 
 
 def _take(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
-    """Draw places that repeat as those of a larger map, those of a copy, or any."""
     axis = draw(st.integers(-len(read.shape), len(read.shape) - 1))
-    size = read.shape[axis]
-    every = [*range(size)]
-    odd = st.lists(st.integers(0, size - 1), min_size=1, max_size=6)
+    every = [*range(read.shape[axis])]
+    odd = st.lists(st.sampled_from(every), min_size=1, max_size=6)
     places = draw(st.one_of(st.sampled_from([sorted(every * 2), every * 2, every[::-1]]), odd))
     return Built(layers.Take(axis, tuple(places)))
 
@@ -370,10 +366,12 @@ def _transpose(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     return Built(layers.Transpose(tuple(draw(st.permutations(range(len(read.shape)))))))
 
 
+BARE = [kind for kind in layers.layer_types().values() if kind.inputs == 1 and not fields(kind)]
+"""The kinds of one input that have no parameters."""
+
 MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
     {
-        layers.Relu: lambda *_: Built(layers.Relu()),
-        layers.Flatten: lambda *_: Built(layers.Flatten()),
+        **{kind: lambda *_, kind=kind: Built(kind()) for kind in BARE},
         layers.Dense: _dense,
         layers.Conv2D: _conv2d,
         layers.MaxPool2D: _pool(layers.MaxPool2D),
@@ -382,20 +380,12 @@ MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
         layers.LeakyRelu: _leaky_relu,
         layers.PRelu: _prelu,
         layers.Clip: _clip,
-        layers.Sigmoid: lambda *_: Built(layers.Sigmoid()),
-        layers.Tanh: lambda *_: Built(layers.Tanh()),
-        layers.Silu: lambda *_: Built(layers.Silu()),
-        layers.Elu: lambda *_: Built(layers.Elu()),
-        layers.Softplus: lambda *_: Built(layers.Softplus()),
-        layers.Abs: lambda *_: Built(layers.Abs()),
         layers.HardSigmoid: _hard_sigmoid,
-        layers.HardSwish: lambda *_: Built(layers.HardSwish()),
         layers.Step: _step,
         layers.Softmax: _softmax,
         layers.Add: _add,
         layers.Mul: _mul,
         layers.Concat: _concat,
-        layers.Quantize: lambda *_: Built(layers.Quantize()),
         layers.Pad: _pad,
         layers.Slice: _slice,
         layers.Take: _take,
