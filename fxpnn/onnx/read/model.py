@@ -22,6 +22,7 @@ from fxpnn.onnx.read import (
     casts,
     classical,
     linear,
+    reduce,
     relabel,
     resample,
     select,
@@ -42,6 +43,7 @@ Wanted: TypeAlias = Shape | Callable[[Shape], Shape] | None
 HANDLERS = {
     **linear.HANDLERS,
     **window.HANDLERS,
+    **reduce.HANDLERS,
     **transposed.HANDLERS,
     **activation.HANDLERS,
     **relabel.HANDLERS,

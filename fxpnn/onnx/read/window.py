@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import AvgPool2D, L2Pool2D, MaxPool2D, Reshape, Window
+from fxpnn.network.layers import AvgPool2D, L2Pool2D, MaxPool2D, Window
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
@@ -89,29 +89,10 @@ def _global_max_pool(trace: Trace, op: Op) -> Value:
     return trace.emit(op, MaxPool2D(window(op, x.shape[1:], x)), x)
 
 
-def _reduce(pool: type[AvgPool2D | MaxPool2D]) -> Handler:
-    """Return the handler that pools whole maps or rows, another way to say a global pool."""
-
-    def reduce(trace: Trace, op: Op) -> Value:
-        x, axes = trace.value(op), trace.integers(op, 1, "axes")
-        rank = 1 + len(x.shape)
-        if rank not in (3, 4) or sorted(axis % rank for axis in axes) != [*range(2, rank)]:
-            raise ModelError(f"axes must be those of maps or rows, 2 and on, not {axes}")
-        x = trace.maps(x)
-        y = trace.emit(op, pool(Window(_pair((), x.held[1:]))), x)
-        if op.flag("keepdims", default=True):
-            return y
-        return trace.emit(op, Reshape(x.shape[:1]), y, part=".flat")
-
-    return reduce
-
-
 HANDLERS: Mapping[str, Handler] = {
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "LpPool": _lp_pool,
     "GlobalAveragePool": _global_average_pool,
     "GlobalMaxPool": _global_max_pool,
-    "ReduceMean": _reduce(AvgPool2D),
-    "ReduceMax": _reduce(MaxPool2D),
 }

@@ -106,10 +106,6 @@ REFUSED = {
         pool("MaxPool", kernel_shape=[2, 2], ceil_mode=2),
         "MaxPool (node y, opset 17): ceil_mode must be 0 or 1, not 2",
     ),
-    "mean over channels": (
-        pool("ReduceMean", axes=[1]),
-        "ReduceMean (node y, opset 17): axes must be those of maps or rows, 2 and on, not [1]",
-    ),
 }
 
 

@@ -1,0 +1,75 @@
+"""Read the operators that reduce axes to one value, as pools whose window is all of them."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from fxpnn.errors import ModelError
+from fxpnn.network.layers import AvgPool2D, MaxPool2D, Reshape, Shape, Transpose, Window
+from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.read.relabel import reshaped
+from fxpnn.onnx.read.trace import Handler, Trace, Value
+
+KINDS: Mapping[str, type[AvgPool2D | MaxPool2D]] = {
+    "ReduceMean": AvgPool2D,
+    "ReduceSum": AvgPool2D,
+    "ReduceMax": MaxPool2D,
+}
+"""The pool of each operator; a sum is so many times the mean, which the next layer may take in."""
+
+
+def _reduce(trace: Trace, op: Op) -> Value:
+    """Pool the axes that are reduced: those of maps as they lie, others turned to the end first."""
+    x = trace.value(op)
+    axes = _axes(trace, op, x)
+    if not axes:
+        return x
+    full = (trace.batch, *x.shape)
+    keeps = op.flag("keepdims", default=True)
+    left = [1 if axis in axes else size for axis, size in enumerate(full)]
+    shape = tuple(size for axis, size in enumerate(left) if keeps or axis not in axes)
+    whole = len(full) in (3, 4) and min(axes) > 1
+    part = "" if whole and keeps else ".pool"
+    y = _pooled(trace, op, x, axes, part) if whole else _turned(trace, op, x, axes, part)
+    if op.kind == "ReduceSum":
+        count, ones = math.prod(full[axis] for axis in axes), (1,) * len(y.shape)
+        y = trace.transform(op, y, np.full(ones, float(count)), np.zeros(ones))
+    return y if not part else reshaped(trace, op, y, shape)
+
+
+def _axes(trace: Trace, op: Op, x: Value) -> set[int]:
+    """Return the axes that are reduced, counted from the images'; none where nothing is done."""
+    rank, axes = 1 + len(x.shape), trace.integers(op, 1, "axes")
+    if not axes and op.flag("noop_with_empty_axes"):
+        return set()
+    if not all(-rank <= axis < rank for axis in axes):
+        raise ModelError(f"axes must be inside the {rank} axes, not {axes}")
+    found = {axis % rank for axis in axes or range(rank)}
+    if 0 in found:
+        raise ModelError("must not join images")
+    return found
+
+
+def _pooled(trace: Trace, op: Op, x: Value, axes: set[int], part: str) -> Value:
+    """Pool axes of maps, or of rows held as such."""
+    x, last = trace.maps(x), len(x.shape)
+    kernel = (x.held[1] if last == 3 and 2 in axes else 1, x.held[2] if last in axes else 1)
+    return trace.emit(op, KINDS[op.kind](Window(kernel)), x, part=part)
+
+
+def _turned(trace: Trace, op: Op, x: Value, axes: set[int], part: str) -> Value:
+    """Pool any axes: as the pixels of one row for each place along those that are kept."""
+    x = trace.rows(x)
+    kept = [axis for axis in range(1, 1 + len(x.shape)) if axis not in axes]
+    order = tuple(axis - 1 for axis in (*kept, *sorted(axes)))
+    if order != tuple(range(len(order))):
+        x = trace.emit(op, Transpose(order), x, part=".turn")
+    count = math.prod(x.shape[len(kept) :])
+    rows: Shape = (math.prod(x.shape[: len(kept)]), 1, count)
+    if rows != x.shape:
+        x = trace.emit(op, Reshape(rows), x, part=".rows")
+    return trace.emit(op, KINDS[op.kind](Window((1, count))), x, part=part)
+
+
+HANDLERS: Mapping[str, Handler] = dict.fromkeys(KINDS, _reduce)
