@@ -11,6 +11,7 @@ import fxpnn
 from fxpnn.datasets import Data, npz
 from fxpnn.datasets.idx import images_in
 from fxpnn.errors import one_line
+from fxpnn.network.layers import Shape
 from fxpnn.reference import classify
 from fxpnn.training import Step
 from fxpnn.zoo import architectures
@@ -55,7 +56,7 @@ def teach(lesson: Lesson, name: str, labels: Path | None, output: Path, quiet: b
         DataError: the data cannot be used, or the model cannot be written.
         ModelError: the training diverges.
     """
-    (data, source), test = _sets(name, labels)
+    (data, source), test = sets(name, labels, architectures.IMAGE)
     started = time.perf_counter()
     with progress(lesson.architecture, 1, quiet) as advance:
 
@@ -106,9 +107,11 @@ def print_result(result: Result) -> None:
     console.print()
 
 
-def _sets(name: str, labels: Path | None) -> tuple[tuple[Data, DataSource], Data | None]:
+def sets(
+    name: str, labels: Path | None, shape: Shape
+) -> tuple[tuple[Data, DataSource], Data | None]:
     """Load the images to learn from, and those to test on where the source has them."""
-    shape, held = architectures.IMAGE, _splits(name)
+    held = _splits(name)
     if labels is not None or "train" not in held:
         return load_images(name, shape, labels=labels), None
     training = load_images(name, shape, split="train")

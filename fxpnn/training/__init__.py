@@ -1,19 +1,23 @@
-"""Training of float networks: backpropagation and mini-batch gradient descent.
+"""Training of networks: backpropagation and mini-batch gradient descent.
 
 ``train`` minimises a ``Loss`` by a ``Recipe``; ``backpropagate`` gives the gradients of one batch,
-``descend`` takes the steps one by one.
+``descend`` takes the steps one by one. ``Qat`` trains a network for the words it will have.
 """
 
 from fxpnn.training.gradients import Gradients, backpropagate
-from fxpnn.training.losses import CROSS_ENTROPY, LOSSES, Loss, cost
+from fxpnn.training.losses import CROSS_ENTROPY, LOGITS_CROSS_ENTROPY, LOSSES, Loss, cost
 from fxpnn.training.parameters import parameters, with_parameters
+from fxpnn.training.qat import Qat, QatStep
 from fxpnn.training.sgd import Recipe, Schedule, Step, descend, train
 
 __all__ = [
     "CROSS_ENTROPY",
+    "LOGITS_CROSS_ENTROPY",
     "LOSSES",
     "Gradients",
     "Loss",
+    "Qat",
+    "QatStep",
     "Recipe",
     "Schedule",
     "Step",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import singledispatch
 from itertools import repeat
 from math import inf, pi, prod, sqrt
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -41,12 +42,14 @@ def backpropagate(
     deltas: Mapping[str, Array],
     *,
     to_input: bool = False,
+    followed: Mapping[str, Array] = MappingProxyType({}),
 ) -> Gradients:
     """Propagate the cost's derivative by some nodes' outputs back to all parameters.
 
     ``values`` holds every node's output and the input, as ``forward`` keeps them; ``deltas`` the
     derivatives to start from. Nodes with no parameter behind them get no delta, the input only if
-    ``to_input``.
+    ``to_input``. ``followed`` is, by node, true where its output followed what the layer computes:
+    a clamped one does not, and passes no derivative on.
     """
     found, gradients = dict(deltas), dict[str, Array]()
     wanted = _depending(network, to_input)
@@ -54,6 +57,8 @@ def backpropagate(
         if node.name not in found:
             continue
         delta, inputs = found[node.name], [values[name] for name in node.inputs]
+        if node.name in followed:
+            delta = delta * followed[node.name]
         for field, gradient in parameter_gradients(node.layer, delta, *inputs).items():
             gradients[parameter(node, field)] = gradient
         if wanted.isdisjoint(node.inputs):

@@ -99,6 +99,13 @@ LOGISTIC = Loss(
 )
 """``-sum(log(sigmoid(y * a)))``: yes or no as labels ``y`` of 1 or -1, behind a linear layer."""
 
+LOGITS_CROSS_ENTROPY = Loss(
+    "logits-cross-entropy",
+    value=lambda a, y: np.logaddexp.reduce(a, axis=1) - _sum(y * a),
+    slope=lambda a, y: np.exp(a - np.logaddexp.reduce(a, axis=1, keepdims=True)) - y,
+)
+"""``CROSS_ENTROPY`` of the softmax of outputs ``(N, classes)``, for a network that has none."""
+
 LOSSES: Mapping[str, Loss] = {
     loss.name: loss
     for loss in (CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARES, MEAN_SQUARES, LOGISTIC)

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +69,8 @@ class Step:
     """One step of training: the network after it, and what its batch cost before it.
 
     ``number`` counts steps from 1 to ``total``, over all epochs; ``epoch`` counts from 1.
+    ``velocity`` holds, by parameter, what the next step adds to: with it training can begin here
+    again.
     """
 
     number: int
@@ -74,6 +78,20 @@ class Step:
     epoch: int
     cost: float
     network: Network
+    velocity: Mapping[str, Array] = field(default_factory=dict)
+
+
+class Batch(NamedTuple):
+    """Which examples a step sees, by their places, and its rate.
+
+    ``number`` counts steps from 0, ``epoch`` from 1.
+    """
+
+    number: int
+    total: int
+    epoch: int
+    places: Array
+    rate: float
 
 
 def train(
@@ -109,46 +127,85 @@ def descend(
     loss: Loss = CROSS_ENTROPY,
     masks: Mapping[str, Array] = MappingProxyType({}),
     dtype: npt.DTypeLike = np.float32,
+    start: Step | None = None,
 ) -> Iterator[Step]:
     """Train a network step by step; the same seed gives the same bits on the same machine.
 
     ``x``, ``(N, *input_shape)``, holds uint8 pixels or scaled floats; ``y`` class labels ``(N,)``
     or targets of the output's shape. An epoch visits every example once, in an order that the seed
     decides; its last batch may be smaller. ``masks`` holds, by parameter, 0 where a value may not
-    change and 1 elsewhere, and broadcasts to the parameter's shape.
+    change and 1 elsewhere, and broadcasts to the parameter's shape. Behind a step that was taken
+    before, ``start``, come the same steps as came then.
 
     Raises:
         DataError: images, labels or targets do not fit the network.
         ModelError: the network has several outputs, or the weights run away to infinity.
     """
     check_images(network, x)
-    _keep_freed_memory()
+    keep_freed_memory()
     goals = targets(network, y, len(x), dtype)
-    generator = np.random.default_rng(seed)
+    network = network if start is None else start.network
     values = {name: value.astype(dtype) for name, value in parameters(network).items()}
     network = with_parameters(network, values)
-    velocity = {name: np.zeros_like(value) for name, value in values.items()}
-    batches = math.ceil(len(x) / recipe.batch)
-    total = recipe.epochs * batches
+    velocity = first_velocity(values, start)
+    for batch in batches(len(x), recipe, seed, start):
+        images = scale(x[batch.places], network.scaling, dtype)
+        with quiet():
+            value, gradients = cost_and_gradients(network, images, goals[batch.places], loss)
+            values, velocity = moved(values, velocity, gradients, batch.rate, recipe, masks)
+            network = rebuilt(network, values, batch.epoch)
+        yield Step(batch.number + 1, batch.total, batch.epoch, value, network, velocity)
+
+
+def batches(count: int, recipe: Recipe, seed: int, start: Step | None = None) -> Iterator[Batch]:
+    """Cut ``count`` examples into batches, in another order each epoch.
+
+    They are all those of the recipe, or those behind the step ``start``.
+    """
+    generator = np.random.default_rng(seed)
+    each = math.ceil(count / recipe.batch)
+    total = recipe.epochs * each
     for number in range(total):
-        epoch, batch = divmod(number, batches)
+        epoch, batch = divmod(number, each)
         if batch == 0:
-            order = generator.permutation(len(x))
-        chosen = order[batch * recipe.batch : (batch + 1) * recipe.batch]
-        images = scale(x[chosen], network.scaling, dtype)
-        rate = recipe.rate * recipe.schedule.factor(number / total)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # judged below
-            value, gradients = cost_and_gradients(network, images, goals[chosen], loss)
-            for name, gradient in gradients.items():
-                change = _change(name, gradient, values[name], recipe.decay, masks)
-                velocity[name] *= recipe.momentum
-                velocity[name] += change
-                values[name] = _moved(values[name], rate, velocity[name])
-            network = _rebuilt(network, values, epoch)
-        yield Step(number + 1, total, epoch + 1, value, network)
+            order = generator.permutation(count)
+        if start is None or number >= start.number:
+            places = order[batch * recipe.batch : (batch + 1) * recipe.batch]
+            rate = recipe.rate * recipe.schedule.factor(number / total)
+            yield Batch(number, total, epoch + 1, places, rate)
 
 
-def _keep_freed_memory() -> None:
+def quiet() -> AbstractContextManager[object]:
+    """Let floats overflow without a warning: ``rebuilt`` judges what becomes of it."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+def first_velocity(values: Mapping[str, Array], start: Step | None) -> Mapping[str, Array]:
+    """Return the velocity with which a descent begins: none, or that of ``start``."""
+    if start is not None and start.number:
+        return {name: start.velocity[name].astype(v.dtype) for name, v in values.items()}
+    return {name: np.zeros_like(value) for name, value in values.items()}
+
+
+def moved(
+    values: Mapping[str, Array],
+    velocity: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    rate: float,
+    recipe: Recipe,
+    masks: Mapping[str, Array],
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Take one step: return the new values and velocities; what has no gradient stays."""
+    after, faster = {**values}, {**velocity}
+    for name, gradient in gradients.items():
+        change = _change(name, gradient, values[name], recipe.decay, masks)
+        faster[name] = velocity[name] * recipe.momentum
+        faster[name] += change
+        after[name] = _moved(values[name], rate, faster[name])
+    return after, faster
+
+
+def keep_freed_memory() -> None:
     """Free one large block, which tells glibc to keep as much when a step frees its arrays.
 
     Else it returns them to the system, and faulting them in again takes a third of LeNet's time.
@@ -207,10 +264,13 @@ def _moved(value: Array, rate: float, velocity: Array) -> Array:
     return moved
 
 
-def _rebuilt(network: Network, values: Mapping[str, Array], epoch: int) -> Network:
+def rebuilt(network: Network, values: Mapping[str, Array], epoch: int) -> Network:
+    """Return the network with new values.
+
+    Raises:
+        ModelError: they run away to infinity.
+    """
     try:
         return with_parameters(network, values)
     except ModelError as error:
-        raise ModelError(
-            f"training diverged in epoch {epoch + 1}, lower the rate: {error}"
-        ) from None
+        raise ModelError(f"training diverged in epoch {epoch}, lower the rate: {error}") from None

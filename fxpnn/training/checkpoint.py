@@ -1,0 +1,156 @@
+"""Checkpoints: a step of quantization-aware training as a file from which training goes on."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from fxpnn import files
+from fxpnn.errors import ModelError
+from fxpnn.network import fxp
+from fxpnn.network.graph import Network
+from fxpnn.network.layers import Array
+from fxpnn.training.parameters import parameters, with_parameters
+from fxpnn.training.qat import QatStep
+
+SCHEMA = 1
+MAX_FILE = 1 << 31
+VALUE, VELOCITY, FORMATS = "value.", "velocity.", "formats"
+"""How tensors are named: parameters, what they move by, and the bytes of a .fxp."""
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    """Where a step stands, what its training depends on, and the sha256 of all tensors."""
+
+    schema: int
+    number: int
+    total: int
+    epoch: int
+    cost: float
+    origin: dict[str, str]
+    sha256: str
+
+
+class _Metadata(msgspec.Struct):
+    checkpoint: str
+
+
+class _Safetensors(msgspec.Struct):
+    metadata: _Metadata = msgspec.field(name="__metadata__")
+
+
+def fingerprint(network: Network) -> str:
+    """Return the sha256 of a network's layers, their order and all their parameters."""
+    found = hashlib.sha256()
+    for node in network.nodes:
+        found.update(f"{node.name}\0{node.layer!r}\0{node.inputs}\0".encode())
+    for name, value in parameters(network).items():
+        found.update(f"{name}\0{value.dtype}\0{value.shape}\0".encode() + value.tobytes())
+    return found.hexdigest()
+
+
+def save(step: QatStep, path: Path, origin: Mapping[str, str]) -> None:
+    """Write a step, whole or not at all.
+
+    ``origin`` says in texts all that the steps depend on: ``load`` compares them.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    tensors = {f"{VALUE}{name}": value for name, value in parameters(step.network).items()}
+    tensors |= {f"{VELOCITY}{name}": value for name, value in step.velocity.items()}
+    tensors[FORMATS] = np.frombuffer(fxp.dumps(step.formats), np.uint8)
+    header = _Header(
+        schema=SCHEMA,
+        number=step.number,
+        total=step.total,
+        epoch=step.epoch,
+        cost=step.cost,
+        origin=dict(origin),
+        sha256=_digest(tensors),
+    )
+    text = msgspec.json.encode(header).decode()
+    files.write(path, save_tensors(tensors, {"checkpoint": text}))
+
+
+def load(path: Path, begin: QatStep, origin: Mapping[str, str]) -> QatStep:
+    """Read a step of the training that starts with ``begin``, as ``Qat.start`` gives it.
+
+    Raises:
+        ModelError: the file is no checkpoint, is cut or altered, or of another training; the
+            message says what is other.
+    """
+    content = files.read(path, MAX_FILE, ModelError)
+    try:
+        header, tensors = _header(content), load_tensors(content)
+    except (SafetensorError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        _refuse(path, f"is no checkpoint or is damaged ({' '.join(str(error).split())})")
+    if header.schema != SCHEMA:
+        _refuse(path, f"has schema {header.schema}; this fxpnn reads {SCHEMA}")
+    if header.sha256 != _digest(tensors):
+        _refuse(path, "has been altered: its sha256 does not fit its content")
+    for name, ours in origin.items():
+        if (theirs := header.origin.get(name, "none")) != ours:
+            _refuse(path, f"must be of a training with the same {name}, {ours}, not {theirs}")
+    wanted = parameters(begin.network)
+    parts = [_part(path, tensors, prefix, wanted) for prefix in (VALUE, VELOCITY)]
+    try:
+        network = with_parameters(begin.network, parts[0])
+        formats = fxp.loads(tensors[FORMATS].tobytes())
+    except (KeyError, ModelError) as error:
+        _refuse(path, str(error))
+    if formats.shapes != begin.formats.shapes:
+        _refuse(path, "must have the layers of the network")
+    return replace(
+        begin,
+        number=header.number,
+        total=header.total,
+        epoch=header.epoch,
+        cost=header.cost,
+        network=network,
+        velocity=parts[1],
+        formats=formats,
+    )
+
+
+def _header(content: bytes) -> _Header:
+    length = int.from_bytes(content[:8], "little")
+    if length > len(content) - 8:
+        raise ValueError("its header is longer than the file")
+    read = msgspec.json.decode(content[8 : 8 + length], type=_Safetensors)
+    return msgspec.json.decode(read.metadata.checkpoint, type=_Header)
+
+
+def _part(
+    path: Path, tensors: Mapping[str, Array], prefix: str, wanted: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Return the tensors of a prefix, which must be like the parameters."""
+    found = {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+    if {n: (v.shape, v.dtype) for n, v in found.items()} != {
+        n: (v.shape, v.dtype) for n, v in wanted.items()
+    }:
+        _refuse(path, f"must hold a {prefix[:-1]} for every parameter of the network")
+    return {name: found[name] for name in wanted}
+
+
+def _digest(tensors: Mapping[str, Array]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name]
+        found.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode() + array.tobytes())
+    return found.hexdigest()
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise ModelError(f"{path}: {why}") from None
