@@ -1,6 +1,7 @@
 """A refused model names every kind of operator in the way, once, however many nodes there are."""
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from onnx import helper
@@ -76,6 +77,56 @@ def test_many_kinds_are_counted() -> None:
         model(*nodes, soft, op("Sum", f"{joined} z", "y")),
         f"not supported: {listed}; Softmax (node z, opset 17): "
         "axis must be one of the 2 axes but the images', not 0",
+    )
+
+
+def test_dynamic_quantization_is_told_once_with_what_to_do() -> None:
+    """As ONNX Runtime writes it: words of every image have scales of their own."""
+    refuse(
+        model(
+            op("DynamicQuantizeLinear", "x", "q s z"),
+            op("MatMulInteger", "q w z", "a"),
+            op("Cast", "a", "b", to=1),
+            op("Mul", "b s", "y"),
+            weights={"w": np.ones((4, 2), np.uint8)},
+        ),
+        "1 DynamicQuantizeLinear, 1 MatMulInteger (first q): words must be the same for all "
+        "images, not chosen for each (dynamic quantization); quantize the float model statically, "
+        "as fxpnn quantize does",
+    )
+
+
+REMEDY = (
+    "quantize the float model (fxpnn quantize), or let the other tool choose scales that are "
+    "powers of two and zero points of 0 (Brevitas: Int8ActPerTensorFixedPoint, QKeras: "
+    "alpha='auto_po2')"
+)
+
+
+def test_free_scales_are_told_once_with_what_to_do() -> None:
+    """Pairs, and operators that compute with words, are one reason, whatever their number."""
+    scales: dict[str, npt.ArrayLike] = {"s": 0.3, "r": 0.7, "z": np.uint8(3), "o": np.uint8(0)}
+    pairs = (
+        op("QuantizeLinear", "x s o", "a"),
+        op("DequantizeLinear", "a s o", "b"),
+        op("Relu", "b", "c"),
+        op("QuantizeLinear", "c r z", "d"),
+        op("DequantizeLinear", "d r z", "y"),
+    )
+    refuse(
+        model(*pairs, weights=scales),
+        f"2 QuantizeLinear (first a): scale must be a power of two, not 0.3; {REMEDY}",
+    )
+    words = (
+        op("QuantizeLinear", "x s o", "a"),
+        op("QLinearMatMul", "a s o w s o r z", "b"),
+        op("DequantizeLinear", "b r z", "c"),
+        op("Erf", "c", "y"),
+    )
+    refuse(
+        model(*words, weights={**scales, "w": np.ones((4, 2), np.uint8)}),
+        f"1 QuantizeLinear, 1 QLinearMatMul (first a): {REMEDY}; "
+        "Erf (node y, opset 17): is not supported",
     )
 
 
