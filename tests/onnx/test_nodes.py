@@ -117,7 +117,8 @@ SKIPPED = {
     r"training_mode": "it trains: it asks for the running mean and variance",
     r"edge_pad|reflect_pad|wrap_pad": "its tensors are integers; fxpnn reads float networks",
     r"expand_dim_changed": "it repeats the images of the batch",
-    r"resize_(up|down).*(linear|cubic)|tf_crop": "it weighs neighbours by other fractions",
+    r"resize_.*cubic|sizes_linear|scales_linear_(antialias|align|half_pixel_sym)|tf_crop"
+    r"|downsample_scales_linear": "it weighs neighbours by fractions that are not dyadic",
     r"lppool_(1d_default|2d_(default|same_lower|pads))": "its p is not 2",
     r"matmul_(3d|4d|bcast)": "its second matrix differs for each image",
     r"matmul_(1d_3d|4d_1d|1d_1d)": "it multiplies by a vector; fxpnn has matrices",

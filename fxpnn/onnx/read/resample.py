@@ -1,8 +1,6 @@
 """Read the operators that resize maps, repeat tensors, or move depth and space into each other."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -11,23 +9,10 @@ from fxpnn.network.graph import MAX_VALUES
 from fxpnn.network.layers import Array, Reshape, Transpose
 from fxpnn.onnx.graph.fold import sizes
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.graph.proto import MAX_RANK
+from fxpnn.onnx.read.interpolate import interpolated
 from fxpnn.onnx.read.relabel import moved, taken_along
+from fxpnn.onnx.read.resized import Axis, coordinates, named, resized
 from fxpnn.onnx.read.trace import Handler, Trace, Value
-
-
-class Axis(NamedTuple):
-    """An axis that is resized: its size before and after, the scale, and the part that is kept.
-
-    ``scale`` is float32, the one that ONNX Runtime divides by; ``roi`` is a start and an end,
-    counted in whole axes.
-    """
-
-    size: int
-    target: int
-    scale: float
-    roi: tuple[float, float] = (0.0, 1.0)
-
 
 Coordinates = Callable[[Axis], Array]
 
@@ -91,99 +76,47 @@ NEAREST: Mapping[str, Callable[[Array], Array]] = {
 
 
 def _resize(trace: Trace, op: Op) -> Value:
-    """Move the nearest neighbours; a place whose axis keeps its size is its own."""
+    """Move the nearest neighbours, or weigh two of each axis."""
     x = trace.rows(trace.pending(op))
-    axes = _resized(trace, op, x)
-    mode = op.get("mode", "nearest")
+    axes, mode = resized(trace, op, x), op.get("mode", "nearest")
+    if mode == "linear":
+        return _linear(trace, op, trace.settle(x), axes)
     if mode != "nearest":
-        raise ModelError(f"mode must be nearest, not {mode}")
+        raise ModelError(f"mode must be nearest or linear, not {mode}")
     trace.spend(sum(axis.target for axis in axes.values()))
     return taken_along(trace, op, x, {place: _nearest(op, axis) for place, axis in axes.items()})
+
+
+def _linear(trace: Trace, op: Op, x: Value, axes: Mapping[int, Axis]) -> Value:
+    """Convolve maps, one channel for each place between pixels, and move those there."""
+    channels, *size = x.shape
+    if len(size) not in (1, 2) or (1 in axes and axes[1].scale != 1):
+        raise ModelError("mode linear must resize maps or rows, not their channels")
+    rows = Axis(1, 1, 1.0) if len(size) == 1 else None
+    sides = [axes.get(place, Axis(n, n, 1.0)) for place, n in enumerate(size, 2)]
+    height, width = sides if rows is None else (rows, *sides)
+    if rows is not None:
+        x = trace.emit(op, Reshape((channels, 1, *size)), x, part=".maps")
+    target = (channels, *(side.target for side in sides))
+    made = interpolated(trace, op, x, (height, width))
+    if made.phases == (1, 1):
+        return trace.emit(op, Reshape(target), made.maps) if rows else made.maps
+    split = (channels, *made.phases, *made.maps.shape[1:])
+    return _turned(trace, op, made.maps, split, (0, 3, 1, 4, 2), target)
 
 
 def _nearest(op: Op, axis: Axis) -> Array:
     """Return the places of the nearest neighbours along an axis."""
     if (axis.size, axis.scale, axis.roi) == (axis.target, 1, (0, 1)):
         return np.arange(axis.size)
+    found = COORDINATES[coordinates(op, COORDINATES)](axis)
     if op.opset < 11 or op.kind == "Upsample":
-        found = COORDINATES["asymmetric"](axis)
         if axis.scale < 1 and (found != np.floor(found)).any():
             raise ModelError(f"scales below 1 must be those of every so many, not {axis.scale:g}")
         places = np.floor(found)
     else:
-        where = _named(op, "coordinate_transformation_mode", "half_pixel", COORDINATES)
-        found = COORDINATES[where](axis)
-        places = NEAREST[_named(op, "nearest_mode", "round_prefer_floor", NEAREST)](found)
+        places = NEAREST[named(op, "nearest_mode", "round_prefer_floor", NEAREST)](found)
     return places.clip(0, axis.size - 1).astype(np.int64)
-
-
-def _named(op: Op, name: str, default: str, known: Mapping[str, object]) -> str:
-    """Return the text of an attribute, one of those that are known."""
-    text = op.get(name, default)
-    if text not in known:
-        raise ModelError(f"{name} must be one of {', '.join(known)}, not {text}")
-    return str(text)
-
-
-def _resized(trace: Trace, op: Op, x: Value) -> dict[int, Axis]:
-    """Return the axes that a Resize or Upsample names, each resized as it says."""
-    full = (trace.batch, *x.shape)
-    roi, scales, wanted = _arguments(trace, op)
-    along = [axis % len(full) for axis in op.get("axes", range(len(full)))]
-    if bool(scales) == bool(wanted) or len(scales or wanted) != len(along):
-        raise ModelError(f"must have {len(along)} scales or sizes")
-    if roi and len(roi) != 2 * len(along):
-        raise ModelError(f"roi must be {2 * len(along)} numbers, not {len(roi)}")
-    if wanted:
-        scales, wanted = _by_policy(op, [full[axis] for axis in along], wanted)
-    else:
-        grown = [full[axis] * scale for axis, scale in zip(along, scales, strict=True)]
-        if not all(0 < size <= MAX_VALUES for size in grown):
-            raise ModelError(f"scales must be above 0 and give at most {MAX_VALUES} values each")
-        wanted = [math.floor(size) for size in grown]
-    found = {}
-    for i, (axis, scale, size) in enumerate(zip(along, scales, wanted, strict=True)):
-        kept = (roi[i], roi[i + len(along)]) if roi else (0.0, 1.0)
-        found[axis] = Axis(full[axis], size, scale, kept)
-    if min(wanted) < 1:
-        raise ModelError(f"sizes must be 1 or more, not {wanted}")
-    if 0 in found and found.pop(0)[:2] != (trace.batch, trace.batch):
-        raise ModelError("must not resize the images' axis")
-    return found
-
-
-def _arguments(trace: Trace, op: Op) -> tuple[list[float], list[float], list[int]]:
-    """Return the part that is kept, the scales and the sizes, empty where they are left out."""
-    if op.kind == "Upsample" or op.opset < 11:
-        scales = _floats(trace, op, 1) if op.has(1) else [float(s) for s in op.get("scales", ())]
-        return [], scales, []
-    wanted = sizes(trace.constant(op, 3)) if op.has(3) else []
-    crops = op.get("coordinate_transformation_mode") == "tf_crop_and_resize"
-    roi = _floats(trace, op, 1) if crops and op.has(1) else []
-    return roi, _floats(trace, op, 2) if op.has(2) else [], wanted
-
-
-def _floats(trace: Trace, op: Op, index: int) -> list[float]:
-    array = trace.constant(op, index)
-    if array.dtype.kind != "f" or array.size > 2 * MAX_RANK:
-        raise ModelError(f"input {index + 1} must be a few floats, not {array.size} {array.dtype}")
-    return [float(value) for value in array.reshape(-1)]
-
-
-def _by_policy(
-    op: Op, before: Sequence[int], wanted: Sequence[int]
-) -> tuple[list[float], list[int]]:
-    """Return scales and sizes: those that are wanted, or of one scale for all axes."""
-    policy = op.get("keep_aspect_ratio_policy", "stretch")
-    scales = [float(np.float32(n) / np.float32(m)) for n, m in zip(wanted, before, strict=True)]
-    if policy == "stretch":
-        return scales, list(wanted)
-    if policy not in ("not_larger", "not_smaller"):
-        raise ModelError(
-            f"keep_aspect_ratio_policy must be stretch, not_larger or not_smaller, not {policy}"
-        )
-    one = min(scales) if policy == "not_larger" else max(scales)
-    return [one] * len(scales), [math.floor(one * size + 0.5) for size in before]
 
 
 ORDERS: Mapping[str, bool] = {"DCR": True, "CRD": False}
@@ -197,7 +130,7 @@ def _depth_to_space(trace: Trace, op: Op) -> Value:
     if channels % b**2:
         raise ModelError(f"its channels must be a multiple of {b**2}, not {channels}")
     kept = channels // b**2
-    depth_first = ORDERS[_named(op, "mode", "DCR", ORDERS)]
+    depth_first = ORDERS[named(op, "mode", "DCR", ORDERS)]
     split = (b, b, kept) if depth_first else (kept, b, b)
     order = (2, 3, 0, 4, 1) if depth_first else (0, 3, 1, 4, 2)
     return _turned(trace, op, x, (*split, height, width), order, (kept, height * b, width * b))
@@ -211,7 +144,7 @@ def _space_to_depth(trace: Trace, op: Op) -> Value:
         raise ModelError(f"its maps must be multiples of {b}, not {height} x {width}")
     split = (channels, height // b, b, width // b, b)
     target = (channels * b**2, height // b, width // b)
-    order = (2, 4, 0, 1, 3) if ORDERS[_named(op, "mode", "DCR", ORDERS)] else (0, 2, 4, 1, 3)
+    order = (2, 4, 0, 1, 3) if ORDERS[named(op, "mode", "DCR", ORDERS)] else (0, 2, 4, 1, 3)
     return _turned(trace, op, x, split, order, target)
 
 

@@ -171,7 +171,7 @@ HIDING = {
                 "two": floats(2),
             },
         ),
-        "Resize (node t, opset 17): mode must be nearest, not cubic",
+        "Resize (node t, opset 17): mode must be nearest or linear, not cubic",
     ),
     "a cast": (
         model(

@@ -7,10 +7,13 @@ import onnx
 import pytest
 
 from fxpnn.engine.inference import infer
+from fxpnn.fixedpoint.casting import to_float
 from fxpnn.network.graph import INPUT
+from fxpnn.network.layers import Array, Conv2D
 from fxpnn.onnx import from_model
 from fxpnn.onnx.read.resample import COORDINATES, NEAREST
 from fxpnn.quantization.quantizer import quantize
+from fxpnn.reference import forward
 from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
 BLOCKS = ("N", 8, 4, 6)
@@ -146,6 +149,77 @@ def test_nearest_neighbours_are_onnx_runtimes(coordinates: str, nearest: str) ->
         check(Form(" ".join([*layers, "Relu"][-len(network.nodes) :]), made))
 
 
+LINEAR = {
+    "twice, centred": (scales(1, 1, 2, 2), {}, "Take Take Conv2D Reshape Transpose Reshape"),
+    "by four and one": (scales(1, 1, 4, 1), {}, "Take Conv2D Reshape Transpose Reshape"),
+    "as pytorch counts": (
+        scales(1, 1, 2, 8),
+        {"coordinate_transformation_mode": "pytorch_half_pixel"},
+        "Take Take Conv2D Reshape Transpose Reshape",
+    ),
+    "from the corner": (
+        scales(1, 1, 4, 2),
+        {"coordinate_transformation_mode": "asymmetric"},
+        "Take Take Conv2D Reshape Transpose Reshape",
+    ),
+    "halves": (scales(1, 1, 0.5, 0.25), {}, "Conv2D"),
+    "up and down": (
+        scales(1, 1, 2, 0.5),
+        {"coordinate_transformation_mode": "half_pixel_symmetric"},
+        "Take Conv2D Reshape Transpose Reshape",
+    ),
+    "down from the corner": (
+        scales(1, 1, 0.5, 0.5),
+        {"coordinate_transformation_mode": "asymmetric"},
+        "Conv2D",
+    ),
+}
+
+
+@pytest.mark.parametrize(("by", "attributes", "made"), LINEAR.values(), ids=LINEAR)
+def test_linear_interpolation_is_a_convolution(
+    by: Array, attributes: dict[str, str], made: str
+) -> None:
+    """Its weights are words, exactly, and the words that it gives are the exact ones, cast once."""
+    node = op("Resize", "x - s", "y", "", mode="linear", **attributes)
+    read = model(node, weights={"s": by}, shape=("N", 3, 6, 8), opset=19)
+    network = check(Form(made, read))
+    x = floats(4, 3, 6, 8)
+    fixed = quantize(network, x)
+    (raw,) = (node.layer for node in fixed.nodes if isinstance(node.layer, Conv2D))
+    (layer,) = (node.layer for node in network.nodes if isinstance(node.layer, Conv2D))
+    (conv,) = (node for node in fixed.nodes if isinstance(node.layer, Conv2D))
+    fracs = conv.fracs(len(raw.weight)).reshape(-1, 1, 1, 1)
+    assert np.array_equal(np.ldexp(raw.weight.astype(float), -fracs), layer.weight)
+    run = infer(fixed, x, keep=[INPUT])
+    words = to_float(run.tensors[INPUT], fixed.input_format)
+    exact = forward(network, words)[network.outputs[0]]
+    fmt = fixed.formats[network.outputs[0]]
+    assert np.abs(to_float(run.raw, fmt) - exact).max() <= fmt.lsb / 2
+
+
+def test_rows_are_interpolated_as_maps() -> None:
+    """So is what an Upsample of old says, from the corner."""
+    rows = ("N", 2, 6)
+    check(
+        form(
+            "Reshape Take Conv2D Reshape Transpose Reshape",
+            op("Resize", "x - s", "y", mode="linear"),
+            weights={"s": scales(1, 1, 2)},
+            shape=rows,
+        )
+    )
+    check(
+        form(
+            "Take Take Conv2D Reshape Transpose Reshape",
+            op("Upsample", "x s", "y", mode="linear"),
+            weights={"s": scales(1, 1, 2, 2)},
+            shape=MAPS,
+            opset=9,
+        )
+    )
+
+
 def test_a_resized_map_keeps_words() -> None:
     """Its words are the input's own, moved."""
     network = from_model(FORMS["nearest of pytorch"].model)
@@ -163,14 +237,33 @@ def resized(**attributes: str) -> onnx.ModelProto:
     return model(node, weights=weights, shape=MAPS, opset=18)
 
 
-def scaled(*values: float, opset: int = 17) -> onnx.ModelProto:
+def scaled(*values: float, opset: int = 17, mode: str = "nearest") -> onnx.ModelProto:
     """Make a model that resizes maps by other scales."""
     reads = "x - s" if opset > 10 else "x s"
-    return model(op("Resize", reads, "y"), weights={"s": scales(*values)}, shape=MAPS, opset=opset)
+    return model(
+        op("Resize", reads, "y", mode=mode), weights={"s": scales(*values)}, shape=MAPS, opset=opset
+    )
 
 
 REFUSED = {
-    "cubic": (resized(mode="cubic"), "Resize (node y, opset 18): mode must be nearest, not cubic"),
+    "cubic": (
+        resized(mode="cubic"),
+        "Resize (node y, opset 18): mode must be nearest or linear, not cubic",
+    ),
+    "linear by corners": (
+        resized(mode="linear", coordinate_transformation_mode="align_corners"),
+        "Resize (node y, opset 18): coordinate_transformation_mode must be one of half_pixel, "
+        "half_pixel_symmetric, pytorch_half_pixel, asymmetric, not align_corners",
+    ),
+    "linear by threes": (
+        scaled(1, 1, 3, 2, mode="linear"),
+        "Resize (node y, opset 17): scales must be powers of two, of 1/64 to 64, where mode is "
+        "linear, not 3",
+    ),
+    "linear over channels": (
+        scaled(1, 2, 2, 2, mode="linear"),
+        "Resize (node y, opset 17): mode linear must resize maps or rows, not their channels",
+    ),
     "an unknown mode": (
         resized(nearest_mode="odd"),
         "Resize (node y, opset 18): nearest_mode must be one of round_prefer_floor, "
