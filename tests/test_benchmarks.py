@@ -137,7 +137,16 @@ def test_goals_judge(
 
 @pytest.mark.parametrize(
     ("name", "published", "normalised"),
-    [("resnet-18", 11_689_512, 4_800), ("mobilenet-v2", 3_504_872, 17_056)],
+    [
+        ("resnet-18", 11_689_512, 4_800),
+        ("resnet-50", 25_557_032, 26_560),
+        ("mobilenet-v2", 3_504_872, 17_056),
+        ("mobilenet-v3-small", 2_542_856, 6_056),
+        ("efficientnet-b0", 5_288_548, 21_008),
+        ("squeezenet", 1_235_496, 0),
+        ("googlenet", 6_624_904, 7_280),
+        ("vgg-11", 132_863_336, 0),
+    ],
 )
 def test_known_networks_have_their_parameters(name: str, published: int, normalised: int) -> None:
     """They are torchvision's; a folded batch norm leaves one of the two of each channel."""

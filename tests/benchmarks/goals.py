@@ -63,15 +63,22 @@ COMPILING = Goal(10, at_most=True)
 HELP = Goal(0.15, at_most=True)
 MEMORY = Goal(200, at_most=True)
 
-FLOAT32 = "ONNX Runtime float32"
+FLOAT32, INT8 = "ONNX Runtime float32", "ONNX Runtime int8"
 ZOO_SPEED = {
     "mobilenet-v2": Goal(1.3, 2.0),
+    "mobilenet-v3-small": Goal(0.6, 1.1),
+    "efficientnet-b0": Goal(0.85, 1.4),
     "resnet-18": Goal(1.7, 1.9),
     "densenet-121": Goal(1.4, 1.7),
+    "squeezenet": Goal(1.1, 1.5),
+    "googlenet": Goal(1.4, 1.8),
     "resnet-8": Goal(1.3, 1.8),
     "ds-cnn": Goal(1.05, 1.5),
+    "mobilenet-v1-0.25": Goal(1.3, 1.8),
 }
 """CPU seconds of ONNX Runtime in float32 as a multiple of those of fxpnn, on one thread."""
+ZOO_SPEED_8 = {"resnet-8": Goal(2.2, 4.5), "ds-cnn": Goal(0.9, 1.3)}
+"""The same of its int8 and of our 8-bit words."""
 READY = {"resnet-18": Goal(2.5, at_most=True), "mobilenet-v2": Goal(1.6, at_most=True)}
 """CPU seconds of an engine and its first program."""
 ZOO_QUANTIZE = {"vgg-11": Goal(60, at_most=True)}

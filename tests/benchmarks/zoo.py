@@ -17,14 +17,24 @@ import fxpnn
 from fxpnn import reference
 from fxpnn.engine.inference import Engine
 from fxpnn.kernels import compiled
+from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import INPUT, Network
 from fxpnn.network.layers import Array
 from fxpnn.quantization import quantizer
+from fxpnn.quantization.settings import Settings
 from tests.benchmarks.architectures import SMALL, ZOO
 from tests.benchmarks.clock import CPU, turn_about
 from tests.benchmarks.command import peak
-from tests.benchmarks.figures import Figure, figure
-from tests.benchmarks.goals import FLOAT32, READY, ZOO_MEMORY, ZOO_QUANTIZE, ZOO_SPEED
+from tests.benchmarks.figures import Figure, Goal, figure
+from tests.benchmarks.goals import (
+    FLOAT32,
+    INT8,
+    READY,
+    ZOO_MEMORY,
+    ZOO_QUANTIZE,
+    ZOO_SPEED,
+    ZOO_SPEED_8,
+)
 from tests.benchmarks.job import Job
 from tests.benchmarks.peers import FXPNN
 from tests.benchmarks.process import fresh, pools
@@ -42,14 +52,16 @@ def over_networks(job: Job) -> list[Figure]:
     """Measure each network, on one thread."""
     names = SMALL if job.plan.quick else tuple(ZOO)
     calibration = LARGE if job.plan.quick else CALIBRATION
-    found = []
+    found, short = list[Figure](), list[Figure]()
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             fresh(pools(1), _written, name, Path(folder))
             for measure in (_quantized, _ready, _compared):
                 found += fresh(pools(1), measure, name, Path(folder), calibration)
             found += fresh(pools(1), _raced, name, Path(folder), job)
-    return found
+            if name in SMALL:
+                short += fresh(pools(1), _raced_short, name, Path(folder), job)
+    return found + short
 
 
 def pixels(network: Network, images: int) -> Array:
@@ -117,26 +129,48 @@ def _compared(name: str, folder: Path, images: int) -> list[Figure]:
 
 def _raced(name: str, folder: Path, job: Job) -> list[Figure]:
     """Run images, turn about with ONNX Runtime in float32."""
-    network, fixed = fxpnn.load_onnx(folder / "m.onnx"), fxpnn.load(folder / "m.fxp")
+    fixed = fxpnn.load(folder / "m.fxp")
+    return _turns(name, folder, job, PART, fixed, FLOAT32, ZOO_SPEED.get(name))
+
+
+def _raced_short(name: str, folder: Path, job: Job) -> list[Figure]:
+    """Run images in 8-bit words, turn about with ONNX Runtime in int8."""
+    network = fxpnn.load_onnx(folder / "m.onnx")
+    fixed = fxpnn.quantize(network, pixels(network, CALIBRATION), Settings(word=8))
+    return _turns(name, folder, job, f"{PART}, 8 bits", fixed, INT8, ZOO_SPEED_8.get(name))
+
+
+def _turns(
+    name: str,
+    folder: Path,
+    job: Job,
+    part: str,
+    fixed: FixedNetwork,
+    rival: str,
+    goal: Goal | None,
+) -> list[Figure]:
+    network = fxpnn.load_onnx(folder / "m.onnx")
     images = LARGE if job.plan.quick or name not in SMALL else MANY
-    x = reference.scale(pixels(network, images), network.scaling)
-    work = Work(folder / "m.onnx", network, fixed, x, x, np.zeros(images, np.int64))
+    x, calibration = (
+        reference.scale(pixels(network, n), network.scaling) for n in (images, CALIBRATION)
+    )
+    work = Work(folder / "m.onnx", network, fixed, x, calibration, np.zeros(images, np.int64))
     engine = Engine(fixed)
     runs: dict[str, Callable[[], object]] = {FXPNN.name: lambda: engine.run(x, 1)}
-    for peer in (each for each in job.peers if each.name == FLOAT32):
+    for peer in (each for each in job.peers if each.name == rival):
         runs[peer.name] = partial(peer.prepare(work, 1), x)
     for run in runs.values():
         run()  # compiles
     best = turn_about(runs, job.plan, CPU)
     return [
         figure(
-            PART,
+            part,
             name,
             candidate,
             images / seconds,
             "images/s",
             ratio=None if candidate == FXPNN.name else seconds / best[FXPNN.name],
-            goal=None if candidate == FXPNN.name else ZOO_SPEED.get(name),
+            goal=None if candidate == FXPNN.name else goal,
         )
         for candidate, seconds in best.items()
     ]
