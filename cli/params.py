@@ -25,6 +25,10 @@ EXAMPLES = ("2-3-1", "2-4-1-2")
 """The textbook's networks whose training can be traced."""
 
 
+MOST_RANDOM_BITS = 24
+"""The most that training in fixed point draws for a value, here so that help imports no numpy."""
+
+
 class Parsed(click.ParamType):  # type: ignore[type-arg]
     """A type made of a function; what that refuses is a usage error in its own words.
 
@@ -102,6 +106,13 @@ def _natural(text: str) -> int:
     if number < 0:
         raise FormatError(f"must be 0 or more, not {text}")
     return number
+
+
+def _random_bits(text: str) -> int:
+    bits = _natural(text)
+    if bits > MOST_RANDOM_BITS:
+        raise FormatError(f"must be 0 to {MOST_RANDOM_BITS}, not {text}")
+    return bits
 
 
 def _rate(text: str) -> float:
@@ -242,6 +253,8 @@ FORMAT = Parsed(_format)
 WORD = Parsed(_word)
 WORDS = Parsed(_words)
 ACCUMULATOR = Parsed(Accumulator.parse)
+LEARNING_ROUNDING = one_of(("stochastic", *(mode.value for mode in Rounding)))
+RANDOM_BITS = Parsed(_random_bits)
 ROUNDING = Parsed(lambda text: _member(Rounding, text), [mode.value for mode in Rounding])
 OVERFLOW = Parsed(lambda text: _member(Overflow, text), [mode.value for mode in Overflow])
 WEIGHT_OVERFLOW = Parsed(

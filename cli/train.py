@@ -11,6 +11,9 @@ from .console.terminal import print_json
 QAT = ("weight_word", "output_word", "last", "per_channel", "formats", "checkpoint", "resume")
 """What stands with --qat alone."""
 
+FIXED = ("rounding", "random_bits")
+"""What stands with --fixed alone."""
+
 TRACED = ("name", "trace", "rate", "as_json", "quiet")
 """What may stand with --trace."""
 
@@ -33,6 +36,7 @@ def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
         "fxpnn train lenet5 --data mnist -o lenet5.onnx",
         "fxpnn train mlp-784-100-10 --data mnist -o mine.onnx --epochs 5 --seed 7",
         "fxpnn train mlp.onnx --data mnist -o mlp4.fxp --qat --weight-word 4 --output-word 4",
+        "fxpnn train mlp-784-100-10 --data mnist -o mlp16.fxp --fixed formats.toml",
         "fxpnn train 2-3-1 --trace",
     )
 )
@@ -100,6 +104,26 @@ def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
     "they say otherwise.",
 )
 @click.option(
+    "--fixed",
+    type=params.FORMATS,
+    metavar="FORMATS.toml",
+    help="Train in fixed point: every tensor is integers of the format that the file gives it; "
+    "-o names a .fxp.",
+)
+@click.option(
+    "--rounding",
+    type=params.LEARNING_ROUNDING,
+    metavar="MODE",
+    help="Of every cast in training with --fixed: stochastic or a mode of fxpnn quantize.  "
+    "[default: stochastic]",
+)
+@click.option(
+    "--random-bits",
+    type=params.RANDOM_BITS,
+    metavar="BITS",
+    help="Random bits of each value that is rounded stochastically, 0 to 24.  [default: 16]",
+)
+@click.option(
     "--checkpoint",
     type=params.CHECKPOINT,
     metavar="FILE.safetensors",
@@ -111,7 +135,7 @@ def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
     metavar="FILE.safetensors",
     help="Go on from a checkpoint of the same training; the bits are those of one run.",
 )
-@options.as_json("training:Result", "training_step:Step", "qat:QatResult")
+@options.as_json("training:Result", "training_step:Step", "qat:QatResult", "fixed:FixedResult")
 @options.quiet
 def train(
     name: str,
@@ -126,9 +150,12 @@ def train(
     seed: int,
     as_json: bool,
     quiet: bool,
+    fixed: Path | None,
+    rounding: str | None,
+    random_bits: int | None,
     **words: Any,
 ) -> None:
-    """Train a network, in floats or for short words.
+    """Train a network: in floats, for short words, or in fixed point.
 
     NAME is mlp-784-100-10, lenet5 or lenet5-relu. What is not given is the recipe of its own. The
     same seed gives the same bits on the same machine. The model is written when training is done:
@@ -139,15 +166,26 @@ def train(
         return
     if data is None or output is None:
         raise click.UsageError(f"{'--data' if data is None else '--output'} must be given")
-    ending, given = ".fxp" if qat else ".onnx", options.given()
+    ending, given = ".fxp" if qat or fixed else ".onnx", options.given()
     if output.suffix != ending:
         raise click.UsageError(f"--output must end in {ending}, not {str(output)!r}")
+    if qat and fixed:
+        raise click.UsageError("--fixed must stand without --qat")
+    for option in () if fixed else FIXED:
+        if option in given:
+            raise click.UsageError(f"{given[option]} must stand with --fixed")
     if qat:
         _qat(name, data, labels, output, (epochs, batch, rate), seed, words, as_json, quiet)
         return
     for option in QAT:
         if option in given:
             raise click.UsageError(f"{given[option]} must stand with --qat")
+    if fixed:
+        recipe = (epochs, batch, rate)
+        _fixed(
+            name, data, labels, output, fixed, recipe, seed, (rounding, random_bits), as_json, quiet
+        )
+        return
     from . import sources
     from . import training as lessons
 
@@ -178,6 +216,32 @@ def _qat(
     lessons.check_places(places, name, chosen, data)
     lesson = lessons.lesson(name, recipe, seed, chosen)
     result = lessons.teach(lesson, chosen, data, labels, places, quiet)
+    if as_json:
+        print_json(result)
+    else:
+        lessons.print_result(result)
+
+
+def _fixed(
+    name: str,
+    data: str,
+    labels: Path | None,
+    output: Path,
+    formats: Path,
+    recipe: "tuple[int | None, int | None, float | None]",
+    seed: int,
+    rounding: "tuple[str | None, int | None]",
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from . import fixed as lessons
+
+    if rounding[0] not in (None, "stochastic") and rounding[1] is not None:
+        raise click.UsageError("--random-bits must stand with --rounding stochastic")
+    places = lessons.FixedPlaces(formats, output)
+    lessons.check_places(places, data)
+    lesson = lessons.lesson(name, recipe, seed, *rounding)
+    result = lessons.teach(lesson, data, labels, places, quiet)
     if as_json:
         print_json(result)
     else:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fxpnn.fixedpoint.casting import Raw
-from fxpnn.fixedpoint.integers import LOG2E
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network import layers, lookup
 from fxpnn.network.fixed import FixedNode
@@ -112,20 +111,3 @@ def _sigmoid_back(
 ) -> Exact:
     fine = node.output_format.frac
     return Exact(delta * (y * (2.0**fine - y)), frac + 2 * fine)
-
-
-def softmax(x: Raw, frac: int, table: Array) -> Raw:
-    """Return the integer softmax of vectors ``(N, classes)``, in Q0.15, as the engine has it."""
-    d = x.max(axis=1, keepdims=True) - x
-    t = d * LOG2E
-    down = max(-26, min(frac + 2, 50))  # beyond, all or none of the powers but the first are 0
-    t = (t + (1 << down >> 1)) >> down if down > 0 else t << -down
-    n, k, f = t >> 16, (t >> 8) & 255, t & 255
-    entries = table.astype(np.int64)
-    mantissa = entries[k] - (((entries[k] - entries[k + 1]) * f + 128) >> 8)
-    e = np.where(n > 30, 0, (mantissa << 10) >> np.minimum(n, 31))
-    S = e.sum(axis=1, keepdims=True)
-    b = np.frexp(S.astype(np.float64))[1].astype(np.int64) - 1
-    R = ((np.int64(1) << (b + 18)) + (S >> 1)) // S
-    p = (e * R + (np.int64(1) << (b + 2))) >> (b + 3)
-    return np.asarray(np.minimum(p, 32767))

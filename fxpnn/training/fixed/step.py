@@ -14,12 +14,13 @@ import numpy as np
 from fxpnn.fixedpoint.casting import Raw
 from fxpnn.fixedpoint.chance import Place
 from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.fixedpoint.softmax import softmax
 from fxpnn.network.fixed import FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array, Layer
 from fxpnn.network.learning import MOMENTUM_FRAC, Kind, Learning, parameters_of
 from fxpnn.training.fixed.casts import Counted, cast
-from fxpnn.training.fixed.passes import Exact, moved, outputs, sent, softmax
+from fxpnn.training.fixed.passes import Exact, moved, outputs, sent
 from fxpnn.training.gradients import parameter_gradients
 
 Tensors = dict[str, Array]
