@@ -96,7 +96,7 @@ MUTATIONS = (
     ),
     Mutation(
         "that words below 0 are counted in tiles that are cast in registers",
-        "fxpnn/kernels/vector/column_sums.py",
+        "fxpnn/kernels/vector/level_casts.py",
         "branch(fits & self.apart, count)",
         "branch(self.apart, count)",
         "tests/kernels/vector/test_vector_kernels.py",
@@ -208,7 +208,7 @@ MUTATIONS = (
     ),
     Mutation(
         "that the least word is out of a symmetric range",
-        "fxpnn/kernels/vector/column_sums.py",
+        "fxpnn/kernels/vector/level_casts.py",
         "(reduce(Number.min, made) < self.low).count()",
         "0",
         "tests/kernels/vector/test_vector_kernels.py",
@@ -222,7 +222,7 @@ MUTATIONS = (
     ),
     Mutation(
         "that words written from registers are in range",
-        "fxpnn/kernels/vector/column_sums.py",
+        "fxpnn/kernels/vector/level_casts.py",
         "(reduce(Number.__or__, quotients) & self.above)",
         "(quotients[0] & self.above)",
         "tests/kernels/vector/test_vector_kernels.py",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fxpnn.engine import moves, pairs, pools
+from fxpnn.engine import depthwise, moves, pairs, pools
 from fxpnn.engine.program import (
     BOOL,
     INT16,
@@ -28,7 +28,8 @@ from fxpnn.engine.program import (
 )
 from fxpnn.engine.sums import Known, arithmetic, conv_rows, covers, dense_rows, only_plainly
 from fxpnn.fixedpoint.qformat import QFormat
-from fxpnn.kernels.layout import instructions, packing
+from fxpnn.kernels.layout import instructions
+from fxpnn.kernels.layout.depthwise import WIDE
 from fxpnn.kernels.layout.instructions import INSTRUCTION, Code, target
 from fxpnn.network import layers, memory_plan
 from fxpnn.network.fixed import FixedNetwork, FixedNode
@@ -117,7 +118,7 @@ class _Assembler:
         begins = [begin * images for begin in plan.begins]
         code = self._code(begins, images)
         kept = {name: tensor._replace(base=begins[tensor.base]) for name, tensor in kept.items()}
-        size = plan.words * images + packing.LANES  # vectors read words behind those they use
+        size = plan.words * images + WIDE  # vectors read words behind those they use
         pools, nodes = self.constants.pools(), tuple(self.numbers)
         return Program(code, pools, images, size, kept, nodes, self.methods)
 
@@ -137,7 +138,7 @@ class _Assembler:
         for row, fields in zip(code, self.code, strict=True):
             for name, value in fields.items():
                 row[name] = begins[value] if name in ("x", "y", "other") else value
-            if "starts" in fields:
+            if "group" in fields:
                 starts, alone = self.starts[fields["starts"]]
                 group = 1 if alone else max(1, min(images, GROUP_ROWS // starts.size))
                 rows = np.arange(group)[:, None] * fields["x_words"] + starts
@@ -197,6 +198,8 @@ class _Assembler:
         self, node: FixedNode, layer: layers.Dense | layers.Conv2D, x: Tensor, fmt: QFormat
     ) -> Tensor:
         known = self.sums[node.name]
+        if not self.plainly and depthwise.suits(node, known, fmt):
+            return self._depthwise(node, x, fmt)
         if isinstance(layer, layers.Dense) or covers(layer, x):
             rows = dense_rows(layer, x, known.inputs)
         else:
@@ -216,6 +219,15 @@ class _Assembler:
         op = fields.pop("op")
         absent = dict.fromkeys(instructions.ABSENT, 0)  # unless the layer has them
         self._emit(op, node, x, y, **absent | fields, **ends._asdict())
+        return self._stand_for(y, node, last)
+
+    def _depthwise(self, node: FixedNode, x: Tensor, fmt: QFormat) -> Tensor:
+        x = self._standard(node, x)
+        last, ends, _ = self._followers(node)
+        fields = depthwise.fields(node, x, self.sums[node.name], fmt, self.constants)
+        self.methods[node.name] = "plain 32-bit"
+        y = self._fresh(self.standard(self.fixed.shapes[last.name]))
+        self._emit(instructions.DEPTHWISE, node, x, y, **fields, **ends._asdict())
         return self._stand_for(y, node, last)
 
     def _stand_for(self, y: Tensor, node: FixedNode, last: FixedNode) -> Tensor:

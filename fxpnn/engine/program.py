@@ -205,8 +205,9 @@ class Program:
 def _parts(code: Code) -> tuple[tuple[Kernel, Code], ...]:
     """Split instructions into runs of those that one kernel runs."""
     code = code.view(np.recarray)  # plain Python finds fields as attributes of these only
-    kinds = np.searchsorted([instructions.SLOPE, instructions.CLAMP_32], code["op"], side="right")
+    firsts = instructions.SLOPE, instructions.CLAMP_32, instructions.DEPTHWISE
+    kinds = np.searchsorted(firsts, code["op"], side="right")
     cuts = np.flatnonzero(np.diff(kinds)) + 1
     parts = zip(np.split(kinds, cuts), np.split(code, cuts), strict=True)
-    kernels = compiled.run, compiled.run_rare, compiled.run_steps
+    kernels = compiled.run, compiled.run_rare, compiled.run_steps, compiled.run_depthwise
     return tuple((kernels[kind[0]], part) for kind, part in parts if part.size)

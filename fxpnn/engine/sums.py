@@ -208,13 +208,14 @@ def _method(known: Known, overflow: Overflow) -> int:
 
 def _extra(rows: Rows, known: Known) -> int | None:
     """Return how many bits more than 32 sums need, if so many parts as there may be allow it."""
-    if _fits(known.terms) and _fits(known.total):
+    if fits(known.terms) and fits(known.total):
         return 0
     parts = len(rows.offsets) + 1  # each product one, at most, and the bias
     return rounding.extra_bits(max(-known.total[0], known.total[1]), parts)
 
 
-def _fits(ends: tuple[int, int]) -> bool:
+def fits(ends: tuple[int, int]) -> bool:
+    """Say whether all between these ends fit 32 bits."""
     return ends[0] >= -(2**31) and ends[1] < 2**31
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fxpnn.kernels import (
     clamping,
+    depthwise,
     lookup,
     moves,
     pairs,
@@ -133,6 +134,46 @@ def run_steps(
         counts[do.node, 0] += overflows
         counts[do.node, 1] += saturations
         counts[do.node, 2] += fallen
+
+
+@loop
+def run_depthwise(
+    n: int, code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, counts: I64
+) -> None:
+    """Run depthwise convolutions, as ``run`` does the others."""
+    for i in range(code.size):
+        do = code[i]
+        x, y = _ends(do, space, n)
+        lanes, rule = slice(do.bias, do.bias + do.lanes), slice(do.rule, do.rule + 4 * do.lanes)
+        tables = (
+            words[do.weights : do.weights + do.weights_size],
+            quads[do.offsets : do.offsets + do.offsets_size],
+            quads[do.starts : do.starts + do.strip * do.rows],
+            doubles[lanes],
+            quads[do.shifts : do.shifts + do.lanes],
+            doubles[rule],
+        )
+        frame = (
+            n,
+            do.x_words,
+            do.made,
+            do.outputs,
+            do.rows,
+            do.strip,
+            do.stride_h,
+            do.origin_h,
+            do.reach,
+            do.lines,
+            do.length,
+            do.pitch,
+            do.origin,
+            do.total,
+            do.level,
+        )
+        to = (do.rounding, do.overflow, do.low, do.high, do.least, do.most, do.apart)
+        lost = depthwise.depthwise(x, y, tables, frame, to)
+        for kind in range(3):
+            counts[do.node, kind] += lost[kind]
 
 
 @loop

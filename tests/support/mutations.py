@@ -110,6 +110,20 @@ PAIRS_AND_MOVES = (
         "tests/kernels/vector/test_pairs.py",
     ),
     Mutation(
+        "that only sums of 32 bits are those of a depthwise block",
+        "fxpnn/engine/depthwise.py",
+        "return short and fits(known.terms) and fits(known.total)",
+        "return short",
+        "tests/engine/test_depthwise.py",
+    ),
+    Mutation(
+        "that what is outside the map is 0 in each strip's frame",
+        "fxpnn/kernels/depthwise.py",
+        "            target[:] = 0",
+        "            target[:origin] = 0",
+        "tests/kernels/test_depthwise.py",
+    ),
+    Mutation(
         "that a clip behind a clip is clipped to both",
         "fxpnn/engine/assembler.py",
         "return Ends(*(min(max(end, low), high) for end in self))",
@@ -118,7 +132,7 @@ PAIRS_AND_MOVES = (
     ),
     Mutation(
         "that words cast in registers are lowered to a clip's high end",
-        "fxpnn/kernels/vector/column_sums.py",
+        "fxpnn/kernels/vector/level_casts.py",
         "words.max(self.least).min(self.most)",
         "words.max(self.least)",
         "tests/kernels/vector/test_vector_kernels.py",

@@ -62,4 +62,4 @@ def _vector_code(*arguments: Any) -> tuple[int, int, int]:
     return 0, 0, 0
 
 
-exact = clamped = by_vectors = mean = largest = narrow = _vector_code
+exact = clamped = depthwise = by_vectors = mean = largest = narrow = _vector_code

@@ -22,6 +22,7 @@ REPLACED = (
     "build.memory",
     "products",
     "clamping",
+    "depthwise",
     "pairs",
     "vector.requantize",
 )

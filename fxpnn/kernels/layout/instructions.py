@@ -14,6 +14,8 @@ SLOPE, ADD, MUL, SHIFTED = range(8, 12)
 """The rarer ones, that only networks compile which have them."""
 CLAMP_32, CLAMP_64, PLAIN, REGISTER = range(12, 16)
 """Sums that are clamped step by step, plain, or in a register that drops bits: likewise."""
+DEPTHWISE = 16
+"""Exact sums of each channel's own taps: likewise."""
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
 STRIPS, DIRECT = range(2)
@@ -45,6 +47,11 @@ _STEPS = (
     *("fine_weights", "fine_weights_size", "fine_offsets", "fine_offsets_size", "fine_cuts"),
     *("matrix", "matrix_k", "edges", "kinds", "features", "bias_overflows"),
 )
+_DEPTHWISE = (
+    *("outputs", "made", "rows", "strip", "stride_h", "origin_h", "reach", *FRAME, "starts"),
+    *("weights", "weights_size", "offsets", "offsets_size", "bias", "shifts", "lanes"),
+    *("level", "rule"),
+)
 _POOL = (
     *("kind", "kernel_h", "kernel_w", "stride_h", "stride_w", "origin_h", "origin_w"),
     *("dilation_h", "dilation_w", "rim_t", "rim_l", "rim_b", "rim_r"),
@@ -69,6 +76,7 @@ FIELDS_OF = {
     CLAMP_64: (*_LAYER, *_STEPS),
     PLAIN: _LAYER,
     REGISTER: (*_LAYER, "drops", "drop_rounding", "casts"),
+    DEPTHWISE: _DEPTHWISE,
 }
 """What an operation reads beside the common fields. The names of arrays say where these begin in
 their pool of constants, those with ``size`` how many values they have."""

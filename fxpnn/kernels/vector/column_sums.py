@@ -23,6 +23,7 @@ from fxpnn.kernels.build.llvm import (
     writer,
 )
 from fxpnn.kernels.layout.packing import LANES
+from fxpnn.kernels.vector.level_casts import LevelCast
 from fxpnn.kernels.vector.sums import Arrays, Numbers, add_products, points_of, zero_sums
 
 
@@ -75,7 +76,7 @@ def dot_column(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, to: Any) -> 
         done = Variable(column.tiles)
         with breakable_loop(column.tiles) as (tile, end):
             column.tile(tile, done, end)
-        return done.get(), column.fallen.get()
+        return done.get(), column.cast.fallen.get()
 
     return types.UniTuple(types.int64, 2)(lanes, rows, arrays, at, to), writer(write)
 
@@ -89,7 +90,6 @@ class _Column:
         self.b, self.lanes = b, lanes
         self.first, self.tiles, self.cut, self.segments, self.lane, self.pitch, extra = at
         direct, self.whole, span, near, apart = to
-        low, high, *ends = span
         (
             self.x,
             self.starts,
@@ -112,17 +112,11 @@ class _Column:
             self.bias.load(self.lane, self.many),
             self.rule.load(self.lane * 4, 4 * LANES),
         )
-        self.less, self.more, self.mask, self.keep = (
+        self.less, self.more, mask, keep = (
             _repeat(ways.shuffle(range(way, way + self.many))) for way in range(0, 4 * LANES, LANES)
         )
-        self.apart, self.fallen = apart.differs(0), Variable(integer(b, 0))
-        self.even = low & -2  # the format's least value, whatever the range is
-        self.extra, self.base, self.above = (
-            number.sized(32).splat(LANES) for number in (extra, self.even, (high - self.even) ^ -1)
-        )
-        self.low, self.least, self.most = (
-            number.sized(16).splat(self.many) for number in (low, *ends)
-        )
+        self.cast = LevelCast(mask, keep, span, apart, self.many)
+        self.base, self.extra = self.cast.base, extra.sized(32).splat(LANES)
         self.shift = self.less + self.extra if self.wide else self.less
         self.exact = self.biases + self.more.shuffle(range(self.many)).sized(self.acc.bits)
         self.level = self.biases.sized(32) + (self.more - (self.base << self.shift)).shuffle(
@@ -166,30 +160,18 @@ class _Column:
             wholes[i] += (total.logical_shift(self.extra) - wholes[i]) & known
         return totals, wholes
 
-    def cast(
+    def write(
         self, totals: Sequence[Number], quotients: Sequence[Number], row: Number, sure: Number
     ) -> Number:
-        """Write the words of quotients that begin at the range's least; say if all are so.
+        """Write the words of a tile from a row on; say if all are in range."""
 
-        ``sure`` says that the totals are what they seem. Words below 0 are counted if all is well.
-        """
-        rounded = [
-            (total & self.mask).equals(0).choose(quotient & self.keep, quotient).sized(16)
-            for total, quotient in zip(totals, quotients, strict=True)
-        ]
-        added = self.even.sized(16).splat(self.many)
-        made = [words + added for words in _part(rounded, self.many, self.height)]
-        for r, words in enumerate(made):
-            self.out.store(words.max(self.least).min(self.most), (row + r) * self.pitch)
-        beyond = (reduce(Number.__or__, quotients) & self.above).differs(0).count()
-        fits = (beyond + (reduce(Number.min, made) < self.low).count()).equals(0) & sure
+        def part(rounded: list[Number]) -> list[Number]:
+            return _part([words.sized(16) for words in rounded], self.many, self.height)
 
-        def count() -> None:
-            signs = reduce(Number.__add__, [words >> 15 for words in made])  # -1 of each below 0
-            self.fallen.set(self.fallen.get() - signs.total())
+        def put(words: Number, r: int) -> None:
+            self.out.store(words, (row + r) * self.pitch)
 
-        branch(fits & self.apart, count)
-        return fits
+        return self.cast.write(totals, quotients, part, put, sure)
 
     def store_sums(self, totals: Sequence[Number], place: Number) -> None:
         """Store sums that are not cast, 0 in lanes that are not summed."""
@@ -208,11 +190,11 @@ class _Column:
             totals = _join(sums)
             sure = (seen < 0).count().equals(0) if self.wide else integer(self.b, 1, 1)
             quotients = [total.logical_shift(self.shift) for total in totals]
-            written.set(self.cast(totals, quotients, row, sure))
+            written.set(self.write(totals, quotients, row, sure))
 
         def cast_exact(totals: list[Number], wholes: list[Number]) -> None:
             quotients = [(whole >> self.less) - self.base for whole in wholes]
-            written.set(self.cast(totals, quotients, row, integer(self.b, 1, 1)))
+            written.set(self.write(totals, quotients, row, integer(self.b, 1, 1)))
 
         def store_unless_written(totals: list[Number]) -> None:
             def stop() -> None:

@@ -348,7 +348,7 @@ def test_other_machines_compute_the_same_bits(machine: str, rows: int) -> None:
         "import sys, pytest; from fxpnn.kernels.vector import clamp_bounds, sums; "
         f"assert sums.ROWS == {rows}; sys.exit(pytest.main(sys.argv[1:]))"
     )
-    beside = "test_pairs.py", "../test_products.py"
+    beside = "test_pairs.py", "../test_products.py", "../test_depthwise.py"
     files = [__file__, *(str(Path(__file__).parent / name) for name in beside)]
     chosen = [*files, "-q", "-m", "not slow", "-p", "no:cacheprovider"]
     done = subprocess.run(

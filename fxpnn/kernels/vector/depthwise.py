@@ -1,0 +1,143 @@
+"""Vector code of depthwise convolutions, from words to words: 32 lanes at once.
+
+``layout.depthwise`` explains rows, blocks and in which order their lanes lie, ``vector.sums``
+arguments. Nothing is checked here, as there.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fxpnn.kernels.build.llvm import (
+    Builder,
+    Intrinsic,
+    Number,
+    Variable,
+    branch,
+    integer,
+    intrinsic,
+    loop,
+    types,
+    writer,
+)
+from fxpnn.kernels.layout.depthwise import ORDER, WIDE
+from fxpnn.kernels.layout.packing import LANES
+from fxpnn.kernels.vector.casts import Cast, Word
+from fxpnn.kernels.vector.level_casts import LevelCast
+from fxpnn.kernels.vector.sums import ROWS, Arrays, Numbers, multiply_add, points_of
+
+HALVES = (range(LANES), range(LANES, WIDE))
+"""The lanes of a block's two vectors."""
+UNPACKED = [[int(lane) + tap * WIDE for lane in ORDER[half] for tap in (0, 1)] for half in HALVES]
+"""Of two taps' words, one tap's behind the other's: those that meet in each vector's pairs."""
+PACKED = np.argsort(ORDER).tolist()
+"""Where each lane stands in ``ORDER``."""
+TALL = max(1, ROWS // 2)
+"""Rows of a tile: each has two vectors of sums."""
+
+
+@intrinsic
+def sum_taps(_: Any, rows: Any, arrays: Any, at: Any, to: Any) -> Intrinsic:
+    """Sum the products of a block's taps and the bias, tile by tile, and cast them.
+
+    Sums fit 32 bits, and stay in registers from the bias to the words. They are *level*, as those
+    of ``dot_column`` are: a tile in range takes the short way. Where one of its words is not, or if
+    the mode has no ``rounding.rule``, the tile is cast as ``Cast`` does it, and counted.
+
+    Args:
+        rows: how many a tile has, a literal.
+        arrays: ``(x, starts, weights, offsets, bias, shifts, rule, acc, out)``: int16, 32 from each
+            tap on may be read; int64; ``depthwise.pack``'s; int32; int64, from 0 to 30; int32, a
+            ``rounding.rule`` or zeros; int32, room for a tile's sums; int16.
+        at: ``(row, tiles, block, pairs, pitch)``: the first row and how many tiles there are; the
+            block; how many pairs of taps; row ``r`` writes its 32 words at ``out[r * pitch]``, in
+            order, so that it may overlap the next ones. Lanes that are none of the row's have
+            weights and a bias of 0: their sums are in range.
+        to: ``(level, modes)``: whether there is a rule; what ``Cast`` has.
+
+    Returns:
+        How many rounded values were out of range, and how many, counted apart, were below 0.
+    """
+
+    def write(b: Builder, rows_: Number, arrays: Arrays, at: Numbers, to: Any) -> Numbers:
+        row, tiles, *_ = at
+        block = _Block(b, rows.literal_value, arrays, at, to)
+        with loop(integer(b, 0), tiles) as tile:
+            block.tile(row + tile * block.height)
+        over, below = block.cast.counts()
+        return over, below + block.level_cast.fallen.get()
+
+    return types.UniTuple(types.int64, 2)(rows, arrays, at, to), writer(write)
+
+
+class _Block:
+    """What the code of a block is written from: vectors of 32 lanes, and its tiles' sums."""
+
+    def __init__(self, b: Builder, height: int, arrays: Arrays, at: Numbers, to: Any) -> None:
+        self.b, self.height = b, height
+        x, starts, weights, self.offsets, bias, shifts, rule, self.acc, self.out = arrays
+        _, _, block, self.pairs, self.pitch = at
+        level, modes = to
+        _, _, low, high, least, most, apart = modes
+        lane = block * WIDE
+        self.x, self.starts = x.at(lane), starts
+        self.weights = weights.at(block * self.pairs * (2 * WIDE))
+        columns = [rule.at((lane + half.start) * 4) for half in HALVES]
+        self.less, more, mask, keep = (
+            columns[0].load(integer(b, way), LANES).joined(columns[1].load(integer(b, way), LANES))
+            for way in range(0, 4 * LANES, LANES)
+        )
+        signed = low - (high + 1) * apart.sized(64)  # below 0 is in range if it is counted apart
+        self.level = level.differs(0)
+        self.level_cast = LevelCast(mask, keep, (signed, high, least, most), apart, WIDE)
+        self.cast = Cast(shifts.load(lane, WIDE).sized(32), modes)
+        self.lifted = more - (self.level_cast.base << self.less)
+        self.first = bias.load(lane, WIDE) + self.lifted
+
+    def tile(self, row: Number) -> None:
+        """Sum a tile's products and write its words."""
+        totals, written = self.sums(row), Variable(integer(self.b, 0, 1))
+
+        def put(words: Number, r: int) -> None:
+            self.out.store(words, (row + r) * self.pitch)
+
+        def part(rounded: list[Number]) -> list[Number]:
+            return [_in_order(words) for words in rounded]
+
+        def cast_level() -> None:
+            quotients = [total.logical_shift(self.less) for total in totals]
+            sure = integer(self.b, 1, 1)
+            written.set(self.level_cast.write(totals, quotients, part, put, sure))
+
+        def cast_each() -> None:
+            for r, total in enumerate(totals):
+                self.acc.store(total - self.lifted, integer(self.b, r * WIDE))
+            self.cast.by_mode(cast_rows)
+
+        def cast_rows(word: Word) -> None:
+            with loop(integer(self.b, 0), integer(self.b, self.height)) as r:
+                words = word(self.acc.load(r * WIDE, WIDE)).shuffle(PACKED)
+                self.out.store(words, (row + r) * self.pitch)
+
+        branch(self.level, cast_level)
+        branch(written.get(), lambda: None, cast_each)
+
+    def sums(self, row: Number) -> list[Number]:
+        """Add up each row's products, two taps at a time."""
+        points = points_of(self.x, self.starts, row, self.height)
+        cells = [[Variable(self.first.shuffle(half)) for half in HALVES] for _ in points]
+        with loop(integer(self.b, 0), self.pairs) as pair:
+            taps = [self.offsets.load(pair * 2 + tap) for tap in (0, 1)]
+            weights = [
+                self.weights.load(pair * (2 * WIDE) + 2 * half.start, WIDE) for half in HALVES
+            ]
+            for point, sums in zip(points, cells, strict=True):
+                words = point.load(taps[0], WIDE).joined(point.load(taps[1], WIDE))
+                for total, order, lanes in zip(sums, UNPACKED, weights, strict=True):
+                    total.set(total.get() + multiply_add(lanes, words.shuffle(order)))
+        return [one.get().joined(other.get()) for one, other in cells]
+
+
+def _in_order(rounded: Number) -> Number:
+    """Return the low halves of 32 lanes, as words in the order of a row: as vectors are packed."""
+    return rounded.halves().shuffle([2 * place for place in PACKED])
