@@ -89,7 +89,7 @@ def lesson(
 ) -> QatLesson:
     """Fill in what the user did not say."""
     epochs, batch, rate = recipe
-    usual = retraining.RECIPE
+    usual = retraining.recipe_of(name)
     return QatLesson(
         name,
         epochs or usual.epochs,
@@ -178,7 +178,7 @@ def _trained(
     quiet: bool,
 ) -> FixedNetwork:
     """Train to the end, from the start or a checkpoint."""
-    qat, usual = Qat(plan=plan), retraining.RECIPE
+    qat, usual = Qat(plan=plan), retraining.recipe_of(lesson.network)
     recipe = replace(usual, epochs=lesson.epochs, batch=lesson.batch, rate=lesson.rate)
     origin = {
         "version": fxpnn.__version__,

@@ -157,8 +157,9 @@ def train(
 ) -> None:
     """Train a network: in floats, for short words, or in fixed point.
 
-    NAME is mlp-784-100-10, lenet5 or lenet5-relu. What is not given is the recipe of its own. The
-    same seed gives the same bits on the same machine. The model is written when training is done:
+    NAME is mlp-784-100-10, lenet5 or lenet5-relu. What is not given is the recipe of its own; a
+    MODEL.onnx, with --qat, learns for 5 epochs of batches of 100, at rate 0.02 at first. The same
+    seed gives the same bits on the same machine. The model is written when training is done:
     Ctrl-C leaves nothing behind.
     """
     if trace:

@@ -12,10 +12,15 @@ from fxpnn.training import CROSS_ENTROPY, LOGITS_CROSS_ENTROPY, Loss, Recipe, Sc
 from fxpnn.zoo.architectures import ARCHITECTURES
 
 RECIPE = Recipe(epochs=5, batch=100, rate=0.02, momentum=0.9, schedule=Schedule.COSINE)
-"""That of every network, unless another is given."""
+"""That of a network that was trained in floats, unless another is given."""
 ENDS = 8
 """The word of the input and of the logits, unless another is given."""
 _OUTPUT = frozenset({"word", "output_word", "output"})
+
+
+def recipe_of(name: str) -> Recipe:
+    """Return the recipe of a known architecture, which starts anew, or of any other network."""
+    return ARCHITECTURES[name].recipe if name in ARCHITECTURES else RECIPE
 
 
 def masks_of(network: Network) -> Mapping[str, Array]:
