@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layer import Layer, Number, Shape
+from fxpnn.network.layer import Array, Layer, Number, Shape
 from fxpnn.network.shapes import check_axis, text
 from fxpnn.network.traits import Output, Traits
 
@@ -125,16 +125,36 @@ class Take(Layer):
         """
         found, places = list[tuple[int, int]](), np.array(self.places)
         while places.size > 1:
-            steps = np.diff(places)
-            length = int(np.append(steps != steps[0], True).argmax()) + 1
+            length, step = _even(places)
             if places.size % length:
                 return None
             rows = places.reshape(-1, length)
-            if (rows != rows[:, :1] + np.arange(length) * steps[0]).any():
+            if (rows != rows[:, :1] + np.arange(length) * step).any():
                 return None
-            found.append((length, int(steps[0])))
+            found.append((length, step))
             places = rows[:, 0]
         return tuple(reversed(found))
+
+    def runs(self) -> tuple[tuple[int, int, int], ...]:
+        """Return the places in runs of even steps, each with its first, its length and its step.
+
+        >>> Take(0, (0, 0, 1, 2, 3, 3)).runs()
+        ((0, 2, 0), (1, 3, 1), (3, 1, 0))
+        """
+        found, places = list[tuple[int, int, int]](), np.array(self.places)
+        while places.size:
+            length, step = _even(places)
+            found.append((int(places[0]), length, step))
+            places = places[length:]
+        return tuple(found)
+
+
+def _even(places: Array) -> tuple[int, int]:
+    """Count the places from the first on that lie in even steps, and return the step."""
+    if places.size == 1:
+        return 1, 0
+    steps = np.diff(places)
+    return int(np.append(steps != steps[0], True).argmax()) + 1, int(steps[0])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

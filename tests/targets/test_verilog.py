@@ -34,6 +34,12 @@ VALUES = (
     *(layers.Step, layers.Mul, layers.Slice, layers.Gelu, layers.Take),
 )
 
+MOVES = (
+    *(layers.Transpose(order) for order in ((0, 3, 1, 4, 2), (2, 3, 0, 4, 1), (4, 3, 2, 1, 0))),
+    layers.Take(3, (1, 0, 0, 1, 2, 3, 3, 2, 0)),
+)
+"""Layers that no one instruction says: axes that do not join, places of uneven steps."""
+
 
 @pytest.fixture(scope="module")
 def executable(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -85,6 +91,15 @@ class TestCore:
     def test_networks_of_values(self, executable: Path, case: NetworkCase) -> None:
         """Words, counts and cycles are the engine's, where each layer is a step of its own."""
         check(executable, case, whole=True)
+
+    @pytest.mark.parametrize("layer", MOVES)
+    def test_moves_of_more_axes_than_loops(self, executable: Path, layer: layers.Layer) -> None:
+        """Of pixel shuffles, and of mirrored edges, the parts are instructions of their own."""
+        q8 = QFormat(8, 4)
+        node = FixedNode("move", layer, (INPUT,), q8)
+        fixed = FixedNetwork("net", (2, 3, 2, 4, 2), q8, (node,))
+        raw = np.random.default_rng(1).integers(q8.min, q8.max + 1, (2, *fixed.input_shape))
+        check(executable, NetworkCase(fixed, raw.astype(np.int16)), whole=True)
 
     @pytest.mark.parametrize("place", [0, 2, -1])
     def test_a_wrong_tlast_is_an_error(self, executable: Path, place: int) -> None:

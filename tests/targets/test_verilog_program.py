@@ -279,8 +279,17 @@ def test_other_refusals_name_the_layer_too() -> None:
         r"layer s \(Softmax\): its outputs must not be clipped": lower(
             FixedNetwork("net", (3,), Q8, (soft, clip))
         ),
-        r"layer t \(Transpose\): values must lie along at most 4 axes": network(
-            FixedNode("t", layers.Transpose((4, 3, 2, 1, 0)), (INPUT,), Q8), shape=(2, 2, 2, 2, 2)
+        r"layer t \(Transpose\): values must lie along 4 axes, or one more of at most 64 places": (
+            network(
+                FixedNode("t", layers.Transpose((5, 4, 3, 2, 1, 0)), (INPUT,), Q8), shape=(2,) * 6
+            )
+        ),
+        r"layer a \(Take\): places must lie in 64 runs of even steps, not 75": network(
+            FixedNode("a", layers.Take(0, tuple(i * i % 7 for i in range(150))), (INPUT,), Q8),
+            shape=(7,),
+        ),
+        r"layer y \(Softsign\): the Verilog core has no such layer": network(
+            FixedNode("y", layers.Softsign(), (INPUT,), Q8), shape=(3,)
         ),
         r"layer p \(Pad\): values must be padded along at most 3 axes": network(
             FixedNode("p", layers.Pad(((1, 0),) * 4, 0), (INPUT,), Q8), shape=(2, 2, 2, 2)

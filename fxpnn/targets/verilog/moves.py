@@ -11,6 +11,8 @@ from fxpnn.targets.verilog.weights import Roms
 
 MOVED = 4
 """Along so many axes values can be reordered."""
+RUNS = 64
+"""So many parts of an axis can be taken one by one."""
 
 
 def read_values(
@@ -53,7 +55,7 @@ def _transpose(layer: layers.Transpose, step: Step, offsets: Offsets, roms: Roms
     shape = step.sources[0].shape
     apart = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     axes = [Loop(shape[axis], apart[axis]) for axis in layer.order]
-    return [_moved(step, offsets, axes, 0)]
+    return _moved(step, offsets, axes, 0)
 
 
 @instructions.register
@@ -64,34 +66,61 @@ def _slice(layer: layers.Slice, step: Step, offsets: Offsets, roms: Roms) -> lis
         Loop(size, apart[place] * (layer.step if place == axis else 1))
         for place, size in enumerate(step.shape)
     ]
-    return [_moved(step, offsets, axes, layer.start * apart[axis])]
+    return _moved(step, offsets, axes, layer.start * apart[axis])
 
 
 @instructions.register
 def _take(layer: layers.Take, step: Step, offsets: Offsets, roms: Roms) -> list[Fields]:
-    """Read the places of an axis by loops; those of turns that go nowhere repeat."""
-    shape, turns = step.sources[0].shape, layer.loops()
-    if turns is None:
-        raise refused(step, "places must follow each other evenly")
-    axis = layer.axis % len(shape)
-    apart = [math.prod(shape[place + 1 :]) for place in range(len(shape))]
-    axes = [Loop(size, pitch) for size, pitch in zip(shape, apart, strict=True)]
-    taken = [Loop(length, further * apart[axis]) for length, further in turns]
-    axes[axis : axis + 1] = taken
-    return [_moved(step, offsets, axes, layer.places[0] * apart[axis])]
+    """Read the places of an axis by loops, of which those that go nowhere repeat.
+
+    Where no loops give them all, runs of even steps are written side by side, like what is joined.
+    """
+    source, axis = step.sources[0], layer.axis % len(step.shape)
+    shape, turns, runs = source.shape, layer.loops(), layer.runs()
+    before, behind = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    outer, inner = Loop(before, shape[axis] * behind), Loop(behind, 1)
+    if turns is not None:
+        taken = [Loop(length, further * behind) for length, further in turns]
+        return _moved(step, offsets, [outer, *taken, inner], layer.places[0] * behind)
+    if len(runs) > RUNS:
+        raise refused(step, f"places must lie in {RUNS} runs of even steps, not {len(runs)}")
+    made, done = list[Fields](), 0
+    for first, length, further in runs:
+        part = length * behind
+        written = writes(offsets[step.name] + done, part, before, 1, math.prod(step.shape[axis:]))
+        loops = [inner, Loop(length, further * behind), outer]
+        place = offsets[source.tensor] + first * behind
+        made.append(read_values(step, source, place, loops, written))
+        done += part
+    return made
 
 
-def _moved(step: Step, offsets: Offsets, axes: Sequence[Loop], first: int) -> Fields:
-    """Read along axes, the outermost first, from the ``first`` value; write in a row."""
+def _moved(step: Step, offsets: Offsets, axes: Sequence[Loop], first: int) -> list[Fields]:
+    """Read along axes, the outermost first, from the ``first`` value; write in a row.
+
+    Of one axis too many the innermost is taken apart: each of its places writes words so far apart.
+    """
     source, joined = step.sources[0], list[Loop]()
     for axis in axes:
         if joined and joined[-1].address == axis.turns * axis.address:
             axis = Loop(joined.pop().turns * axis.turns, axis.address)
         joined.append(axis)
+    inner = joined.pop() if len(joined) == MOVED + 1 and joined[-1].turns <= RUNS else Loop()
     if len(joined) > MOVED:
-        raise refused(step, f"values must lie along at most {MOVED} axes")
-    written = writes(offsets[step.name], step.size)
-    return read_values(step, source, offsets[source.tensor] + first, joined[::-1], written)
+        raise refused(
+            step, f"values must lie along {MOVED} axes, or one more of at most {RUNS} places"
+        )
+    begin, base, apart = offsets[source.tensor] + first, offsets[step.name], inner.turns
+    return [
+        read_values(
+            step,
+            source,
+            begin + turn * inner.address,
+            joined[::-1],
+            writes(base + turn, step.size // apart, 1, apart),
+        )
+        for turn in range(apart)
+    ]
 
 
 @instructions.register
