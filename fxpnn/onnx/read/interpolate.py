@@ -48,8 +48,11 @@ def interpolated(trace: Trace, op: Op, x: Value, axes: tuple[Axis, Axis]) -> Int
     """Emit the convolution that interpolates maps along their height and width."""
     if op.flag("antialias") or op.flag("exclude_outside"):
         raise ModelError("antialias and exclude_outside must be 0 where mode is linear")
-    centred = CENTRED[coordinates(op, CENTRED)]
-    rows, columns = (_side(axis, centred) for axis in axes)
+    where = coordinates(op, CENTRED)
+    first = where == "pytorch_half_pixel"  # what becomes one place is the first
+    rows, columns = (
+        _side(axis, CENTRED[where] and not (first and axis.target == 1)) for axis in axes
+    )
     channels = x.shape[0]
     kernels = np.einsum("am,bn->abmn", rows.weights, columns.weights)
     phases, kernel = kernels.shape[:2], kernels.shape[2:]

@@ -46,7 +46,10 @@ def resized(trace: Trace, op: Op, x: Value) -> dict[int, Axis]:
     """Return the axes that a Resize or Upsample names, each resized as it says."""
     full = (trace.batch, *x.shape)
     roi, scales, wanted = _arguments(trace, op)
-    along = [axis % len(full) for axis in op.get("axes", range(len(full)))]
+    axes = list(op.get("axes", range(len(full))))
+    along = [axis % len(full) for axis in axes]
+    if len({*along}) < len(axes) or not all(-len(full) <= axis < len(full) for axis in axes):
+        raise ModelError(f"axes must be some of the {len(full)}, each once, not {axes}")
     if bool(scales) == bool(wanted) or len(scales or wanted) != len(along):
         raise ModelError(f"must have {len(along)} scales or sizes")
     if roi and len(roi) != 2 * len(along):

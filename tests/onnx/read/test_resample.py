@@ -7,13 +7,10 @@ import onnx
 import pytest
 
 from fxpnn.engine.inference import infer
-from fxpnn.fixedpoint.casting import to_float
 from fxpnn.network.graph import INPUT
-from fxpnn.network.layers import Array, Conv2D
 from fxpnn.onnx import from_model
 from fxpnn.onnx.read.resample import COORDINATES, NEAREST
 from fxpnn.quantization.quantizer import quantize
-from fxpnn.reference import forward
 from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
 BLOCKS = ("N", 8, 4, 6)
@@ -149,75 +146,13 @@ def test_nearest_neighbours_are_onnx_runtimes(coordinates: str, nearest: str) ->
         check(Form(" ".join([*layers, "Relu"][-len(network.nodes) :]), made))
 
 
-LINEAR = {
-    "twice, centred": (scales(1, 1, 2, 2), {}, "Take Take Conv2D Reshape Transpose Reshape"),
-    "by four and one": (scales(1, 1, 4, 1), {}, "Take Conv2D Reshape Transpose Reshape"),
-    "as pytorch counts": (
-        scales(1, 1, 2, 8),
-        {"coordinate_transformation_mode": "pytorch_half_pixel"},
-        "Take Take Conv2D Reshape Transpose Reshape",
-    ),
-    "from the corner": (
-        scales(1, 1, 4, 2),
-        {"coordinate_transformation_mode": "asymmetric"},
-        "Take Take Conv2D Reshape Transpose Reshape",
-    ),
-    "halves": (scales(1, 1, 0.5, 0.25), {}, "Conv2D"),
-    "up and down": (
-        scales(1, 1, 2, 0.5),
-        {"coordinate_transformation_mode": "half_pixel_symmetric"},
-        "Take Conv2D Reshape Transpose Reshape",
-    ),
-    "down from the corner": (
-        scales(1, 1, 0.5, 0.5),
-        {"coordinate_transformation_mode": "asymmetric"},
-        "Conv2D",
-    ),
-}
-
-
-@pytest.mark.parametrize(("by", "attributes", "made"), LINEAR.values(), ids=LINEAR)
-def test_linear_interpolation_is_a_convolution(
-    by: Array, attributes: dict[str, str], made: str
-) -> None:
-    """Its weights are words, exactly, and the words that it gives are the exact ones, cast once."""
-    node = op("Resize", "x - s", "y", "", mode="linear", **attributes)
-    read = model(node, weights={"s": by}, shape=("N", 3, 6, 8), opset=19)
-    network = check(Form(made, read))
-    x = floats(4, 3, 6, 8)
-    fixed = quantize(network, x)
-    (raw,) = (node.layer for node in fixed.nodes if isinstance(node.layer, Conv2D))
-    (layer,) = (node.layer for node in network.nodes if isinstance(node.layer, Conv2D))
-    (conv,) = (node for node in fixed.nodes if isinstance(node.layer, Conv2D))
-    fracs = conv.fracs(len(raw.weight)).reshape(-1, 1, 1, 1)
-    assert np.array_equal(np.ldexp(raw.weight.astype(float), -fracs), layer.weight)
-    run = infer(fixed, x, keep=[INPUT])
-    words = to_float(run.tensors[INPUT], fixed.input_format)
-    exact = forward(network, words)[network.outputs[0]]
-    fmt = fixed.formats[network.outputs[0]]
-    assert np.abs(to_float(run.raw, fmt) - exact).max() <= fmt.lsb / 2
-
-
-def test_rows_are_interpolated_as_maps() -> None:
-    """So is what an Upsample of old says, from the corner."""
-    rows = ("N", 2, 6)
-    check(
-        form(
-            "Reshape Take Conv2D Reshape Transpose Reshape",
-            op("Resize", "x - s", "y", mode="linear"),
-            weights={"s": scales(1, 1, 2)},
-            shape=rows,
-        )
-    )
-    check(
-        form(
-            "Take Take Conv2D Reshape Transpose Reshape",
-            op("Upsample", "x s", "y", mode="linear"),
-            weights={"s": scales(1, 1, 2, 2)},
-            shape=MAPS,
-            opset=9,
-        )
-    )
+@pytest.mark.parametrize("size", [(3, 3), (4, 7), (1, 2)])
+def test_a_part_is_resized(size: tuple[int, int]) -> None:
+    """The nearest neighbours of places that are spread over a part of the map."""
+    crop = op("Resize", "x r - n", "y", coordinate_transformation_mode="tf_crop_and_resize")
+    roi = np.array([0, 0, 0.1, 0.3, 1, 1, 0.75, 0.9], np.float32)
+    weights = {"r": roi, "n": np.array([1, 2, *size])}
+    check(Form("Take Take", model(crop, weights=weights, shape=(1, 2, 6, 5))))
 
 
 def test_a_resized_map_keeps_words() -> None:
@@ -268,6 +203,58 @@ REFUSED = {
         resized(nearest_mode="odd"),
         "Resize (node y, opset 18): nearest_mode must be one of round_prefer_floor, "
         "round_prefer_ceil, floor, ceil, not odd",
+    ),
+    "a part beyond the map": (
+        model(
+            op("Resize", "x r - n", "y", coordinate_transformation_mode="tf_crop_and_resize"),
+            weights={"r": scales(0, 0, -0.5, 0, 1, 1, 1, 1), "n": [1, 2, 3, 3]},
+            shape=MAPS,
+        ),
+        "Resize (node y, opset 17): roi must lie inside the tensor",
+    ),
+    "too few ends": (
+        model(
+            op("Resize", "x r - n", "y", coordinate_transformation_mode="tf_crop_and_resize"),
+            weights={"r": scales(0, 1), "n": [1, 2, 3, 3]},
+            shape=MAPS,
+        ),
+        "Resize (node y, opset 17): roi must be 8 numbers, not 2",
+    ),
+    "an axis twice": (
+        model(
+            op("Resize", "x - s", "y", axes=[2, -2]),
+            weights={"s": scales(2, 2)},
+            shape=MAPS,
+            opset=18,
+        ),
+        "Resize (node y, opset 18): axes must be some of the 4, each once, not [2, -2]",
+    ),
+    "no sizes": (
+        model(op("Resize", "x - - n", "y"), weights={"n": [1, 2, 0, 3]}, shape=MAPS),
+        "Resize (node y, opset 17): sizes must be 1 or more, not [1, 2, 0, 3]",
+    ),
+    "an unknown policy": (
+        model(
+            op("Resize", "x - - n", "y", keep_aspect_ratio_policy="odd"),
+            weights={"n": [1, 2, 3, 3]},
+            shape=MAPS,
+            opset=18,
+        ),
+        "Resize (node y, opset 18): keep_aspect_ratio_policy must be stretch, not_larger or "
+        "not_smaller, not odd",
+    ),
+    "scales of integers": (
+        model(op("Resize", "x - s", "y"), weights={"s": [1, 1, 2, 2]}, shape=MAPS),
+        "Resize (node y, opset 17): input 3 must be a few floats, not 4 int64",
+    ),
+    "linear with less of the edges": (
+        model(
+            op("Resize", "x - s", "y", mode="linear", antialias=1),
+            weights={"s": scales(1, 1, 0.5, 0.5)},
+            shape=MAPS,
+            opset=18,
+        ),
+        "Resize (node y, opset 18): antialias and exclude_outside must be 0 where mode is linear",
     ),
     "images": (
         scaled(2, 1, 2, 2),
