@@ -17,7 +17,8 @@ from fxpnn.fixedpoint.chance import Stochastic
 from fxpnn.fixedpoint.qformat import Rounding
 from fxpnn.network.fixed import FixedNetwork, Provenance
 from fxpnn.quantization.dequantizer import dequantize
-from fxpnn.training.fixed import Epoch, Formats, load_formats, train_fixed
+from fxpnn.training.checkpoint import fingerprint
+from fxpnn.training.fixed import Epoch, FixedStep, Formats, checkpoint, load_formats, train_fixed
 from fxpnn.zoo import architectures
 
 from . import sources
@@ -77,6 +78,8 @@ class FixedPlaces(NamedTuple):
 
     formats: Path
     output: Path
+    checkpoint: Path | None = None
+    resume: Path | None = None
 
     @property
     def reference(self) -> Path:
@@ -108,7 +111,9 @@ def lesson(
 def check_places(places: FixedPlaces, data: str) -> None:
     """Raise ``DataError`` unless both models can be written, over nothing that is read."""
     for target in (places.output, places.reference):
-        sources.check_target(target, places.formats, data)
+        sources.check_target(target, places.formats, data, places.resume)
+    if places.checkpoint is not None:
+        sources.check_target(places.checkpoint, places.formats, data)
 
 
 def teach(
@@ -124,7 +129,7 @@ def teach(
     formats = load_formats(places.formats)
     (data, source), test = sets(data_name, labels, architectures.IMAGE)
     started = time.perf_counter()
-    fixed, epochs = _trained(lesson, formats, data, quiet)
+    fixed, epochs = _trained(lesson, formats, data, source, places, quiet)
     seconds = time.perf_counter() - started
     fxpnn.save_onnx(dequantize(fixed), places.reference)
     reference = source_of(places.reference, fixed.name)
@@ -139,14 +144,27 @@ def teach(
 
 
 def _trained(
-    lesson: FixedLesson, formats: Formats, data: Data, quiet: bool
+    lesson: FixedLesson,
+    formats: Formats,
+    data: Data,
+    source: DataSource,
+    places: FixedPlaces,
+    quiet: bool,
 ) -> tuple[FixedNetwork, list[Epoch]]:
     if data.y is None:
         raise DataError("labels must be known to train on, not missing")
     known = architectures.architecture(lesson.architecture)
-    bits = lesson.random_bits
+    bits, network = lesson.random_bits, known.network(lesson.seed)
+    origin = {
+        "version": fxpnn.__version__,
+        "network": fingerprint(network),
+        "data": source.sha256,
+        **{name: str(value) for name, value in msgspec.structs.asdict(lesson).items()},
+        "formats": repr(formats),
+    }
+    resume = places.resume
     steps = train_fixed(
-        known.network(lesson.seed),
+        network,
         data.x,
         data.y,
         formats,
@@ -159,14 +177,25 @@ def _trained(
         rounding=Rounding(lesson.rounding) if bits is None else Stochastic(bits, lesson.seed),
         seed=lesson.seed,
         masks=known.masks,
+        start=None if resume is None else checkpoint.load(resume, origin),
     )
     epochs: list[Epoch] = []
+    step: FixedStep | None = None
     with progress(lesson.architecture, 1, quiet) as advance:
-        for step in steps:
-            right = f"{step.correct / step.images:.2f}"
-            advance(1 / step.total, f"epoch {step.epoch} of {lesson.epochs}, {right} right")
-            if step.report is not None:
-                epochs.append(step.report)
+        try:
+            for step in steps:
+                right = f"{step.correct / step.images:.2f}"
+                advance(1 / step.total, f"epoch {step.epoch} of {lesson.epochs}, {right} right")
+                if step.report is not None:
+                    epochs.append(step.report)
+                    if places.checkpoint is not None:
+                        checkpoint.save(step.state, places.checkpoint, origin)
+        except KeyboardInterrupt:
+            if places.checkpoint is not None and step is not None:
+                checkpoint.save(step.state, places.checkpoint, origin)
+            raise
+    if step is None:
+        raise DataError(f"{resume}: must be of a training that goes on, not of one at its end")
     return step.network, epochs
 
 

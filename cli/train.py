@@ -8,8 +8,11 @@ import click
 from . import options, params
 from .console.terminal import print_json
 
-QAT = ("weight_word", "output_word", "last", "per_channel", "formats", "checkpoint", "resume")
+QAT = ("weight_word", "output_word", "last", "per_channel", "formats")
 """What stands with --qat alone."""
+
+RESUMED = ("checkpoint", "resume")
+"""What stands with --qat or --fixed."""
 
 FIXED = ("rounding", "random_bits")
 """What stands with --fixed alone."""
@@ -182,11 +185,13 @@ def train(
         if option in given:
             raise click.UsageError(f"{given[option]} must stand with --qat")
     if fixed:
-        recipe = (epochs, batch, rate)
-        _fixed(
-            name, data, labels, output, fixed, recipe, seed, (rounding, random_bits), as_json, quiet
-        )
+        recipe, cast = (epochs, batch, rate), (rounding, random_bits)
+        files = (fixed, output, words["checkpoint"], words["resume"])
+        _fixed(name, data, labels, files, recipe, seed, cast, as_json, quiet)
         return
+    for option in RESUMED:
+        if option in given:
+            raise click.UsageError(f"{given[option]} must stand with --qat or --fixed")
     from . import sources
     from . import training as lessons
 
@@ -227,8 +232,7 @@ def _fixed(
     name: str,
     data: str,
     labels: Path | None,
-    output: Path,
-    formats: Path,
+    files: "tuple[Path, Path, Path | None, Path | None]",
     recipe: "tuple[int | None, int | None, float | None]",
     seed: int,
     rounding: "tuple[str | None, int | None]",
@@ -239,7 +243,7 @@ def _fixed(
 
     if rounding[0] not in (None, "stochastic") and rounding[1] is not None:
         raise click.UsageError("--random-bits must stand with --rounding stochastic")
-    places = lessons.FixedPlaces(formats, output)
+    places = lessons.FixedPlaces(*files)
     lessons.check_places(places, data)
     lesson = lessons.lesson(name, recipe, seed, *rounding)
     result = lessons.teach(lesson, data, labels, places, quiet)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,6 +19,8 @@ from fxpnn.network.graph import Network
 from fxpnn.network.layers import Array
 from fxpnn.training.parameters import parameters, with_parameters
 from fxpnn.training.qat import QatStep
+
+_Kind = TypeVar("_Kind", bound=msgspec.Struct)
 
 SCHEMA = 1
 MAX_FILE = 1 << 31
@@ -74,7 +76,7 @@ def save(step: QatStep, path: Path, origin: Mapping[str, str]) -> None:
         epoch=step.epoch,
         cost=step.cost,
         origin=dict(origin),
-        sha256=_digest(tensors),
+        sha256=digest(tensors),
     )
     text = msgspec.json.encode(header).decode()
     files.write(path, save_tensors(tensors, {"checkpoint": text}))
@@ -89,25 +91,25 @@ def load(path: Path, begin: QatStep, origin: Mapping[str, str]) -> QatStep:
     """
     content = files.read(path, MAX_FILE, ModelError)
     try:
-        header, tensors = _header(content), load_tensors(content)
+        header, tensors = header_of(content, _Header), load_tensors(content)
     except (SafetensorError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-        _refuse(path, f"is no checkpoint or is damaged ({' '.join(str(error).split())})")
+        refuse(path, f"is no checkpoint or is damaged ({' '.join(str(error).split())})")
     if header.schema != SCHEMA:
-        _refuse(path, f"has schema {header.schema}; this fxpnn reads {SCHEMA}")
-    if header.sha256 != _digest(tensors):
-        _refuse(path, "has been altered: its sha256 does not fit its content")
+        refuse(path, f"has schema {header.schema}; this fxpnn reads {SCHEMA}")
+    if header.sha256 != digest(tensors):
+        refuse(path, "has been altered: its sha256 does not fit its content")
     for name, ours in origin.items():
         if (theirs := header.origin.get(name, "none")) != ours:
-            _refuse(path, f"must be of a training with the same {name}, {ours}, not {theirs}")
+            refuse(path, f"must be of a training with the same {name}, {ours}, not {theirs}")
     wanted = parameters(begin.network)
     parts = [_part(path, tensors, prefix, wanted) for prefix in (VALUE, VELOCITY)]
     try:
         network = with_parameters(begin.network, parts[0])
         formats = fxp.loads(tensors[FORMATS].tobytes())
     except (KeyError, ModelError) as error:
-        _refuse(path, str(error))
+        refuse(path, str(error))
     if formats.shapes != begin.formats.shapes:
-        _refuse(path, "must have the layers of the network")
+        refuse(path, "must have the layers of the network")
     return replace(
         begin,
         number=header.number,
@@ -120,12 +122,13 @@ def load(path: Path, begin: QatStep, origin: Mapping[str, str]) -> QatStep:
     )
 
 
-def _header(content: bytes) -> _Header:
+def header_of(content: bytes, kind: type[_Kind]) -> _Kind:
+    """Read the header of a checkpoint; ``ValueError`` and msgspec's errors tell a wrong one."""
     length = int.from_bytes(content[:8], "little")
     if length > len(content) - 8:
         raise ValueError("its header is longer than the file")
     read = msgspec.json.decode(content[8 : 8 + length], type=_Safetensors)
-    return msgspec.json.decode(read.metadata.checkpoint, type=_Header)
+    return msgspec.json.decode(read.metadata.checkpoint, type=kind)
 
 
 def _part(
@@ -140,11 +143,12 @@ def _part(
     if {n: (v.shape, v.dtype) for n, v in found.items()} != {
         n: (v.shape, v.dtype) for n, v in wanted.items()
     }:
-        _refuse(path, f"must hold a {prefix[:-1]} for every parameter of the network")
+        refuse(path, f"must hold a {prefix[:-1]} for every parameter of the network")
     return {name: found[name] for name in wanted}
 
 
-def _digest(tensors: Mapping[str, Array]) -> str:
+def digest(tensors: Mapping[str, Array]) -> str:
+    """Return the sha256 of tensors, their names, dtypes and shapes."""
     found = hashlib.sha256()
     for name in sorted(tensors):
         array = tensors[name]
@@ -152,5 +156,6 @@ def _digest(tensors: Mapping[str, Array]) -> str:
     return found.hexdigest()
 
 
-def _refuse(path: Path, why: str) -> NoReturn:
+def refuse(path: Path, why: str) -> NoReturn:
+    """Raise ``ModelError`` with the file's name."""
     raise ModelError(f"{path}: {why}") from None

@@ -1,13 +1,16 @@
 """`fxpnn train --fixed` trains in fixed point and writes the integers, or nothing at all."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import fxpnn
 from fxpnn import golden
-from fxpnn.training.fixed import Stochastic, load_formats, train_fixed
+from fxpnn.network.layers import Dense
+from fxpnn.training.fixed import FixedStep, Stochastic, load_formats, train_fixed
 from fxpnn.training.sgd import Recipe, Schedule
 from fxpnn.zoo.architectures import architecture
 from tests.support.cli_runner import fxp, sha256
@@ -142,3 +145,45 @@ def test_what_cannot_be_trained_is_one_line(
     assert done.err.startswith(f"fxpnn: error: {line.replace('BAD', str(bad))}")
     assert not output.exists()
     assert len(done.err.splitlines()) == 1
+
+
+def test_a_resumed_training_writes_the_same_words(
+    data: Path, formats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the checkpoint that an interrupted one left; one of another seed is refused."""
+    whole, rest, kept = (tmp_path / name for name in ("a.fxp", "b.fxp", "c.safetensors"))
+    common = ("train", NAME, "--data", data, "--fixed", formats, "-q")
+    assert fxp(*common, "-o", whole, *ARGS).status == 0
+
+    def interrupted(*args: Any, **more: Any) -> Iterator[FixedStep]:
+        for step in train_fixed(*args, **more):
+            yield step
+            if step.number == 4:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cli.fixed.train_fixed", interrupted)
+        done = fxp(*common, "-o", rest, "--checkpoint", kept, *ARGS)
+    assert done.status == 130
+    assert not rest.exists()
+    assert fxp(*common, "-o", rest, "--resume", kept, *ARGS).status == 0
+    for node in ("hidden", "output"):
+        made = [fxpnn.load(path)[node].layer for path in (whole, rest)]
+        one, other = (layer.weight.tolist() for layer in made if isinstance(layer, Dense))
+        assert one == other
+    other_seed = fxp(*common, "-o", rest, "--resume", kept, *ARGS[:-1], "4")
+    assert other_seed.status == 3
+    assert other_seed.err.startswith(f"fxpnn: error: {kept}: must be of a training with the same ")
+    assert len(other_seed.err.splitlines()) == 1
+    content = bytearray(kept.read_bytes())
+    content[-1] ^= 1
+    kept.write_bytes(content)
+    altered = fxp(*common, "-o", rest, "--resume", kept, *ARGS)
+    line = f"fxpnn: error: {kept}: has been altered: its sha256 does not fit its content\n"
+    assert (altered.status, altered.err) == (3, line)
+    kept.write_bytes(content[:100])
+    cut = fxp(*common, "-o", rest, "--resume", kept, *ARGS)
+    assert cut.status == 3
+    assert cut.err.startswith(
+        f"fxpnn: error: {kept}: is no checkpoint of training in fixed point or is damaged ("
+    )
