@@ -29,7 +29,7 @@ VALUE, VELOCITY, FORMATS = "value.", "velocity.", "formats"
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
-    """Where a step stands, what its training depends on, and the sha256 of all tensors."""
+    """Where a step stands, what its training depends on, and the sha256 of all that."""
 
     schema: int
     number: int
@@ -76,9 +76,9 @@ def save(step: QatStep, path: Path, origin: Mapping[str, str]) -> None:
         epoch=step.epoch,
         cost=step.cost,
         origin=dict(origin),
-        sha256=digest(tensors),
+        sha256="",
     )
-    text = msgspec.json.encode(header).decode()
+    text = msgspec.json.encode(signed(header, tensors)).decode()
     files.write(path, save_tensors(tensors, {"checkpoint": text}))
 
 
@@ -96,7 +96,7 @@ def load(path: Path, begin: QatStep, origin: Mapping[str, str]) -> QatStep:
         refuse(path, f"is no checkpoint or is damaged ({' '.join(str(error).split())})")
     if header.schema != SCHEMA:
         refuse(path, f"has schema {header.schema}; this fxpnn reads {SCHEMA}")
-    if header.sha256 != digest(tensors):
+    if header.sha256 != digest(header, tensors):
         refuse(path, "has been altered: its sha256 does not fit its content")
     for name, ours in origin.items():
         if (theirs := header.origin.get(name, "none")) != ours:
@@ -147,9 +147,15 @@ def _part(
     return {name: found[name] for name in wanted}
 
 
-def digest(tensors: Mapping[str, Array]) -> str:
-    """Return the sha256 of tensors, their names, dtypes and shapes."""
-    found = hashlib.sha256()
+def signed(header: _Kind, tensors: Mapping[str, Array]) -> _Kind:
+    """Return the header with the sha256 of all else in it, and of all tensors."""
+    return msgspec.structs.replace(header, sha256=digest(header, tensors))
+
+
+def digest(header: msgspec.Struct, tensors: Mapping[str, Array]) -> str:
+    """Return the sha256 of a header but for its own, and of tensors, names, dtypes and shapes."""
+    unsigned = msgspec.structs.replace(header, sha256="")
+    found = hashlib.sha256(msgspec.json.encode(unsigned) + b"\0")
     for name in sorted(tensors):
         array = tensors[name]
         found.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode() + array.tobytes())

@@ -263,6 +263,8 @@ def test_a_checkpoint_that_cannot_be_used(tmp_path: Path) -> None:
     altered = bytearray(content)
     altered[-1] ^= 1
     assert refusal(bytes(altered)) == "has been altered: its sha256 does not fit its content"
+    later = content.replace(b'number\\":1', b'number\\":2')
+    assert refusal(later) == "has been altered: its sha256 does not fit its content"
     newer = content.replace(b'schema\\":1,\\"number', b'schema\\":7,\\"number')
     assert refusal(newer) == "has schema 7; this fxpnn reads 1"
     other = chain("o", (1, 4, 4), {"flat": Flatten(), "out": _dense(4, 16)})

@@ -10,7 +10,7 @@ from safetensors.numpy import save as save_tensors
 
 from fxpnn import files
 from fxpnn.errors import ModelError
-from fxpnn.training.checkpoint import MAX_FILE, digest, header_of, refuse
+from fxpnn.training.checkpoint import MAX_FILE, digest, header_of, refuse, signed
 from fxpnn.training.fixed.descent import FixedState
 
 SCHEMA = 1
@@ -19,7 +19,7 @@ WORD, VELOCITY = "word.", "velocity."
 
 
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
-    """Where a training stands, what it depends on, and the sha256 of all tensors."""
+    """Where a training stands, what it depends on, and the sha256 of all that."""
 
     schema: int
     step: int
@@ -37,8 +37,8 @@ def save(state: FixedState, path: Path, origin: Mapping[str, str]) -> None:
     """
     tensors = {f"{WORD}{name}": raw for name, raw in state.words.items()}
     tensors |= {f"{VELOCITY}{name}": raw for name, raw in state.velocity.items()}
-    header = _Header(SCHEMA, state.step, dict(origin), digest(tensors))
-    text = msgspec.json.encode(header).decode()
+    header = _Header(SCHEMA, state.step, dict(origin), "")
+    text = msgspec.json.encode(signed(header, tensors)).decode()
     files.write(path, save_tensors(tensors, {"checkpoint": text}))
 
 
@@ -60,7 +60,7 @@ def load(path: Path, origin: Mapping[str, str]) -> FixedState:
         )
     if header.schema != SCHEMA:
         refuse(path, f"has schema {header.schema}; this fxpnn reads {SCHEMA}")
-    if header.sha256 != digest(tensors):
+    if header.sha256 != digest(header, tensors):
         refuse(path, "has been altered: its sha256 does not fit its content")
     for name, ours in origin.items():
         if (theirs := header.fixed_point.get(name, "none")) != ours:
