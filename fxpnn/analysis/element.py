@@ -65,23 +65,23 @@ class Part(NamedTuple):
     """A layer of one output, or of few, and what it reads.
 
     ``reads`` holds the number of an input and a place in its values, ``None`` for padding; what is
-    of one input is one vector. ``channel`` is whose weight format it has, ``at`` which output is
-    meant.
+    of one input is one vector. ``channel`` is whose weight format it has (``None``: all), ``at``
+    which output is meant.
     """
 
     layer: Layer
     reads: tuple[tuple[int, int | None], ...]
     padding: int = 0
-    channel: int = 0
+    channel: int | None = 0
     at: int = 0
 
 
 @dataclass
 class Recorder(Unit):
-    """The arithmetic of a node that remembers its last sum and cast."""
+    """The arithmetic of a node that remembers its last sum, and its casts."""
 
     steps: tuple[int, ...] = ()
-    made: Cast | None = None
+    made: tuple[Cast, ...] = ()
 
     def accumulate(self, bias: int, products: Iterable[int], frac: int) -> int:
         """Remember what the register holds after every step."""
@@ -96,7 +96,8 @@ class Recorder(Unit):
         raw = super().cast(value, frac, source, count)
         over = self.saturations + self.below_zero > before
         modes = node.rounding.value, node.overflow.value
-        self.made = Cast(value, count, frac, str(node.output_format), *modes, over)
+        made = Cast(value, count, frac, str(node.output_format), *modes, over)
+        self.made = (*self.made, made)
         return raw
 
 
@@ -113,7 +114,7 @@ def element(
     """
     part = part_of(node.layer, index, formats, *(x.shape for x in inputs))
     weights = node.weight_formats
-    if len(weights) > 1:
+    if len(weights) > 1 and part.channel is not None:
         weights = weights[part.channel : part.channel + 1]
     reads = [_read(node, inputs, number, place, part.padding) for number, place in part.reads]
     vectors: dict[int, list[int]] = {}
@@ -137,7 +138,7 @@ def element(
         reads=tuple(reads),
         bias=bias,
         start=unit.steps[0] if unit.steps else None,
-        cast=unit.made,
+        cast=unit.made[part.at] if unit.made else None,
     )
 
 
@@ -231,6 +232,13 @@ def _softmax(layer: layers.Softmax, index: Index, formats: Sequence[QFormat], sh
     where: list[int | slice] = list(index)
     where[layer.axis] = slice(None)
     return Part(layers.Softmax(), _of(_numbers(shape)[tuple(where)]), at=index[layer.axis])
+
+
+@part_of.register
+def _layer_norm(
+    layer: layers.LayerNorm, index: Index, formats: Sequence[QFormat], shape: Shape
+) -> Part:
+    return Part(layer, _of(_numbers(shape)[index[:-1]]), channel=None, at=index[-1])
 
 
 @part_of.register

@@ -7,11 +7,11 @@ sum before them.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
-from fxpnn.engine import depthwise, moves, pairs, pools
+from fxpnn.engine import depthwise, moves, norms, pairs, pools
+from fxpnn.engine.ends import EVERY_WORD, Ends
 from fxpnn.engine.program import (
     BOOL,
     INT16,
@@ -34,25 +34,9 @@ from fxpnn.kernels.layout.instructions import INSTRUCTION, Code, target
 from fxpnn.network import layers, memory_plan
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
-from fxpnn.network.layers import Number, Shape
+from fxpnn.network.layers import Shape
 from fxpnn.network.lookup import response
 
-
-class Ends(NamedTuple):
-    """What words are raised and lowered to behind a cast."""
-
-    least: int
-    most: int
-
-    def within(self, least: Number | None, most: Number | None) -> "Ends":
-        """Return the ends that are as good as these and then others, of which either may lack."""
-        low = EVERY_WORD.least if least is None else int(least)
-        high = EVERY_WORD.most if most is None else int(most)
-        return Ends(*(min(max(end, low), high) for end in self))
-
-
-EVERY_WORD = Ends(-(1 << 15), (1 << 15) - 1)
-"""What a cast has of itself: no word is raised or lowered."""
 GROUP_ROWS = 1920
 """Images whose rows are not more together are summed like one: each has its price."""
 
@@ -176,6 +160,8 @@ class _Assembler:
                 y = self._pool(node, x, formats[0], shape)
             case layers.Softmax():
                 y = self._softmax(node, layer, x, formats[0])
+            case layers.LayerNorm():
+                y = self._norm(node, layer, x, formats[0])
             case layers.PRelu():
                 y = self._slope(node, layer, x, formats[0])
             case layers.Add():
@@ -320,14 +306,7 @@ class _Assembler:
         return y
 
     def _softmax(self, node: FixedNode, layer: layers.Softmax, x: Tensor, fmt: QFormat) -> Tensor:
-        classes = x.places.shape[layer.axis]
-        vectors = np.moveaxis(x.places, layer.axis, -1).reshape(-1, classes)
-        if not (vectors == vectors[:, :1] + np.arange(classes)).all():  # a vector is apart
-            places = np.arange(x.words).reshape(vectors.shape)
-            swapped = np.moveaxis(x.places, layer.axis, -1).shape
-            y = self._fresh(np.moveaxis(places.reshape(swapped), -1, layer.axis))
-            self._move(node, x, y, y.places)
-            x = y
+        x, classes = self._vectors(node, x, layer.axis), x.places.shape[layer.axis]
         assert node.table is not None
         fields = {"weights": self.constants.put(INT32, node.table), "weights_size": node.table.size}
         fields |= {"classes": classes, "shift": fmt.frac + 2}
@@ -336,6 +315,26 @@ class _Assembler:
             op, fields["low"] = instructions.SHIFTED, node.softmax_shift
         y = self._fresh(x.places)
         self._emit(op, node, x, y, **fields)
+        return y
+
+    def _vectors(self, node: FixedNode, x: Tensor, axis: int) -> Tensor:
+        """Return a tensor whose vectors along an axis are rows of words, moved if need be."""
+        size = x.places.shape[axis]
+        swapped = np.moveaxis(x.places, axis, -1)
+        vectors = swapped.reshape(-1, size)
+        if (vectors == vectors[:, :1] + np.arange(size)).all():
+            return x
+        places = np.arange(x.words).reshape(swapped.shape)
+        y = self._fresh(np.moveaxis(places, -1, axis))
+        self._move(node, x, y, y.places)
+        return y
+
+    def _norm(self, node: FixedNode, layer: layers.LayerNorm, x: Tensor, fmt: QFormat) -> Tensor:
+        x = self._vectors(node, x, -1)
+        y = self._fresh(x.places)
+        features = self.constants.put(INT64, norms.features(node, layer, fmt))
+        fields = {"weights": features, "classes": len(layer.gamma), "epsilon": int(layer.epsilon)}
+        self._emit(instructions.NORM, node, x, y, **fields)
         return y
 
     def _pair(

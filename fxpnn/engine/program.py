@@ -31,6 +31,8 @@ CONSTANTS_EACH = 64
 """So many more for each parameter: packed, one takes some bytes, with its place and its bounds."""
 TILES = (40, 8, 1)
 """Multiples of the rows of a tile, which are 8, 5 or 2 by the machine."""
+FIRST = instructions.SLOPE, instructions.CLAMP_32, instructions.DEPTHWISE, instructions.NORM
+"""The first instruction of each kernel's but the first's."""
 LINE = 64
 """Bytes of a line of the cache: a vector that lies across two takes twice as long."""
 
@@ -205,9 +207,11 @@ class Program:
 def _parts(code: Code) -> tuple[tuple[Kernel, Code], ...]:
     """Split instructions into runs of those that one kernel runs."""
     code = code.view(np.recarray)  # plain Python finds fields as attributes of these only
-    firsts = instructions.SLOPE, instructions.CLAMP_32, instructions.DEPTHWISE
-    kinds = np.searchsorted(firsts, code["op"], side="right")
+    kinds = np.searchsorted(FIRST, code["op"], side="right")
     cuts = np.flatnonzero(np.diff(kinds)) + 1
     parts = zip(np.split(kinds, cuts), np.split(code, cuts), strict=True)
-    kernels = compiled.run, compiled.run_rare, compiled.run_steps, compiled.run_depthwise
+    kernels = (
+        *(compiled.run, compiled.run_rare, compiled.run_steps),
+        *(compiled.run_depthwise, compiled.run_norms),
+    )
     return tuple((kernels[kind[0]], part) for kind, part in parts if part.size)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fxpnn.errors import DataError
 from fxpnn.fixedpoint.casting import as_array
-from fxpnn.golden import moves, values
+from fxpnn.golden import moves, norms, values
 from fxpnn.golden.sums import Unit as Unit
 from fxpnn.golden.sums import activate as activate
 from fxpnn.golden.sums import compute as compute
@@ -20,7 +20,7 @@ from fxpnn.network.fixed import Counts, FixedNetwork, RawArray
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array
 
-FORMULAS = (moves, values)
+FORMULAS = (moves, norms, values)
 """The modules whose formulas ``compute`` and ``activate`` choose from, beside that of sums."""
 
 

@@ -271,6 +271,7 @@ def _check_scales(fixed: FixedNetwork, node: FixedNode, formats: list[QFormat]) 
                 f"fraction bits of input and {traits.weight} must add up to {low} to {high}, not "
                 f"{total}; change the weight format, {node.weight_formats[0]}"
             )
+    node.layer.check_fits(fmt, node.weight_formats, node.output_format)
     if traits.output is Output.INHERITED:
         _check_finer(node, fmt)
     if traits.apart is not None and (apart := abs(fmt.frac - formats[1].frac)) > traits.apart:

@@ -5,6 +5,7 @@ Shapes leave the batch axis out: an image is ``(channels, height, width)``, a ve
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.casting import is_array
+from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network.traits import Traits
 from fxpnn.network.value import Value
 
@@ -62,6 +64,12 @@ class Layer(Value):
             ModelError: the layer cannot take inputs of these shapes.
         """
         return shapes[0]
+
+    def check_fits(self, source: QFormat, weights: Sequence[QFormat], made: QFormat) -> None:
+        """Raise ``ModelError`` unless the exact values of raw parameters fit 62 bits.
+
+        ``source``, ``weights`` and ``made`` are the formats of input, weight and output.
+        """
 
     def range(self, *ranges: Range) -> Range:
         """Return a range that outputs cannot leave, for inputs in these ranges.

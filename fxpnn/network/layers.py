@@ -39,6 +39,7 @@ from fxpnn.network.moves import Reshape as Reshape
 from fxpnn.network.moves import Slice as Slice
 from fxpnn.network.moves import Take as Take
 from fxpnn.network.moves import Transpose as Transpose
+from fxpnn.network.norms import LayerNorm as LayerNorm
 from fxpnn.network.shapes import check_axis, check_parameters, slide, text
 from fxpnn.network.traits import Output, Traits
 from fxpnn.network.window import Window as Window

@@ -24,6 +24,7 @@ from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array, Layer, Shape
 from fxpnn.network.lookup import response
 from fxpnn.proofs import windows
+from fxpnn.proofs.norms import norm_ends
 from fxpnn.proofs.registers import EFFORT, reached
 from fxpnn.proofs.sums import product_interval
 
@@ -221,6 +222,14 @@ def _prove_softmax(
 ) -> Proof:
     ends = Interval(np.array(0), np.array(node.output_format.max))
     return Proof(ends.spread(inputs[0].low.shape), node.softmax_shift is not None)
+
+
+@_prove.register
+def _prove_layer_norm(
+    layer: layers.LayerNorm, node: FixedNode, inputs: Intervals, formats: Formats
+) -> Proof:
+    ends, fracs = norm_ends(node, layer, formats[0])
+    return _cast(node.requantize, ends.spread(inputs[0].low.shape), fracs)
 
 
 @_prove.register

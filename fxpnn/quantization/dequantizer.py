@@ -8,7 +8,7 @@ from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_bias
 from fxpnn.network.graph import Network, Node
-from fxpnn.network.layers import Array, Layer
+from fxpnn.network.layers import Array, Layer, LayerNorm
 
 FLOAT_LIMIT = 1 << 53
 """Integers up to this are float64 too."""
@@ -55,6 +55,8 @@ def float_layer(node: FixedNode, source: QFormat) -> Layer:
         if traits.bias is not None:
             fracs[traits.bias] = products
     numbers = {name: _numbers(getattr(layer, name), frac) for name, frac in fracs.items()}
+    if isinstance(layer, LayerNorm):
+        numbers["epsilon"] = layer.float_epsilon(source)
     return replace(layer, **numbers)
 
 

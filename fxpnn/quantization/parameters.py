@@ -73,6 +73,8 @@ def raw_layer(
         fracs = source.frac + np.array([fmt.frac for fmt in formats])
         scaled = _scaled(node, traits.bias, bias, fracs)
         raw[traits.bias] = scaled if np.ndim(getattr(layer, traits.bias)) else int(scaled[0])
+    if isinstance(layer, layers.LayerNorm):
+        raw["epsilon"] = layer.raw_epsilon(source)
     return replace(layer, **raw), formats, losses
 
 

@@ -331,7 +331,7 @@ class _Build:
             (low * fmt.lsb, high * fmt.lsb)
             for (low, high), fmt in ((ends.limits, fmt) for ends, fmt in inputs)
         ]
-        return layer.range(*ranges)
+        return node.layer.range(*ranges)
 
 
 def _sum_range(

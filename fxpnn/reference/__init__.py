@@ -5,10 +5,15 @@ scales images and runs them in blocks, and ``classify`` returns classes. The bat
 of every array: ``(N, *shape)``.
 """
 
+from fxpnn.reference import norms
 from fxpnn.reference.formulas import compute, sigmoid
 from fxpnn.reference.passes import classify, forward, predict, scale, steps
 
+FORMULAS = (norms,)
+"""The modules whose formulas ``compute`` chooses from, beside its own."""
+
 __all__ = [
+    "FORMULAS",
     "classify",
     "compute",
     "forward",

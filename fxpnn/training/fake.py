@@ -256,6 +256,8 @@ def _check_node(node: FixedNode) -> None:
             f"{where}: the accumulator must hold every bit of a product in training, not be "
             f"{node.accumulator}"
         )
+    if isinstance(node.layer, layers.LayerNorm):  # an integer root, which floats only come near
+        raise ModelError(f"{where}: must be trained in floats, not by the integers' forward pass")
     if node.softmax_shift is not None:
         raise FormatError(f"{where}: softmax must be max in training, not subtract a constant")
 

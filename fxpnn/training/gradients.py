@@ -25,6 +25,7 @@ from fxpnn.reference.formulas import (
     per_channel,
     sigmoid,
 )
+from fxpnn.reference.norms import standardised
 from fxpnn.reference.windows import columns, counts, positions, slide
 from fxpnn.training.parameters import parameter
 
@@ -104,6 +105,15 @@ def _conv_parameters(layer: layers.Conv2D, delta: Array, x: Array) -> dict[str, 
 def _prelu_parameters(layer: layers.PRelu, delta: Array, x: Array) -> dict[str, Array]:
     others = (0, *range(2, x.ndim))
     return {"slope": (delta * np.minimum(x, 0)).sum(axis=others)}
+
+
+@parameter_gradients.register
+def _layer_norm_parameters(layer: layers.LayerNorm, delta: Array, x: Array) -> dict[str, Array]:
+    others = tuple(range(x.ndim - 1))
+    return {
+        "gamma": (delta * standardised(layer, x)[0]).sum(axis=others),
+        "beta": delta.sum(axis=others),
+    }
 
 
 @singledispatch
@@ -261,6 +271,16 @@ def _step(layer: layers.Step, delta: Array, output: Array, x: Array) -> tuple[Ar
 def _softmax(layer: layers.Softmax, delta: Array, output: Array, x: Array) -> tuple[Array, ...]:
     mean = (delta * output).sum(axis=batch_axis(layer.axis), keepdims=True)
     return (output * (delta - mean),)
+
+
+@input_deltas.register
+def _layer_norm(
+    layer: layers.LayerNorm, delta: Array, output: Array, x: Array
+) -> tuple[Array, ...]:
+    normal, root = standardised(layer, x)
+    scaled = delta * layer.gamma.astype(delta.dtype, copy=False)
+    along = (scaled * normal).mean(axis=-1, keepdims=True)
+    return ((scaled - scaled.mean(axis=-1, keepdims=True) - normal * along) / root,)
 
 
 @input_deltas.register

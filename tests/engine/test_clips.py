@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxpnn.engine.assembler import EVERY_WORD, Ends
+from fxpnn.engine.ends import EVERY_WORD, Ends
 from fxpnn.engine.inference import Engine
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
 from fxpnn.network.fixed import FixedNetwork, FixedNode

@@ -76,6 +76,7 @@ VALID: list[tuple[Layer, Shape]] = [
     (layers.Transpose((0,)), (2,)),
     (layers.Slice(0, 1, 2), (2,)),
     *((kind(), (2,)) for kind in (Relu, layers.Flatten, Sigmoid, Tanh, Silu, HardSwish)),
+    (layers.LayerNorm(np.ones(2, np.int16), np.zeros(2, np.int64), 1), (2,)),
     *((kind(), (2,)) for kind in (Elu, Softplus, layers.Abs)),
     *((kind(), (2,)) for kind in (Softmax, Add, layers.Concat)),
 ]

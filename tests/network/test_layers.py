@@ -68,6 +68,7 @@ SHAPES: list[tuple[Layer, list[Shape], Shape]] = [
     (layers.Flatten(), [(2, 3, 4)], (24,)),
     (layers.Reshape((4, 6)), [(2, 3, 4)], (4, 6)),
     (layers.Transpose((2, 0, 1)), [(2, 3, 4)], (4, 2, 3)),
+    (layers.LayerNorm(ONES(4), ONES(4)), [(2, 3, 4)], (2, 3, 4)),
 ]
 
 
@@ -90,6 +91,7 @@ PLACES = "start, stop and step must be places in order, inside 3, and 1 or more"
 WRONG_SHAPES: list[tuple[Layer, list[Shape], str]] = [
     (Dense(ONES((3, 5)), ONES(3)), [(4,)], "input must be (5), not (4)"),
     (Dense(ONES((3, 5)), ONES(3)), [(1, 5)], "input must be (5), not (1, 5)"),
+    (layers.LayerNorm(ONES(4), ONES(4)), [(4, 3)], "last axis must be as gamma's 4, not (4, 3)"),
     (conv(4, 3, 1, 1), [(3, 9)], "input must be (channels, height, width), not (3, 9)"),
     (conv(4, 3, 1, 1), [(2, 9, 9)], "input must have 3 maps (3 x 1 groups), not 2"),
     (conv(4, 3, 1, 1, groups=2), [(3, 9, 9)], "input must have 6 maps (3 x 2 groups), not 3"),

@@ -40,6 +40,7 @@ OPERATORS = {
     "HardSigmoid": "hardsigmoid",
     "HardSwish": "hardswish",
     "Identity": "identity",
+    "LayerNormalization": "layernormalization",
     "LeakyRelu": "leakyrelu",
     "LpPool": "lppool",
     "MatMul": "matmul",
@@ -130,6 +131,9 @@ SKIPPED = {
     r"gemm_default_matrix_bias": "its bias differs for each image",
     r"softmax_axis_0": "its softmax runs over the images of the batch",
     r"flatten_(axis[023]|negative_axis[124])": "it mixes the images of the batch",
+    r"layer_normalization_(\dd_axis0|2d_axis_negative_2|3d_axis_negative_3|4d_axis_negative_4)": (
+        "it normalises over the images of the batch"
+    ),
     r"squeeze$|unsqueeze_axis_0": "it moves the axis of the batch",
     r"reshape_(reordered_all|one_dim|negative_extended|allowzero)": "it mixes the images",
     r"transpose_(default|all_permutations_[2-5])": "it moves the axis of the batch",
@@ -176,6 +180,8 @@ def prepare(case: Any) -> Case:
     if not (joins := image and alike and kind in JOINING):
         for weight, info in zip(weights, case.model.graph.input[1:], strict=True):
             constant(graph, info.name, weight)
+    if kind == "LayerNormalization":
+        del graph.output[1:]  # the mean and the deviation, which training asks for
     if kind in ELEMENTWISE or image:
         x, y = x[None], y[None]  # the whole tensor is one image
         resize(graph.input[0], x.shape)

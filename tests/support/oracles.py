@@ -16,6 +16,7 @@ from fxpnn.fixedpoint.qformat import Accumulator, Overflow, Product, QFormat, Ro
 from fxpnn.network import layers
 from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.network.layers import Array, Layer, Window
+from tests.support.oracle_norms import normalised
 
 HALF = Fraction(1, 2)
 ROUNDED: dict[Rounding, Callable[[Fraction], int]] = {
@@ -165,7 +166,8 @@ def _spells_one(node: FixedNode) -> bool:
         node.output_format,
         (layers.Sigmoid, layers.Tanh, layers.Softsign, layers.HardSigmoid),
     )
-    negative = isinstance(node.layer, layers.Tanh) and not fmt.signed  # an overflow of its own
+    below = isinstance(node.layer, layers.Tanh | layers.Softsign)
+    negative = below and not fmt.signed  # an overflow of its own
     clamps = node.overflow in (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
     return (
         isinstance(node.layer, bounded) and fmt.max + 1 == 2**fmt.frac and clamps and not negative
@@ -369,6 +371,7 @@ ORACLES: dict[type[Layer], Oracle] = {
     layers.HardSwish: _curve(
         lambda n, layer, f, x: x * _clamp(x + 3, 0, 6) * Fraction(43691, 2**18)
     ),
+    layers.LayerNorm: lambda n, f, x: _cast(n, normalised(n, f[0], x[0]), x[0].shape),
     layers.Step: _curve(lambda n, layer, f, x: Fraction(x >= exact(layer.threshold, f.frac))),
     layers.Add: _add,
     layers.Mul: _mul,

@@ -114,6 +114,8 @@ def test_gradient_of_layers_that_move_data(
     x, y = spread(generator, *shape), spread(generator, *shape)
     joined = np.concatenate([x, y], axis=axis % axes + 1)
     assert_gradients(Softmax(axis), generator, x)
+    gamma, beta = generator.normal(size=(2, shape[-1]))
+    assert_gradients(layers.LayerNorm(gamma, beta, 0.1), generator, x)
     assert_gradients(layers.PRelu(generator.normal(size=shape[1])), generator, x)
     assert_gradients(layers.Add(), generator, x, y)
     repeated = [shape[0], *(n if data.draw(st.booleans()) else 1 for n in shape[1:])]

@@ -16,6 +16,8 @@ CLAMP_32, CLAMP_64, PLAIN, REGISTER = range(12, 16)
 """Sums that are clamped step by step, plain, or in a register that drops bits: likewise."""
 DEPTHWISE = 16
 """Exact sums of each channel's own taps: likewise."""
+NORM = 17
+"""Vectors that are normalised: likewise."""
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
 STRIPS, DIRECT = range(2)
@@ -77,6 +79,7 @@ FIELDS_OF = {
     PLAIN: _LAYER,
     REGISTER: (*_LAYER, "drops", "drop_rounding", "casts"),
     DEPTHWISE: _DEPTHWISE,
+    NORM: ("weights", "classes", "epsilon"),
 }
 """What an operation reads beside the common fields. The names of arrays say where these begin in
 their pool of constants, those with ``size`` how many values they have."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.normal import Graph, Op
+from fxpnn.onnx.graph.proto import MAX_RANK
 
 ROUNDING = 2.0**-22
 """How far a constant of a pattern, such as 1/6 in float32, may be from its exact value."""
@@ -55,9 +56,9 @@ class Look:
         """Return the addition of a single number that a clip to ``0..high`` cuts, and ``high``."""
         clip = self.maker(tensor, "Clip")
         add = clip and self.maker(clip.inputs[0], "Add")
-        if clip is None or add is None or self._number(clip, 1, "min") != 0:
+        if clip is None or add is None or self.number(clip, 1, "min") != 0:
             return None
-        high, (x, offset) = self._number(clip, 2, "max"), self.split(add)
+        high, (x, offset) = self.number(clip, 2, "max"), self.split(add)
         return (Line(x, offset=offset), high) if high and offset is not None else None
 
     def line(self, tensor: str) -> Line:
@@ -114,10 +115,28 @@ class Look:
     def split(self, op: Op) -> tuple[str, float | None]:
         """Return the operand of a binary operator that is not a number, and the one that is."""
         a, b = op.inputs
-        number = self._number(op, 0)
-        return (a, self._number(op, 1)) if number is None else (b, number)
+        number = self.number(op, 0)
+        return (a, self.number(op, 1)) if number is None else (b, number)
 
-    def _number(self, op: Op, index: int, attribute: str = "") -> float | None:
+    def constant(self, tensor: str, kind: str) -> tuple[str, str] | None:
+        """Return the operand of the operator that makes a tensor, and the one that is constant."""
+        op = self.maker(tensor, kind)
+        a, b = op.inputs if op else ("", "")
+        if (a in self._constants) == (b in self._constants):
+            return None
+        return (a, b) if b in self._constants else (b, a)
+
+    def integers(self, op: Op, index: int, attribute: str) -> list[int] | None:
+        """Return an input of integers, or an attribute where the input is left out."""
+        if not op.has(index):
+            given: list[int] | None = op.get(attribute)
+            return given
+        array = self._constants.get(op.inputs[index])
+        known = array is not None and array.dtype.kind in "iu" and array.size <= MAX_RANK
+        return [int(n) for n in array.reshape(-1)] if array is not None and known else None
+
+    def number(self, op: Op, index: int, attribute: str = "") -> float | None:
+        """Return an input that is a single number, or an attribute where the input is left out."""
         if not op.has(index):
             value: float | None = op.get(attribute)
             return value

@@ -147,6 +147,13 @@ def _softmax(layer: layers.Softmax, shape: Shape) -> tuple[Operator, ...]:
 
 
 @operators.register
+def _layer_norm(layer: layers.LayerNorm, shape: Shape) -> tuple[Operator, ...]:
+    weights = {"weight": layer.gamma, "bias": layer.beta}
+    attributes = {"axis": -1, "epsilon": float(layer.epsilon)}
+    return (Operator("LayerNormalization", weights, attributes),)
+
+
+@operators.register
 def _concat(layer: layers.Concat, shape: Shape) -> tuple[Operator, ...]:
     return (Operator("Concat", attributes={"axis": _axis(layer.axis)}),)
 

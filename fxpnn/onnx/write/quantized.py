@@ -37,7 +37,7 @@ def to_quantized_model(
     dialect = kind(network, fixed)
     where = {INPUT: INPUT, **{node.name: f"layer {node.name} ({node.op})" for node in fixed.nodes}}
     reasons = [f"{where[name]}: {why}" for name in casts for why in dialect.refusals(casts[name])]
-    reasons += [f"{where[node.name]}: {why}" for node in fixed.nodes for why in _drops(node, fixed)]
+    reasons += [f"{where[it.name]}: {why}" for it in fixed.nodes for why in _unsaid(it, fixed)]
     if reasons:
         raise ModelError("; ".join(reasons))
     entry = dialect.names.unique(f"{INPUT}.cast")
@@ -51,8 +51,13 @@ def to_quantized_model(
     return finish(dialect, network, dialect.opsets, dialect.ir_version)
 
 
-def _drops(node: FixedNode, fixed: FixedNetwork) -> Iterable[str]:
-    """Say that a register drops bits of products; what keeps them all, no file needs to tell."""
+def _unsaid(node: FixedNode, fixed: FixedNetwork) -> Iterable[str]:
+    """Say that ONNX has no integers for a layer, or that its register drops bits of products.
+
+    A register that keeps them all no file needs to tell.
+    """
+    if isinstance(node.layer, layers.LayerNorm):
+        yield "must be a layer whose integers ONNX can say; export it --to c"
     if node.accumulator is not None and (node.dropped(fixed.formats[node.inputs[0]]) > 0).any():
         yield f"accumulator must hold every bit of a product, not drop some ({node.accumulator})"
 

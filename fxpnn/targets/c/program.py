@@ -9,7 +9,7 @@ from fxpnn.network import layers
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Layer
 from fxpnn.targets import dump
-from fxpnn.targets.c import moves, pools, products, softmax, values
+from fxpnn.targets.c import moves, norms, pools, products, softmax, values
 from fxpnn.targets.c.place import Constant, Place, Written, bounds
 from fxpnn.targets.lowering import Lowering, Step
 
@@ -109,6 +109,11 @@ def _softsign(layer: layers.Softsign, place: Place) -> Written:
 @written.register
 def _softmax(layer: layers.Softmax, place: Place) -> Written:
     return softmax.softmax(place, layer)
+
+
+@written.register
+def _layer_norm(layer: layers.LayerNorm, place: Place) -> Written:
+    return norms.layer_norm(place, layer)
 
 
 @written.register

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from itertools import product
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
@@ -17,6 +17,8 @@ from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Layer, Shape, Window, layer_types
 from fxpnn.network.tables import table_for
 from fxpnn.network.traits import Output
+from tests.support.strategies import norms
+from tests.support.strategies.building import Built, Maker, Tensor, Tensors, weight_formats
 from tests.support.strategies.numbers import (
     BIAS_LIMIT,
     Draw,
@@ -48,26 +50,6 @@ class NetworkCase(NamedTuple):
     fixed: FixedNetwork
     raw: Raw
 
-
-class Tensor(NamedTuple):
-    """What a next layer can read."""
-
-    name: str
-    shape: Shape
-    format: QFormat
-
-
-class Built(NamedTuple):
-    """A layer with raw parameters, the fields of its node that go with them, its other inputs."""
-
-    layer: Layer
-    fields: Mapping[str, Any] = MappingProxyType({})
-    others: tuple[Tensor, ...] = ()
-
-
-Tensors: TypeAlias = list[Tensor]
-Maker: TypeAlias = Callable[[Draw, Tensor, Tensors], Built]
-"""Draws a layer that can read the given tensor, and may read the others."""
 
 axes = st.sampled_from(
     [
@@ -172,6 +154,8 @@ def _output_formats(built: Built, source: QFormat) -> st.SearchStrategy[QFormat]
     if traits.sums:
         weights = built.fields["weight_formats"][0]
         return tensor_formats(QFormat(source.word + weights.word, source.frac + weights.frac))
+    if isinstance(built.layer, layers.LayerNorm):
+        return norms.output_formats(built.fields["weight_formats"])
     return tensor_formats(source if traits.integer is None else QFormat(16, 15))
 
 
@@ -229,16 +213,6 @@ def _biases(draw: Draw, weight: Wide, source: QFormat, accumulator: Accumulator,
     limit = draw(at_scale(limit, 0 if accumulator.frac is None else frac - accumulator.frac))
     aimed = np.array([fitting_bias(limit - int(row[:steps].sum()) * extreme) for row in weight])
     return draw(st.sampled_from([0, 1])) * aimed
-
-
-@st.composite
-def weight_formats(draw: Draw, channels: int = 1) -> tuple[QFormat, ...]:
-    """Draw one format, or one per channel, of one word."""
-    (word, signed), frac = draw(words), draw(st.integers(-4, 20))
-    extra = draw(
-        st.binary(min_size=1, max_size=1) | st.binary(min_size=channels, max_size=channels)
-    )
-    return tuple(QFormat(word, frac + more % 7, signed) for more in extra)
 
 
 def _window(draw: Draw, shape: Shape, *, pool: bool = False) -> Window:
@@ -383,6 +357,7 @@ MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
         layers.HardSigmoid: _hard_sigmoid,
         layers.Step: _step,
         layers.Softmax: _softmax,
+        layers.LayerNorm: norms.layer_norm,
         layers.Add: _add,
         layers.Mul: _mul,
         layers.Concat: _concat,

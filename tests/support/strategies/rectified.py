@@ -10,13 +10,13 @@ from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.traits import Output
 from tests.support.strategies import networks
+from tests.support.strategies.building import Tensor
 from tests.support.strategies.networks import (
     AXES,
     KINDS,
     MAKERS,
     SHAPES,
     NetworkCase,
-    Tensor,
 )
 from tests.support.strategies.numbers import Draw, raw_arrays, tensor_formats
 

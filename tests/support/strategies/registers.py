@@ -7,7 +7,8 @@ from fxpnn.fixedpoint.qformat import Accumulator, Product, QFormat
 from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import INPUT
-from tests.support.strategies.networks import Built, NetworkCase, Tensor, node_of
+from tests.support.strategies.building import Built, Tensor
+from tests.support.strategies.networks import NetworkCase, node_of
 from tests.support.strategies.numbers import (
     Draw,
     accumulator_modes,

@@ -1,0 +1,123 @@
+"""Layer normalisation, as an operator and written out, against ONNX Runtime."""
+
+from typing import Any
+
+import onnx
+import pytest
+
+from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
+
+ROWS = ("N", 3, 4)
+
+
+def written_out(square: str = "Pow", *, axis: int = -1, opset: int = 17) -> Form:
+    """Make what exporters write where the opset has no such operator."""
+    axes: dict[str, Any] = {"axes": [axis]} if opset < 18 else {}
+    reads = " axes" * (opset >= 18)
+    return form(
+        "LayerNorm",
+        op("ReduceMean", "x" + reads, "mean", **axes),
+        op("Sub", "x mean", "d"),
+        op("Pow", "d two", "s") if square == "Pow" else op("Mul", "d d", "s"),
+        op("ReduceMean", "s" + reads, "v", **axes),
+        op("Add", "v eps", "e"),
+        op("Sqrt", "e", "r"),
+        op("Div", "d r", "q"),
+        op("Mul", "g q", "p"),
+        op("Add", "p b", "y"),
+        weights={"two": 2.0, "eps": 1e-3, "g": floats(4), "b": floats(1, 4)}
+        | ({"axes": [axis]} if opset >= 18 else {}),
+        shape=ROWS,
+        opset=opset,
+    )
+
+
+WEIGHTS = {"g": floats(4), "b": floats(4)}
+
+FORMS = {
+    "the operator": form(
+        "LayerNorm",
+        op("LayerNormalization", "x g b", "y", epsilon=0.1),
+        weights=WEIGHTS,
+        shape=ROWS,
+    ),
+    "without a bias": form(
+        "LayerNorm", op("LayerNormalization", "x g", "y"), weights=WEIGHTS, shape=ROWS
+    ),
+    "over several axes": form(
+        "Reshape LayerNorm Reshape",
+        op("LayerNormalization", "x g b", "y", axis=2),
+        weights={"g": floats(6, 5), "b": floats(5)},
+        shape=MAPS,
+    ),
+    "of channels, as ConvNeXt's": form(
+        "Transpose LayerNorm Transpose Conv2D",
+        op("Transpose", "x", "a", perm=[0, 2, 3, 1]),
+        op("LayerNormalization", "a g b", "c"),
+        op("Transpose", "c", "d", perm=[0, 3, 1, 2]),
+        op("Conv", "d k", "y"),
+        weights={"g": floats(2), "b": floats(2), "k": floats(3, 2, 1, 1)},
+        shape=MAPS,
+    ),
+    "written out": written_out(),
+    "written out with a product": written_out("Mul", axis=2),
+    "written out in a newer opset": written_out(opset=18),
+    "written out without constants": form(
+        "LayerNorm Tanh",
+        op("ReduceMean", "x", "mean", axes=[-1]),
+        op("Sub", "x mean", "d"),
+        op("Mul", "d d", "s"),
+        op("ReduceMean", "s", "v", axes=[-1]),
+        op("Add", "v eps", "e"),
+        op("Sqrt", "e", "r"),
+        op("Div", "d r", "q"),
+        op("Tanh", "q", "y"),
+        weights={"eps": 1e-3},
+        shape=ROWS,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FORMS.values(), ids=FORMS)
+def test_layer_normalisation(case: Form) -> None:
+    """It becomes one layer, which gives what ONNX Runtime gives."""
+    check(case)
+
+
+def norm(shape: tuple[int, ...] = (4,), **attributes: Any) -> onnx.ModelProto:
+    """Make a model of one operator."""
+    return model(
+        op("LayerNormalization", "x g", "y", **attributes),
+        weights={"g": floats(*shape)},
+        shape=ROWS,
+    )
+
+
+WHERE = "LayerNormalization (node y, opset 17): "
+REFUSED = {
+    "images": (norm(axis=0), WHERE + "must not normalise over the images"),
+    "no axis": (norm(axis=3), WHERE + "axes must be inside the 3 axes, not [3]"),
+    "another constant": (
+        norm((3,)),
+        WHERE + "its constant must fit the (4,) that are normalised, not (3,)",
+    ),
+    "a large constant": (
+        norm((3, 4)),
+        WHERE + "its constant must fit the (4,) that are normalised, not (3, 4)",
+    ),
+    "no epsilon": (norm(epsilon=0.0), WHERE + "epsilon must be above 0, not 0.0"),
+    "too many": (
+        model(op("LayerNormalization", "x g", "y"), weights={"g": floats(1)}, shape=("N", 1, 4097)),
+        WHERE + "must normalise at most 4096 values at a time, not 4097",
+    ),
+    "an axis that is not the last": (
+        written_out(axis=1).model,
+        WHERE + "must normalise the last of 3 axes, not [1]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("case", "message"), REFUSED.values(), ids=REFUSED)
+def test_refusals(case: onnx.ModelProto, message: str) -> None:
+    """What cannot be is refused in a line that names the operator."""
+    refuse(case, message)
