@@ -125,7 +125,7 @@ PAIRS_AND_MOVES = (
     ),
     Mutation(
         "that a clip behind a clip is clipped to both",
-        "fxpnn/engine/assembler.py",
+        "fxpnn/engine/ends.py",
         "return Ends(*(min(max(end, low), high) for end in self))",
         "return Ends(low, high)",
         "tests/engine/test_clips.py",
