@@ -184,7 +184,7 @@ class _Assembler:
         self, node: FixedNode, layer: layers.Dense | layers.Conv2D, x: Tensor, fmt: QFormat
     ) -> Tensor:
         known = self.sums[node.name]
-        if not self.plainly and depthwise.suits(node, known, fmt):
+        if not self.plainly and depthwise.suits(node, x, known, fmt):
             return self._depthwise(node, x, fmt)
         if isinstance(layer, layers.Dense) or covers(layer, x):
             rows = dense_rows(layer, x, known.inputs)

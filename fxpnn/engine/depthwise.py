@@ -1,7 +1,8 @@
 """Depthwise convolutions: which of them vector code of their own runs, and how they are laid out.
 
 Sums must provably fit 32 bits, as an accumulator that overflows nowhere holds them, and be cast by
-dropping 0 to 30 bits. Others go the way of all convolutions.
+dropping 0 to 30 bits; rows of few words would leave most lanes empty. Others go the way of all
+convolutions.
 """
 
 import numpy as np
@@ -14,14 +15,20 @@ from fxpnn.network.fixed import FixedNode
 from fxpnn.network.layers import Conv2D
 
 MOST_DROPPED = 30
+FEWEST = 8
+"""Words of a row; one of 8 takes as long as in the other code, one of 2 three times as long."""
 
 
-def suits(node: FixedNode, known: Known, source: QFormat) -> bool:
-    """Say whether the layer is depthwise, and its sums are of 32 bits."""
+def suits(node: FixedNode, x: Tensor, known: Known, source: QFormat) -> bool:
+    """Say whether the layer is depthwise, its rows are long and its sums are of 32 bits."""
     layer = node.layer
     if not isinstance(layer, Conv2D) or not 1 < layer.groups == len(layer.weight):
         return False
     if layer.weight.shape[1] != 1 or not known.proved or drops(node, known, source):
+        return False
+    channels, *size = x.places.shape
+    pixels = layer.window.output(*size)[1]
+    if channels * depthwise.share(channels, layer.window.stride[1], pixels) < FEWEST:
         return False
     shifts = _shifts(node, source)
     short = int(shifts.min()) >= 0 and int(shifts.max()) <= MOST_DROPPED

@@ -84,6 +84,8 @@ KINDS = {
     "short": (node(40, Window((3, 3)), WORD), True),
     "no shift": (node(40, Window((3, 3)), QFormat(16, 16)), True),
     "rounding by sign": (node(40, Window((3, 3)), WORD, rounding=Rounding.NEAREST_AWAY), True),
+    "four channels of three pixels": (node(4, Window((3, 3)), WORD), True),
+    "seven channels of one pixel": (node(7, Window((3, 3), (1, 2)), WORD), False),
     "shift to the left": (node(40, Window((3, 3)), QFormat(16, 17)), False),
     "wide shift": (node(40, Window((3, 3)), QFormat(16, -14)), False),
     "sums of 64 bits": (node(40, Window((3, 3)), WORD, 32767), False),
@@ -94,7 +96,8 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_which_layers_are_run_so(kind: str) -> None:
-    """Those whose sums provably fit 32 bits and drop 0 to 30 bits; the others go the usual way."""
+    """Rows of 8 words whose sums fit 32 bits and drop 0 to 30; the others go the usual way."""
     layer, expected = KINDS[kind]
-    code = Engine(FixedNetwork("n", (40, 5, 5), WORD, (layer,))).program().code
+    shape = len(layer.weight_formats), 5, 5
+    code = Engine(FixedNetwork("n", shape, WORD, (layer,))).program().code
     assert [op == instructions.DEPTHWISE for op in code["op"]] == [expected]

@@ -41,6 +41,16 @@ class Strips(NamedTuple):
     offsets: I64
 
 
+def share(channels: int, stride: int, pixels: int) -> int:
+    """Return how many neighbours of a line of so many pixels make a row.
+
+    >>> share(8, 1, 28), share(8, 1, 29), share(8, 2, 28)
+    (4, 1, 1)
+    """
+    most = min(pixels, WIDE // channels) if stride == 1 else 1
+    return next(n for n in range(max(1, most), 0, -1) if pixels % n == 0)
+
+
 def strips(
     channels: int,
     across: int,
@@ -65,14 +75,13 @@ def strips(
     if framed:
         fit = (STRIP_WORDS // (across * channels) - span) // stride[0] + 1
         lines = min(lines, max(1, fit))
-    most = min(positions[1], WIDE // channels) if stride[1] == 1 else 1
-    share = next(n for n in range(max(1, most), 0, -1) if positions[1] % n == 0)
-    line, pixel = np.indices((lines, positions[1] // share))
-    starts = (line * stride[0] * across + pixel * share * stride[1]) * channels
+    together = share(channels, stride[1], positions[1])
+    line, pixel = np.indices((lines, positions[1] // together))
+    starts = (line * stride[0] * across + pixel * together * stride[1]) * channels
     line, pixel = np.indices(kernel)
     offsets = (line * dilation[0] * across + pixel * dilation[1]) * channels
     reach = (lines - 1) * stride[0] + span
-    return Strips(lines, reach, share, starts.ravel(), offsets.ravel())
+    return Strips(lines, reach, together, starts.ravel(), offsets.ravel())
 
 
 def pack(weight: I16, offsets: I64) -> tuple[I16, I64]:
