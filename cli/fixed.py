@@ -37,6 +37,7 @@ class FixedLesson(msgspec.Struct, frozen=True):
     epochs: int
     batch: int
     rate: float
+    momentum: float
     seed: int
     rounding: str
     random_bits: int | None
@@ -102,6 +103,7 @@ def lesson(
         epochs or usual.epochs,
         batch or usual.batch,
         rate or usual.rate,
+        usual.momentum,
         seed,
         rounding or "stochastic",
         (RANDOM_BITS if random_bits is None else random_bits) if chance else None,
@@ -214,7 +216,8 @@ def print_result(result: FixedResult) -> None:
         (" sha256", result.model.sha256),
         (
             " recipe",
-            f"{lesson.epochs} epochs of {lesson.batch}, rate {lesson.rate:g}, seed {lesson.seed}",
+            f"{lesson.epochs} epochs of {lesson.batch}, rate {lesson.rate:g}, momentum "
+            f"{lesson.momentum:g}, seed {lesson.seed}",
         ),
         (" rounding", f"{lesson.rounding}{bits}"),
         (" time", f"{result.seconds:,.0f} s on {result.data.images:,} images"),

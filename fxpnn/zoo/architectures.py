@@ -79,8 +79,10 @@ def architecture(name: str) -> Architecture:
 
 
 def fixed_recipe(name: str) -> Recipe:
-    """Return the recipe of training in fixed point, which has no momentum and no decay."""
-    return FIXED_RECIPE if name == "mlp-784-100-10" else replace(FIXED_RECIPE, rate=0.1)
+    """Return the recipe of training in fixed point, which has no decay."""
+    if name == "mlp-784-100-10":
+        return FIXED_RECIPE
+    return replace(FIXED_RECIPE, rate=0.05, momentum=0.9)
 
 
 def train(
@@ -235,4 +237,4 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 """The known architectures by name."""
 
 FIXED_RECIPE = Recipe(epochs=5, batch=100, rate=0.5, schedule=COSINE)
-"""How the MLP is trained in fixed point, unless another rate is given; convolutions at 0.1."""
+"""How the MLP is trained in fixed point, unless another rate is given; LeNets have momentum."""

@@ -92,6 +92,7 @@ def test_the_words_of_the_last_step_are_written(data: Path, formats: Path, tmp_p
             "epochs": 2,
             "batch": 20,
             "rate": 0.5,
+            "momentum": 0.0,
             "seed": 3,
             "rounding": "stochastic",
             "random_bits": 8,
