@@ -39,6 +39,13 @@ MUTATIONS = (
         "tests/quantization/test_unsigned.py",
     ),
     Mutation(
+        "that a sign after a chunk tells of depthwise sums that come round",
+        "fxpnn/kernels/vector/depthwise.py",
+        "(self.near ^ 1) | (seen < 0).count().equals(0)",
+        "(self.near ^ 1) | self.near",
+        "tests/kernels/test_depthwise.py",
+    ),
+    Mutation(
         "that a quotient's rest of a half is a tie",
         "fxpnn/kernels/pool.py",
         "int(twice > 0) + int(twice >= count)",

@@ -26,7 +26,15 @@ from fxpnn.engine.program import (
     Tensor,
     whole_tiles,
 )
-from fxpnn.engine.sums import Known, arithmetic, conv_rows, covers, dense_rows, only_plainly
+from fxpnn.engine.sums import (
+    Known,
+    arithmetic,
+    conv_rows,
+    covers,
+    dense_rows,
+    in_words,
+    only_plainly,
+)
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.kernels.layout import instructions
 from fxpnn.kernels.layout.depthwise import WIDE
@@ -184,8 +192,9 @@ class _Assembler:
         self, node: FixedNode, layer: layers.Dense | layers.Conv2D, x: Tensor, fmt: QFormat
     ) -> Tensor:
         known = self.sums[node.name]
-        if not self.plainly and depthwise.suits(node, x, known, fmt):
-            return self._depthwise(node, x, fmt)
+        apart = None if self.plainly else depthwise.fields(node, x, known, fmt, self.constants)
+        if apart is not None:
+            return self._depthwise(node, x, apart)
         if isinstance(layer, layers.Dense) or covers(layer, x):
             rows = dense_rows(layer, x, known.inputs)
         else:
@@ -207,11 +216,10 @@ class _Assembler:
         self._emit(op, node, x, y, **absent | fields, **ends._asdict())
         return self._stand_for(y, node, last)
 
-    def _depthwise(self, node: FixedNode, x: Tensor, fmt: QFormat) -> Tensor:
+    def _depthwise(self, node: FixedNode, x: Tensor, fields: Fields) -> Tensor:
         x = self._standard(node, x)
         last, ends, _ = self._followers(node)
-        fields = depthwise.fields(node, x, self.sums[node.name], fmt, self.constants)
-        self.methods[node.name] = "plain 32-bit"
+        self.methods[node.name] = in_words(bool(fields["near"]), fields["segments"])
         y = self._fresh(self.standard(self.fixed.shapes[last.name]))
         self._emit(instructions.DEPTHWISE, node, x, y, **fields, **ends._asdict())
         return self._stand_for(y, node, last)

@@ -183,12 +183,11 @@ def arithmetic(
         text = "stepwise"
     else:
         fields |= _exact(rows, bias, known, constants)
-        extra, chunks = fields["extra"], fields["segments"]
-        text = f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" if extra else "plain 32-bit"
+        text = in_words(fields["extra"] > 0, fields["segments"])
         text += ", wrapped" * (method == instructions.WRAPPED)
         to = instructions.target(cast)
         to = to.with_sign if known.below_zero else to
-        rule = rounding.rule(shifts, to, known.total, extra)
+        rule = rounding.rule(shifts, to, known.total, fields["extra"])
         if method == instructions.WRAPPED or rule is None:
             rule = np.zeros(4 * shifts.size, np.int64)
             fields["leave"] = instructions.STRIPS
@@ -198,6 +197,11 @@ def arithmetic(
         fields["rule"] = constants.put(INT32, rule)
     fields["shifts"] = constants.put(INT64, shifts)
     return fields, text
+
+
+def in_words(wide: bool, chunks: int) -> str:
+    """Say how sums that need no clamp are computed."""
+    return f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" if wide else "plain 32-bit"
 
 
 def _method(known: Known, overflow: Overflow) -> int:

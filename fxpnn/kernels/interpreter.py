@@ -148,8 +148,9 @@ def run_depthwise(
         tables = (
             words[do.weights : do.weights + do.weights_size],
             quads[do.offsets : do.offsets + do.offsets_size],
+            quads[do.cuts : do.cuts + do.segments + 1],
             quads[do.starts : do.starts + do.strip * do.rows],
-            doubles[lanes],
+            quads[lanes],
             quads[do.shifts : do.shifts + do.lanes],
             doubles[rule],
         )
@@ -169,6 +170,7 @@ def run_depthwise(
             do.origin,
             do.total,
             do.level,
+            do.near,
         )
         to = (do.rounding, do.overflow, do.low, do.high, do.least, do.most, do.apart)
         lost = depthwise.depthwise(x, y, tables, frame, to)

@@ -88,7 +88,16 @@ KINDS = {
     "seven channels of one pixel": (node(7, Window((3, 3), (1, 2)), WORD), False),
     "shift to the left": (node(40, Window((3, 3)), QFormat(16, 17)), False),
     "wide shift": (node(40, Window((3, 3)), QFormat(16, -14)), False),
-    "sums of 64 bits": (node(40, Window((3, 3)), WORD, 32767), False),
+    "sums of 64 bits": (node(40, Window((3, 3)), WORD, 32767), True),
+    "sums of 64 bits, far from a word": (node(40, Window((3, 3)), QFormat(16, -3), 32767), False),
+    "sums of 64 bits, out of range at once": (
+        node(40, Window((3, 3)), QFormat(3, 8), 32767),
+        False,
+    ),
+    "sums of 64 bits, no rule": (
+        node(40, Window((3, 3)), WORD, 32767, rounding=Rounding.NEAREST_AWAY),
+        False,
+    ),
     "may overflow": (node(40, Window((3, 3)), WORD, accumulator=Accumulator(24)), False),
     "drops bits": (node(40, Window((3, 3)), WORD, accumulator=Accumulator(40, frac=9)), False),
 }
@@ -96,7 +105,10 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_which_layers_are_run_so(kind: str) -> None:
-    """Rows of 8 words whose sums fit 32 bits and drop 0 to 30; the others go the usual way."""
+    """Rows of 8 words whose sums fit 32 bits, or are near, and drop 0 to 30 bits.
+
+    The others go the usual way.
+    """
     layer, expected = KINDS[kind]
     shape = len(layer.weight_formats), 5, 5
     code = Engine(FixedNetwork("n", shape, WORD, (layer,))).program().code

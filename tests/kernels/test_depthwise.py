@@ -87,8 +87,8 @@ def drawn(geometry: Geometry, seed: int, shift: int = 9, spread: int = 2) -> Lay
     return Layer(x, weight, np.where(rng.random(channels) < 0.4, bias & -256, bias), shifts)
 
 
-def run(layer: Layer, geometry: Geometry, cast: Shift, apart: bool, short: bool) -> Any:
-    """Run the loops; ``short`` says that they may take the short way."""
+def run(layer: Layer, geometry: Geometry, cast: Shift, apart: bool, way: str) -> Any:
+    """Run the loops in a way: ``level`` or each word by itself, or, if they may, ``near``."""
     channels, height, width, window, words = geometry
     lines, pixels = window.output(height, width)
     top, left, _, right = window.padding
@@ -102,17 +102,26 @@ def run(layer: Layer, geometry: Geometry, cast: Shift, apart: bool, short: bool)
     weights, offsets = layout.pack(flat, laid.offsets)
     bias, shifts = (layout.deal(np.tile(v, laid.share)) for v in (layer.bias, layer.shifts))
     to = instructions.target(cast)
-    sums = layer.sums(window)
-    rule = rounding.rule(shifts, to.with_sign if apart else to, (sums.min(), sums.max()))
-    if not short or rule is None:
-        short, rule = False, np.zeros(4 * shifts.size, np.int64)
+    judged = to.with_sign if apart else to
+    sums, cuts = layer.sums(window), np.array([0, len(offsets) // 2])
+    near = way == "near"
+    rule = rounding.rule(shifts, judged, (0, 0) if near else (sums.min(), sums.max()))
+    if near:
+        low, high = (np.full(len(flat), end) for end in (layer.x.min(), layer.x.max()))
+        found = layout.cuts(flat, low, high)
+        if found is None or rule is None or not rounding.near(shifts, bias, judged):
+            return None
+        cuts = found
+    short = rule is not None and way != "each"
+    if rule is None or not short:
+        rule = np.zeros(4 * shifts.size, np.int64)
     total = (laid.reach * across * channels + layout.WIDE) * framed
     frame = (
         *(len(layer.x), height * width * channels, lines, channels * laid.share),
         *(pixels // laid.share, laid.lines, window.stride[0], top, laid.reach, height),
-        *(width * channels, across * channels, left * channels, total, int(short)),
+        *(width * channels, across * channels, left * channels, total, int(short), int(near)),
     )
-    tables = weights, offsets, laid.starts, bias.astype(np.int32), shifts
+    tables = weights, offsets, cuts, laid.starts, bias.astype(np.int64), shifts
     x = np.append(layer.x.ravel(), np.full(layout.WIDE - 1, GUARD)).astype(np.int16)
     out = guarded(sums.size)
     ends = *to, 0 if apart else LEAST, MOST, int(apart)
@@ -132,10 +141,13 @@ def check(layer: Layer, geometry: Geometry, cast: Shift) -> int:
         fallen = apart and out and exact < 0
         over, below = over + (out and not fallen), below + fallen
         words.append(sorted((0 if apart else LEAST, raw, MOST))[1])
-    for short in (True, False):
-        made, *counts = run(layer, geometry, cast, apart, short)
+    fits = sums.min() >= -(2**31) and sums.max() < 2**31
+    ways = [*(["level", "each"] if fits else []), "near"]
+    results = [run(layer, geometry, cast, apart, way) for way in ways]
+    for made, *counts in filter(None, results):
         assert made.tolist() == words
         assert counts == [0, over, below]
+    assert fits or results != [None]
     return over
 
 
@@ -168,6 +180,35 @@ def test_any_of_these(data: Any) -> None:
     cast = Shift(QFormat(word - (not signed and word == 16), 0, signed), *data.draw(modes))
     layer = drawn(geometry, data.draw(st.integers(0, 2**32)), data.draw(st.integers(0, 30)))
     check(layer, geometry, cast)
+
+
+@pytest.mark.parametrize("name", ["one vector", "no vector", "pixels share lanes", "dilated"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_sums_that_come_round(name: str, signed: bool) -> None:
+    """Sums of up to 34 bits: those that have come round, back into the range too, are told."""
+    geometry, rng = GEOMETRIES[name], np.random.default_rng(len(name))
+    layer = drawn(geometry, 7)
+    weight = rng.integers(16000, 32768, layer.weight.shape)
+    x = rng.integers(-500, 32768, layer.x.shape)
+    shifts = np.full(geometry.channels, 15)
+    layer = Layer(x, weight, np.maximum(layer.bias, 0), shifts)
+    sums = layer.sums(geometry.window)
+    assert ((sums >= 2**32) & (sums < 2**32 + 2**30)).any()
+    assert check(layer, geometry, Shift(QFormat(15 + signed, 0, signed))) > 0
+
+
+@pytest.mark.parametrize("channel", [0, 17, 31])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_channel_that_comes_round_is_told(channel: int, sign: int) -> None:
+    """Its lowest 32 bits are in range, as all other sums are: a sign on the way tells it."""
+    geometry = GEOMETRIES["one vector"]
+    x = np.zeros((1, 4, 5, 32), np.int64)
+    x[..., channel] = 20000 * sign
+    weight = np.full((32, 3, 3), 26638)
+    layer = Layer(x, weight, np.zeros(32, np.int64), np.full(32, 15))
+    lost = np.unique(layer.sums(geometry.window)[..., channel])
+    assert lost.tolist() == [sign * (2**32 + 499872704)]
+    assert check(layer, geometry, Shift(QFormat(16, 0))) == 6
 
 
 def test_one_word_out_of_range_is_counted() -> None:

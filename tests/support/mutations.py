@@ -110,10 +110,17 @@ PAIRS_AND_MOVES = (
         "tests/kernels/vector/test_pairs.py",
     ),
     Mutation(
-        "that only sums of 32 bits are those of a depthwise block",
+        "that only depthwise sums of 32 bits are taken for such",
         "fxpnn/engine/depthwise.py",
-        "return short and fits(known.terms) and fits(known.total)",
-        "return short",
+        "if fits(known.terms) and fits(known.total):",
+        "if fits(known.terms) or True:",
+        "tests/engine/test_depthwise.py",
+    ),
+    Mutation(
+        "that depthwise sums of more bits must be near a word",
+        "fxpnn/engine/depthwise.py",
+        "not rounding.near(shifts, bias, to)",
+        "False",
         "tests/engine/test_depthwise.py",
     ),
     Mutation(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fxpnn.kernels.layout.packing import I16, I64, LANES
+from fxpnn.kernels.layout.packing import I16, I64, LANES, LIMIT, chunk_ends
 
 WIDE = 2 * LANES
 """Lanes of a block."""
@@ -101,6 +101,25 @@ def pack(weight: I16, offsets: I64) -> tuple[I16, I64]:
     filled[:lanes, :taps] = weight
     dealt = filled.reshape(blocks, WIDE, pairs, 2)[:, ORDER].swapaxes(1, 2)
     return dealt.ravel(), np.append(offsets, offsets[taps - taps % 2 :])
+
+
+def cuts(weight: I16, low: I64, high: I64) -> I64 | None:
+    """Cut pairs of taps into chunks, each as long as no lane can leave 32 bits in it.
+
+    Args:
+        weight: int16 ``(lanes, taps)``.
+        low: int64 ``(lanes,)``: the least word that a lane multiplies, or 0.
+        high: int64 ``(lanes,)``: the largest, or 0.
+
+    Returns:
+        int64 ``(chunks + 1,)``: where each begins, and the last ends. None where a pair alone can
+        leave 32 bits: -32768 by -32768, twice.
+    """
+    ends = weight * low[:, None], weight * high[:, None]
+    reach = np.concatenate([np.maximum(*ends), -np.minimum(*ends)])
+    reach = np.pad(reach, ((0, 0), (0, reach.shape[1] % 2)))
+    pairs = reach[:, ::2] + reach[:, 1::2]
+    return None if pairs.max() > LIMIT else np.append(0, chunk_ends(pairs))
 
 
 def deal(values: I64, rest: int = 0) -> I64:

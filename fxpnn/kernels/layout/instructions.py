@@ -51,8 +51,8 @@ _STEPS = (
 )
 _DEPTHWISE = (
     *("outputs", "made", "rows", "strip", "stride_h", "origin_h", "reach", *FRAME, "starts"),
-    *("weights", "weights_size", "offsets", "offsets_size", "bias", "shifts", "lanes"),
-    *("level", "rule"),
+    *("weights", "weights_size", "offsets", "offsets_size", "cuts", "segments"),
+    *("bias", "shifts", "lanes", "level", "near", "rule"),
 )
 _POOL = (
     *("kind", "kernel_h", "kernel_w", "stride_h", "stride_w", "origin_h", "origin_w"),

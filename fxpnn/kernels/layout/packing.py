@@ -312,7 +312,7 @@ def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
         halves = pairs[heavy].ravel()
         pairs = np.concatenate([pairs[~heavy], _alone(halves[halves < none], none)])
         together = _reach(reach, pairs)
-    return Column(pairs, _ends(together))
+    return Column(pairs, chunk_ends(together))
 
 
 def _reach(reach: I64, pairs: Pairs) -> I64:
@@ -320,14 +320,14 @@ def _reach(reach: I64, pairs: Pairs) -> I64:
     return reach[:, pairs[:, 0]] + reach[:, pairs[:, 1]]
 
 
-def _ends(reach: I64) -> I64:
+def chunk_ends(reach: I64) -> I64:
     """Return where each chunk of pairs ends, if each is filled before the next begins.
 
     A chunk takes the next pairs as long as no lane's reach in it is beyond ``LIMIT``: few at a time
     are looked at, for most chunks are short. A lone pair always fits: those of more than ``LIMIT``
     were divided before.
 
-    >>> _ends(np.array([[2**30, 2**30 - 1, 1, 5]])).tolist()
+    >>> chunk_ends(np.array([[2**30, 2**30 - 1, 1, 5]])).tolist()
     [2, 4]
 
     Args:

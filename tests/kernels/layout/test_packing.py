@@ -119,7 +119,7 @@ def test_chunks_end_where_the_next_pair_does_not_fit(seed: int, pairs: int, chun
     """Chunks of any length end as they do where pairs are added up one by one."""
     reach = np.random.default_rng(seed).integers(0, 1 + LIMIT // max(chunk, 1), (4, pairs))
     reach[2:] = LIMIT // chunk if chunk else 0  # chunks of as many, unless the others end before
-    assert packing._ends(reach).tolist() == filled(reach)
+    assert packing.chunk_ends(reach).tolist() == filled(reach)
 
 
 def test_words_that_are_always_zero_take_one_chunk() -> None:
