@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from fxpnn.kernels.arithmetic import I16, I64, Bools
 from fxpnn.kernels.build.decorators import loop
+from fxpnn.kernels.build.memory import empty, free
 
 
 @loop
@@ -75,8 +76,10 @@ def floats(
     factor, least, most = x.dtype.type(scale), x.dtype.type(low), x.dtype.type(high)
     nothing = x.dtype.type(0)
     saturations, strange = 0, 0
+    apart = empty(places.size, np.int16)  # vectors know how to cast, not how to put in places
     for image in range(x.shape[0]):
         here, values = out[image * words : (image + 1) * words], x[image]
+        made = apart if places.size else here
         saturated, nans = np.int32(0), np.int32(0)
         for value in range(values.size):
             rounded = np.rint(values[value] * factor)
@@ -84,9 +87,12 @@ def floats(
             kept = min(max(kept, least), most)
             saturated = np.int32(saturated + (kept != rounded))
             nans = np.int32(nans + (rounded != rounded))
-            here[places[value] if places.size else value] = np.int16(kept)
+            made[value] = np.int16(kept)
+        for value in range(places.size):
+            here[places[value]] = apart[value]
         saturations += saturated
         strange += nans
+    free((apart,))
     return saturations, strange
 
 
