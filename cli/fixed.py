@@ -15,8 +15,7 @@ from fxpnn.datasets import Data
 from fxpnn.errors import DataError, one_line
 from fxpnn.fixedpoint.chance import Stochastic
 from fxpnn.fixedpoint.qformat import Rounding
-from fxpnn.network.fixed import FixedNetwork, Provenance
-from fxpnn.quantization.dequantizer import dequantize
+from fxpnn.network.fixed import FixedNetwork
 from fxpnn.training.checkpoint import fingerprint
 from fxpnn.training.fixed import Epoch, FixedStep, Formats, checkpoint, load_formats, train_fixed
 from fxpnn.zoo import architectures
@@ -24,8 +23,8 @@ from fxpnn.zoo import architectures
 from . import sources
 from .console.progress import progress
 from .console.tables import ResultConsole
-from .sources import DataSource, ModelSource, source_of
-from .training import sets
+from .sources import DataSource, ModelSource
+from .training import sets, write_both
 
 RANDOM_BITS = 16
 
@@ -133,14 +132,11 @@ def teach(
     started = time.perf_counter()
     fixed, epochs = _trained(lesson, formats, data, source, places, quiet)
     seconds = time.perf_counter() - started
-    fxpnn.save_onnx(dequantize(fixed), places.reference)
-    reference = source_of(places.reference, fixed.name)
-    told = Provenance(reference.sha256, source.sha256, fxpnn.__version__)
-    fxpnn.save(replace(fixed, provenance=told), places.output)
+    model, reference = write_both(fixed, source, places.output, places.reference)
     accuracy = None
     if test is not None and test.y is not None:
         accuracy = float((fxpnn.infer(fixed, test.x).predictions == test.y).mean())
-    model, images = source_of(places.output, fixed.name), len(test.x) if test else 0
+    images = len(test.x) if test else 0
     records = tuple(EpochRecord(**asdict(epoch)) for epoch in epochs)
     return FixedResult(1, model, reference, source, lesson, records, seconds, images, accuracy)
 

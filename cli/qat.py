@@ -13,9 +13,8 @@ import fxpnn
 from fxpnn.datasets import Data
 from fxpnn.errors import DataError, one_line
 from fxpnn.fixedpoint.qformat import Overflow
-from fxpnn.network.fixed import FixedNetwork, Provenance
+from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network
-from fxpnn.quantization.dequantizer import dequantize
 from fxpnn.quantization.formats_file import load_plan
 from fxpnn.quantization.settings import ALL, Method, Plan, Settings
 from fxpnn.training import Qat, QatStep, Recipe, checkpoint
@@ -24,8 +23,8 @@ from fxpnn.zoo import architectures, retraining
 from . import params, sources
 from .console.progress import progress
 from .console.tables import ResultConsole
-from .sources import DataSource, ModelSource, source_of
-from .training import sets
+from .sources import DataSource, ModelSource
+from .training import sets, write_both
 
 TERNARY = 2
 """Weights of so many bits saturate symmetrically, to -1, 0 and 1, unless a file says otherwise."""
@@ -134,14 +133,11 @@ def teach(
     started = time.perf_counter()
     fixed = _trained(lesson, network, plan, data, source, places, quiet)
     seconds = time.perf_counter() - started
-    fxpnn.save_onnx(dequantize(fixed), places.reference)
-    reference = source_of(places.reference, fixed.name)
-    told = Provenance(reference.sha256, source.sha256, fxpnn.__version__)
-    fxpnn.save(replace(fixed, provenance=told), places.output)
+    model, reference = write_both(fixed, source, places.output, places.reference)
     accuracy = None
     if test is not None and test.y is not None:
         accuracy = float((fxpnn.infer(fixed, test.x).predictions == test.y).mean())
-    model, images = source_of(places.output, fixed.name), len(test.x) if test else 0
+    images = len(test.x) if test else 0
     return QatResult(1, model, reference, source, lesson, seconds, images, accuracy)
 
 

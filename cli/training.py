@@ -1,6 +1,7 @@
 """Train a network behind a progress bar, write the model, and say how good it is."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -8,10 +9,15 @@ import msgspec
 from rich.table import Table
 
 import fxpnn
+from fxpnn import files
 from fxpnn.datasets import Data, npz
 from fxpnn.datasets.idx import images_in
 from fxpnn.errors import one_line
+from fxpnn.network.fixed import FixedNetwork, Provenance
+from fxpnn.network.fxp_write import dumps
 from fxpnn.network.layers import Shape
+from fxpnn.onnx import to_model
+from fxpnn.quantization.dequantizer import dequantize
 from fxpnn.reference import classify
 from fxpnn.training import Step
 from fxpnn.zoo import architectures
@@ -128,3 +134,17 @@ def _splits(name: str) -> set[str]:
     if not folder.is_dir():
         return set()
     return {*images_in(folder)} | {name for name in ("train", "test") if (folder / name).is_dir()}
+
+
+def write_both(
+    fixed: FixedNetwork, data: DataSource, output: Path, reference: Path
+) -> tuple[ModelSource, ModelSource]:
+    """Write integers, and the floats that they mean, which they name as their source; return both.
+
+    Raises:
+        DataError: one of the two cannot be written; neither is then.
+    """
+    floats = to_model(dequantize(fixed)).SerializeToString(deterministic=True)
+    told = Provenance(files.sha256(floats), data.sha256, fxpnn.__version__)
+    files.write_all([(reference, floats), (output, dumps(replace(fixed, provenance=told)))])
+    return source_of(output, fixed.name), source_of(reference, fixed.name)

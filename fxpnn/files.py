@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -134,24 +134,52 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         DataError: the folder or file cannot be written, or the disk is full; an old file stays.
     """
-    target = Path(os.path.realpath(path))  # a link is written through, not replaced
-    temporary = target.parent / f".fxpnn-{os.urandom(8).hex()}"
+    write_all([(path, content)])
+
+
+def write_all(contents: Sequence[tuple[Path, bytes]]) -> None:
+    """Write files that belong together, as ``write`` does: if one cannot be, old ones stay.
+
+    Raises:
+        DataError: as ``write``.
+    """
+    # A link is written through, not replaced.
+    targets = [Path(os.path.realpath(path)) for path, _ in contents]
+    made = [target.parent / f".fxpnn-{os.urandom(8).hex()}" for target in targets]
     try:
-        if target.exists() and not target.is_file():  # /dev/null must not become a file
-            raise DataError(f"{path}: must be a file to write to, not a folder, pipe or device")
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
+        for (path, content), target, temporary in zip(contents, targets, made, strict=True):
+            with _told(path):
+                _stage(path, content, target, temporary)
+        for (path, _), target, temporary in zip(contents, targets, made, strict=True):
+            with _told(path):
+                temporary.replace(target)
+    finally:
+        for temporary in made:
+            with contextlib.suppress(OSError):  # gone already where all went well
+                temporary.unlink()
+        for folder in {target.parent for target in targets}:
+            _sweep(folder)
+
+
+def _stage(path: Path, content: bytes, target: Path, temporary: Path) -> None:
+    """Write a temporary file that may take the place of the target."""
+    if target.exists() and not target.is_file():  # /dev/null must not become a file
+        raise DataError(f"{path}: must be a file to write to, not a folder, pipe or device")
+    with temporary.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    if target.exists():
+        shutil.copymode(target, temporary)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say which file the system did not write, and why."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):  # gone already where all went well
-            temporary.unlink()
-        _sweep(target.parent)
 
 
 def check_folder(path: Path, replaced: Collection[str]) -> None:

@@ -155,6 +155,17 @@ def test_write_keeps_the_old_file_when_the_disk_is_full(tmp_path: Path, small_di
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
+def test_files_that_belong_together_are_all_written_or_none(
+    tmp_path: Path, small_disk: int
+) -> None:
+    """A second one that does not fit leaves the old first one."""
+    one, two, three = (tmp_path / name for name in "abc")
+    files.write_all([(one, b"old"), (two, b"old")])
+    with pytest.raises(DataError, match=rf"^{re.escape(str(two))}: cannot be written: .+ large$"):
+        files.write_all([(one, b"new"), (two, bytes(small_disk + 1)), (three, b"new")])
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [b"old", b"old"]
+
+
 def test_write_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle of a write leaves the old file and no other."""
 
