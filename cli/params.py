@@ -29,7 +29,7 @@ MOST_RANDOM_BITS = 24
 """The most that training in fixed point draws for a value, here so that help imports no numpy."""
 
 
-class Parsed(click.ParamType):  # type: ignore[type-arg]
+class Parsed(click.ParamType):  # type: ignore[type-arg] # older ones of click are not generic
     """A type made of a function; what that refuses is a usage error in its own words.
 
     A shell completes a value by ``words``, and by names of files where a value may be one.

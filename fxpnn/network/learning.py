@@ -189,11 +189,11 @@ class Learning(Value):
         return replace(self.fixed, nodes=nodes)
 
     def _holding(self, node: FixedNode, words: Mapping[str, Array]) -> FixedNode:
-        if not parameters_of(node):
+        if not isinstance(node.layer, Dense | Conv2D):
             return node
         weight, bias = (words[name] for name in parameters_of(node))
         bias = self.aligned(node, bias)
-        layer = replace(node.layer, weight=weight.astype(np.int16), bias=bias)  # type: ignore[call-arg]
+        layer = replace(node.layer, weight=weight.astype(np.int16), bias=bias)
         return replace(node, layer=layer, losses=Losses())
 
     def aligned(self, node: FixedNode, bias: Array) -> Array:

@@ -75,7 +75,9 @@ def roundings() -> st.SearchStrategy[Rounding | Stochastic]:
     return st.one_of(st.sampled_from(Rounding), st.builds(Stochastic, bits, seeds))
 
 
-def _words(draw: st.DrawFn, formats: dict[str, QFormat], shapes: dict[str, tuple[int, ...]]):  # type: ignore[no-untyped-def]
+def _words(
+    draw: st.DrawFn, formats: dict[str, QFormat], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, layers.Array]:
     """Draw words: some at the limits of their format, the others anywhere or near 0."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     found = {}
