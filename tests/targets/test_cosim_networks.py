@@ -99,6 +99,22 @@ def test_a_branch_a_depthwise_convolution_and_formats_of_channels(tmp_path: Path
         assert done.words == 20 * sum(step.size for step in done.lowering.steps)
 
 
+@pytest.mark.parametrize(
+    "tool",
+    [
+        pytest.param("iverilog", marks=needs("iverilog")),
+        pytest.param("verilator", marks=[needs("verilator", "g++", "make"), pytest.mark.slow]),
+        pytest.param("c", marks=needs("gcc")),
+    ],
+)
+def test_a_network_without_a_step_ends(tool: str, tmp_path: Path) -> None:
+    """Its words go in and out again: a bench must not wait for the counts of a last step."""
+    network = Network("flat", (1, 2, 3), (Node("flat", layers.Flatten(), (INPUT,)),))
+    x = np.random.default_rng(5).normal(size=(4, 1, 2, 3))
+    done = cosimulate(fxpnn.quantize(network, x), x, tool, tmp_path / "d")
+    assert (done.verdict(), done.lowering.steps, done.found.images) == (None, (), 4)
+
+
 @needs("gcc")
 def test_sums_that_clamp_in_c(tmp_path: Path) -> None:
     """As often as the engine says: in 10,000 images a known number of times."""

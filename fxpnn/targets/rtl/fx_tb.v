@@ -170,8 +170,8 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
     task judge;
         begin
             settling = settling + 1;
-            if (settling % 4 == 0) begin  // the counts of `count_step` are there
-                k = settling / 4 - 1;
+            k = settling / 4 - 1;
+            if (settling % 4 == 0 && k < STEPS) begin  // the counts of `count_step` are there
                 three = {count_clamps, count_saturations, count_below_zero};
                 $display("COUNTS %0d %0d %0d %0d", k, count_clamps, count_saturations,
                     count_below_zero);
@@ -179,8 +179,8 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
                 if (wrong < 0 && three !== golden.counts[1 + k]) wrong = k;
                 if (wrong < 0 && stopwatch.took[1 + k] != golden.cycles[1 + k]) wrong = k;
                 count_step <= count_step + 1;
-                if (k == STEPS - 1) finish;
             end
+            if (settling >= 4 * STEPS) finish;  // at once where there is nothing but moves
         end
     endtask
 
