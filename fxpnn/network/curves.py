@@ -99,39 +99,48 @@ class Tanh(Layer):
     )
 
 
+def _bent(table: Table, *, monotone: bool = False) -> Traits:
+    """Return the traits of a layer that looks up what it lacks of ReLU, or adds to it."""
+    return Traits(
+        elementwise=True, monotone=monotone, table=table, approximate=True, input_fracs=(-12, 56)
+    )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Silu(Layer):
+class _Bent(Layer):
+    """A curve that dips a little below 0, and from there follows its input upwards."""
+
+    lowest: ClassVar[float]
+    """None of its values lies below."""
+
+    def range(self, *ranges: Range) -> Range:
+        """Return the lowest value, and the largest input or 0."""
+        return self.lowest, max(ranges[0][1], 0.0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Silu(_Bent):
     """``x * sigmoid(x)``, also called swish."""
 
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True, table=SILU, approximate=True, input_fracs=(-12, 56)
-    )
-
-    def range(self, *ranges: Range) -> Range:
-        """Return 0 to the largest input, and what lies below 0: at least -0.2785."""
-        return -0.375, max(ranges[0][1], 0.0)
+    traits: ClassVar[Traits] = _bent(SILU)
+    lowest: ClassVar[float] = -0.375
+    """It is -0.2785 at least."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Elu(Layer):
+class Elu(_Bent):
     """``x`` where it is not negative, else ``exp(x) - 1``."""
 
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True, monotone=True, table=ELU, approximate=True, input_fracs=(-12, 56)
-    )
-
-    def range(self, *ranges: Range) -> Range:
-        """Return -1, which is only approached, to the largest input."""
-        return -1.0, max(ranges[0][1], 0.0)
+    traits: ClassVar[Traits] = _bent(ELU, monotone=True)
+    lowest: ClassVar[float] = -1.0
+    """Only approached."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Softplus(Layer):
     """``log(1 + exp(x))``."""
 
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True, table=SOFTPLUS, approximate=True, input_fracs=(-12, 56)
-    )
+    traits: ClassVar[Traits] = _bent(SOFTPLUS)
 
     def range(self, *ranges: Range) -> Range:
         """Return 0 to the largest input and what is added to it: at most ``log(2)``."""
@@ -139,42 +148,30 @@ class Softplus(Layer):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Gelu(Layer):
+class Gelu(_Bent):
     """``x * (1 + erf(x / sqrt(2))) / 2``: x times the normal distribution's share below it."""
 
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True, table=GELU, approximate=True, input_fracs=(-12, 56)
-    )
-
-    def range(self, *ranges: Range) -> Range:
-        """Return 0 to the largest input, and what lies below 0: at least -0.17."""
-        return -0.1875, max(ranges[0][1], 0.0)
+    traits: ClassVar[Traits] = _bent(GELU)
+    lowest: ClassVar[float] = -0.1875
+    """It is -0.17 at least."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GeluTanh(Layer):
+class GeluTanh(_Bent):
     """``x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2``, which is near to ``Gelu``."""
 
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True, table=GELU_TANH, approximate=True, input_fracs=(-12, 56)
-    )
-
-    def range(self, *ranges: Range) -> Range:
-        """Return 0 to the largest input, and what lies below 0: at least -0.1701."""
-        return -0.1875, max(ranges[0][1], 0.0)
+    traits: ClassVar[Traits] = _bent(GELU_TANH)
+    lowest: ClassVar[float] = -0.1875
+    """It is -0.1701 at least."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Mish(Layer):
+class Mish(_Bent):
     """``x * tanh(log(1 + exp(x)))``."""
 
-    traits: ClassVar[Traits] = Traits(
-        elementwise=True, table=MISH, approximate=True, input_fracs=(-12, 56)
-    )
-
-    def range(self, *ranges: Range) -> Range:
-        """Return 0 to the largest input, and what lies below 0: at least -0.3089."""
-        return -0.3125, max(ranges[0][1], 0.0)
+    traits: ClassVar[Traits] = _bent(MISH)
+    lowest: ClassVar[float] = -0.3125
+    """It is -0.3089 at least."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
