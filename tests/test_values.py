@@ -130,4 +130,4 @@ def test_labels_are_an_array() -> None:
     network, fixed = small()
     message = r"^labels must be an array \(5,\), one per image, not a list$"
     with pytest.raises(fxpnn.DataError, match=message):
-        fxpnn.compare(network, fixed, X, [0] * 5)  # type: ignore[arg-type]
+        fxpnn.compare(network, fixed, X, [0] * 5)  # type: ignore[arg-type] # what a user may pass

@@ -268,5 +268,4 @@ def _padded(layer: layers.Pad, index: Index, formats: Sequence[QFormat], shape: 
 
 def _source(layer: Layer, index: Index, shape: Shape) -> int:
     """Give the place from which a layer that only moves values takes one."""
-    # Such a layer asks nothing of the arithmetic unit: there is none.
-    return int(compute(layer, None, _numbers(shape))[index])  # type: ignore[arg-type]
+    return int(compute(layer, None, _numbers(shape))[index])  # type: ignore[arg-type] # it only moves

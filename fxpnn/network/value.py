@@ -16,11 +16,11 @@ class Value:
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        values = (getattr(self, f.name) for f in fields(self) if f.init)  # type: ignore[arg-type]
+        values = (getattr(self, f.name) for f in fields(self) if f.init)  # type: ignore[arg-type] # a dataclass
         return type(self), tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
 
     def __repr__(self) -> str:
-        shown = (f for f in fields(self) if f.init)  # type: ignore[arg-type]
+        shown = (f for f in fields(self) if f.init)  # type: ignore[arg-type] # a dataclass
         told = (f"{f.name}={_brief(getattr(self, f.name))}" for f in shown)
         return f"{type(self).__name__}({', '.join(told)})"
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,10 +72,10 @@ def variants(draw: st.DrawFn) -> FixedNetwork:
     """Draw other modes for some layers, another scale, and a normalisation of the input."""
     nodes = []
     for node in FIXED.nodes:
-        chosen = {
+        chosen: dict[str, Any] = {
             k: v for choice in changes(node) if draw(st.booleans()) for k, v in draw(choice).items()
         }
-        nodes.append(replace(node, **chosen))  # type: ignore[arg-type]
+        nodes.append(replace(node, **chosen))
     scales = st.sampled_from([1 / 256, 1 / 255, 0.1, 1.0, -1.0, 2.0])
     ends = st.tuples(st.floats(0.1, 2))
     scaling = draw(st.builds(Scaling, scales, ends, ends))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,12 +22,10 @@ HEEDED = "a\x9b31m\x85b\x7fc\u202ed\u2028e\u200bf\U000e0041\N{SNOWMAN}\xa0g"
 """A layer's name that a terminal would heed, hide or turn round."""
 
 
-def process(
-    *args: str | Path, before: Callable[[], None] | None = None, **files: object
-) -> Outcome:
+def process(*args: str | Path, before: Callable[[], None] | None = None, **files: Any) -> Outcome:
     """Run the command in a process of its own, with some streams as files or closed."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **files}
-    done = subprocess.run([COMMAND, *args], preexec_fn=before, check=False, **pipes)  # type: ignore[call-overload]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **files}
+    done = subprocess.run([COMMAND, *args], preexec_fn=before, check=False, **pipes)
     return Outcome(done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode())
 
 

@@ -310,7 +310,7 @@ def test_a_format_has_the_modes_of_its_notation(text: str, resolved: str) -> Non
 
 def test_an_accumulators_modes_may_be_text() -> None:
     """As everywhere; and what is no mode, no count or has no effect is refused."""
-    register = Accumulator(24, "wrap", 14, "zero", "cast")  # type: ignore[arg-type]
+    register = Accumulator(24, "wrap", 14, "zero", "cast")  # type: ignore[arg-type] # what a user may pass
     assert register == Accumulator.parse("Q9.14 zero wrap cast")
     for fields, message in (
         ({"overflow": "trap"}, "overflow must be one of saturate, .*, not 'trap'"),

@@ -1,6 +1,7 @@
 """Texts and objects are taken alike; what is no number of 64 bits is refused."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_a_mode_may_be_given_by_its_name(rounding: Rounding, overflow: Overflow)
     for texts in ((rounding.value, overflow.value), (rounding.ap_name, overflow.ap_name)):
         assert (fxpnn.cast(RAW, WIDE, NARROW, *texts) == cast).all()
         assert (fxpnn.from_float(FLOATS, NARROW, *texts) == from_float).all()
-        assert Settings(rounding=texts[0], overflow=texts[1]) == Settings(  # type: ignore[arg-type]
+        assert Settings(rounding=texts[0], overflow=texts[1]) == Settings(  # type: ignore[arg-type] # what a user may pass
             rounding=rounding, overflow=overflow
         )
 
@@ -52,15 +53,15 @@ def test_what_names_no_overflow_is_refused() -> None:
 
 def test_settings_take_texts() -> None:
     """Settings of texts equal those of objects."""
-    texts = Settings(
-        method="mse",  # type: ignore[arg-type]
-        rounding="floor",  # type: ignore[arg-type]
-        overflow="wrap",  # type: ignore[arg-type]
-        accumulator="32 wrap",  # type: ignore[arg-type]
-        output="Q5.10",  # type: ignore[arg-type]
-        weight=("Q1.6", "Q0.7"),  # type: ignore[arg-type]
-    )
-    assert texts == Settings(
+    words: dict[str, Any] = {
+        "method": "mse",
+        "rounding": "floor",
+        "overflow": "wrap",
+        "accumulator": "32 wrap",
+        "output": "Q5.10",
+        "weight": ("Q1.6", "Q0.7"),
+    }
+    assert Settings(**words) == Settings(
         method=Method.MSE,
         rounding=Rounding.FLOOR,
         overflow=Overflow.WRAP,
@@ -84,21 +85,21 @@ def test_settings_take_texts() -> None:
 def test_nonsense_in_settings_is_refused(key: str, message: str) -> None:
     """When they are made, not when they are used."""
     with pytest.raises(FormatError, match=message):
-        Settings(**{key: "nonsense"})  # type: ignore[arg-type]
+        Settings(**{key: "nonsense"})  # type: ignore[arg-type] # what a user may pass
 
 
 def test_an_object_of_another_kind_is_refused() -> None:
     """A format is no accumulator."""
     with pytest.raises(FormatError, match=r"^Accumulator must be one or its text, not QFormat.*$"):
-        Settings(accumulator=QFormat(16, 10))  # type: ignore[arg-type]
+        Settings(accumulator=QFormat(16, 10))  # type: ignore[arg-type] # what a user may pass
 
 
 def test_a_format_has_whole_numbers() -> None:
     """Floats are refused, even those without a fraction."""
     with pytest.raises(FormatError, match=r"^a word must be a whole number, not 16\.0$"):
-        QFormat(16.0, 12)  # type: ignore[arg-type]
+        QFormat(16.0, 12)  # type: ignore[arg-type] # what a user may pass
     with pytest.raises(FormatError, match=r"^fraction bits must be a whole number, not '12'$"):
-        QFormat(16, "12")  # type: ignore[arg-type]
+        QFormat(16, "12")  # type: ignore[arg-type] # what a user may pass
 
 
 def test_integers_of_hls_are_read() -> None:
@@ -132,4 +133,4 @@ def test_an_integer_longer_than_a_double_is_refused() -> None:
 def test_what_is_no_number_is_refused(values: list[object]) -> None:
     """The line says what is taken."""
     with pytest.raises(DataError, match=r"^values must be an array of real numbers, not .*$"):
-        fxpnn.from_float(values, NARROW)  # type: ignore[arg-type]
+        fxpnn.from_float(values, NARROW)  # type: ignore[arg-type] # what a user may pass

@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -155,10 +156,10 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("change", "message"), REFUSED, ids=["epsilon", "gamma", "beta", "input"])
-def test_what_would_not_fit_is_refused(change: dict[str, object], message: str) -> None:
+def test_what_would_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
     """In a line that says what to change."""
     with pytest.raises(ModelError) as caught:
-        normaliser(2, **change)  # type: ignore[arg-type]
+        normaliser(2, **change)
     assert str(caught.value).startswith(f"layer y (LayerNorm): {message}")
 
 
@@ -171,7 +172,7 @@ def test_what_would_not_fit_is_refused(change: dict[str, object], message: str) 
         ((np.ones(2), np.ones(2), 0.0), r"epsilon must be above 0, not 0.0"),
     ],
 )
-def test_parameters_fit_together(args: tuple[object, ...], message: str) -> None:
+def test_parameters_fit_together(args: tuple[Any, ...], message: str) -> None:
     """Gamma and beta are as long, and epsilon is there."""
     with pytest.raises(ModelError, match=f"^{message}$"):
-        LayerNorm(*args)  # type: ignore[arg-type]
+        LayerNorm(*args)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,12 +191,12 @@ def test_keys_that_have_an_effect(table: str, tmp_path: Path) -> None:
         ({"weight": "Q3.12"}, "weight"),
     ],
 )
-def test_a_choice_for_all_that_no_layer_heeds(choices: dict[str, object], names: str) -> None:
+def test_a_choice_for_all_that_no_layer_heeds(choices: dict[str, Any], names: str) -> None:
     """From Python too: what differs from the default was chosen."""
     network = fxpnn.chain("moves", (1, 6, 6), {"relu": Relu(), "flat": Flatten()})
     message = f"^moves must be given no {names}, which none of its layers heeds$"
     with pytest.raises(FormatError, match=message):
-        quantize(network, IMAGES, Settings(**choices))  # type: ignore[arg-type]
+        quantize(network, IMAGES, Settings(**choices))
     quantize(network, IMAGES, Settings(word=5))
 
 

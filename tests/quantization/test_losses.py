@@ -1,6 +1,7 @@
 """What parameters lose when they become integers is counted, told and kept."""
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,16 +33,16 @@ from fxpnn.quantization.settings import Method, Plan, Settings
 Q0_7, Q3_12 = QFormat(8, 7), QFormat(16, 12)
 
 
-def quantized(layer: Layer, source: QFormat = Q3_12, **choices: object) -> FixedNetwork:
+def quantized(layer: Layer, source: QFormat = Q3_12, **choices: Any) -> FixedNetwork:
     """Quantize one layer behind an input of a given format."""
     sizes: dict[type[Layer], tuple[int, ...]] = {Dense: (4,), Conv2D: (1, 2, 2), PRelu: (2, 3, 3)}
     shape = sizes.get(type(layer), (2,))
-    plan = Plan(layers={INPUT: Settings(output=source), "it": Settings(**choices)})  # type: ignore[arg-type]
+    plan = Plan(layers={INPUT: Settings(output=source), "it": Settings(**choices)})
     images = np.linspace(-1, 1, 3 * int(np.prod(shape))).reshape(3, *shape)
     return quantize(chain("one", shape, {"it": layer}), images, plan)
 
 
-def losses(layer: Layer, source: QFormat = Q3_12, **choices: object) -> Losses:
+def losses(layer: Layer, source: QFormat = Q3_12, **choices: Any) -> Losses:
     """Return what the layer loses."""
     return quantized(layer, source, **choices)["it"].losses
 

@@ -170,7 +170,7 @@ def test_a_bias_has_a_format_without_modes() -> None:
     """Modes behind it would have no effect."""
     message = "ap_fixed<16,4,AP_TRN> must be a format without rounding or overflow here"
     with pytest.raises(FormatError, match=f"^{re.escape(message)}$"):
-        Settings(bias="ap_fixed<16,4,AP_TRN>")  # type: ignore[arg-type]
+        Settings(bias="ap_fixed<16,4,AP_TRN>")  # type: ignore[arg-type] # what a user may pass
 
 
 def test_layers_without_a_bias_take_the_default_for_all() -> None:

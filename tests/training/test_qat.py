@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from fxpnn.network.layers import (
     Tanh,
     Window,
 )
-from fxpnn.network.rounded import WEIGHTS_SATURATE
+from fxpnn.network.rounded import WEIGHTS_SATURATE, WeightRounding
 from fxpnn.onnx import load_quantized
 from fxpnn.onnx.write.dialects import Qonnx
 from fxpnn.quantization.dequantizer import dequantize
@@ -88,10 +89,10 @@ def images(count: int = 45, seed: int = 1) -> tuple[Array, Array]:
     return x, x.reshape(count, 4, 4).astype(int).sum(2).argmax(1)
 
 
-def steps(settings: Settings = FOUR, **options: object) -> Iterator[QatStep]:
+def steps(settings: Settings = FOUR, **options: Any) -> Iterator[QatStep]:
     """Train the small network."""
     qat = Qat(plan=Plan(settings, ENDS), every=3)
-    return qat.descend(network(), *images(), RECIPE, seed=3, **options)  # type: ignore[arg-type]
+    return qat.descend(network(), *images(), RECIPE, seed=3, **options)
 
 
 @settings(max_examples=12, deadline=None)
@@ -278,7 +279,7 @@ def test_a_checkpoint_that_cannot_be_used(tmp_path: Path) -> None:
         (lambda: Qat(every=0), "every must be 1 or more steps, not 0"),
         (lambda: Qat(settled=1.5), "settled must be 0 to 1, not 1.5"),
         (
-            lambda: next(steps(replace(FOUR, weight_rounding="feedback"))),  # type: ignore[arg-type]
+            lambda: next(steps(replace(FOUR, weight_rounding=WeightRounding.FEEDBACK))),
             "input: training must round weights to nearest and correct no biases: it does better",
         ),
         (

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -231,12 +232,12 @@ def _plan(network: Network, found: Resolved, rounding: Rounding) -> Plan:
     """Say the formats of words and activations as the quantizer takes them."""
     layers = {}
     for node in network.nodes:
-        chosen = {"output": found.activations.get(node.name)}
+        chosen: dict[str, Any] = {"output": found.activations.get(node.name)}
         if node.layer.traits.sums:
             chosen["weight"] = found.weights[f"{node.name}.weight"]
             chosen["bias"] = found.weights[f"{node.name}.bias"]
         if any(chosen.values()):
-            layers[node.name] = Settings(rounding=rounding, **chosen)  # type: ignore[arg-type]
+            layers[node.name] = Settings(rounding=rounding, **chosen)
     if INPUT in found.activations:
         layers[INPUT] = Settings(output=found.activations[INPUT])
     return Plan(Settings(rounding=rounding), layers)
