@@ -1,4 +1,4 @@
-"""Read the operators that reduce axes to one value, as pools whose window is all of them."""
+"""Read the operators that reduce axes to one value: pools of all of them, or sums by ones."""
 
 import math
 from collections.abc import Mapping
@@ -6,21 +6,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import AvgPool2D, MaxPool2D, Reshape, Shape, Transpose, Window
+from fxpnn.network.layers import AvgPool2D, Conv2D, Layer, MaxPool2D, Reshape, Transpose, Window
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.relabel import reshaped
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
 KINDS: Mapping[str, type[AvgPool2D | MaxPool2D]] = {
     "ReduceMean": AvgPool2D,
-    "ReduceSum": AvgPool2D,
     "ReduceMax": MaxPool2D,
 }
-"""The pool of each operator; a sum is so many times the mean, which the next layer may take in."""
+"""The pool of each operator. A mean is rounded, so a sum is not so many times it."""
 
 
 def _reduce(trace: Trace, op: Op) -> Value:
-    """Pool the axes that are reduced: those of maps as they lie, others turned to the end first."""
+    """Reduce axes: those of maps are pooled as they lie, others are turned to the end first."""
     x = trace.value(op)
     axes = _axes(trace, op, x)
     if not axes:
@@ -29,12 +28,9 @@ def _reduce(trace: Trace, op: Op) -> Value:
     keeps = op.flag("keepdims", default=True)
     left = [1 if axis in axes else size for axis, size in enumerate(full)]
     shape = tuple(size for axis, size in enumerate(left) if keeps or axis not in axes)
-    whole = len(full) in (3, 4) and min(axes) > 1
+    whole = len(full) in (3, 4) and min(axes) > 1 and op.kind in KINDS
     part = "" if whole and keeps else ".pool"
     y = _pooled(trace, op, x, axes, part) if whole else _turned(trace, op, x, axes, part)
-    if op.kind == "ReduceSum":
-        count, ones = math.prod(full[axis] for axis in axes), (1,) * len(y.shape)
-        y = trace.transform(op, y, np.full(ones, float(count)), np.zeros(ones))
     return y if not part else reshaped(trace, op, y, shape)
 
 
@@ -59,17 +55,28 @@ def _pooled(trace: Trace, op: Op, x: Value, axes: set[int], part: str) -> Value:
 
 
 def _turned(trace: Trace, op: Op, x: Value, axes: set[int], part: str) -> Value:
-    """Pool any axes: as the pixels of one row for each place along those that are kept."""
+    """Reduce any axes: as one row for each place along those that are kept."""
     x = trace.rows(x)
     kept = [axis for axis in range(1, 1 + len(x.shape)) if axis not in axes]
     order = tuple(axis - 1 for axis in (*kept, *sorted(axes)))
     if order != tuple(range(len(order))):
         x = trace.emit(op, Transpose(order), x, part=".turn")
-    count = math.prod(x.shape[len(kept) :])
-    rows: Shape = (math.prod(x.shape[: len(kept)]), 1, count)
+    places, count = math.prod(x.shape[: len(kept)]), math.prod(x.shape[len(kept) :])
+    layer: Layer
+    if op.kind in KINDS:
+        rows, layer = (places, 1, count), KINDS[op.kind](Window((1, count)))
+    else:
+        rows, layer = (1, places, count), _ones(trace, count)
     if rows != x.shape:
         x = trace.emit(op, Reshape(rows), x, part=".rows")
-    return trace.emit(op, KINDS[op.kind](Window((1, count))), x, part=part)
+    return trace.emit(op, layer, x, part=part)
 
 
-HANDLERS: Mapping[str, Handler] = dict.fromkeys(KINDS, _reduce)
+def _ones(trace: Trace, count: int) -> Conv2D:
+    """Return what adds up rows exactly, and casts each sum once."""
+    trace.spend(count + 1)
+    weight = np.ones((1, 1, 1, count), np.float32)
+    return Conv2D(weight, np.zeros(1, np.float32), Window((1, count)))
+
+
+HANDLERS: Mapping[str, Handler] = dict.fromkeys((*KINDS, "ReduceSum"), _reduce)

@@ -1,31 +1,45 @@
-"""Axes that become one value: means, sums and maxima as pools."""
+"""Axes that become one value: means and maxima as pools, sums by ones."""
+
+from fractions import Fraction
 
 import numpy as np
 import onnx
 import pytest
 
 from fxpnn.engine.inference import infer
-from fxpnn.fixedpoint.casting import to_float
+from fxpnn.fixedpoint.casting import from_float
 from fxpnn.onnx import from_model
 from fxpnn.quantization.quantizer import quantize
 from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
 FORMS = {
-    "sum of maps, whose weights take it in": form(
-        "AvgPool2D Reshape Dense",
+    "sum of maps in front of weights": form(
+        "Reshape Conv2D Reshape Dense",
         op("ReduceSum", "x axes", "a", keepdims=0),
         op("Gemm", "a w", "y"),
         weights={"axes": [2, 3], "w": floats(2, 3)},
         shape=MAPS,
     ),
     "sum of maps at the end": form(
-        "AvgPool2D Conv2D", op("ReduceSum", "x axes", "y"), weights={"axes": [-2, -1]}, shape=MAPS
+        "Reshape Conv2D Reshape",
+        op("ReduceSum", "x axes", "y"),
+        weights={"axes": [-2, -1]},
+        shape=MAPS,
     ),
     "sum by an attribute": form(
-        "AvgPool2D Reshape Reshape Conv2D Reshape",
+        "Reshape Conv2D Reshape",
         op("ReduceSum", "x", "y", axes=[2, 3], keepdims=0),
         shape=MAPS,
         opset=11,
+    ),
+    "sum of channels": form(
+        "Transpose Reshape Conv2D Reshape",
+        op("ReduceSum", "x axes", "y"),
+        weights={"axes": [1]},
+        shape=MAPS,
+    ),
+    "sum of a vector": form(
+        "Reshape Conv2D Reshape", op("ReduceSum", "x axes", "y"), weights={"axes": [1]}
     ),
     "maximum of maps": form(
         "MaxPool2D Reshape", op("ReduceMax", "x", "y", axes=[2, 3], keepdims=0), shape=MAPS
@@ -64,16 +78,19 @@ def test_reductions_are_pools(case: Form) -> None:
     check(case)
 
 
-def test_a_sum_of_words_is_close() -> None:
-    """It is off by the rounding of its mean, once for each value, and by that of its own format."""
-    network = from_model(FORMS["sum of maps at the end"].model)
-    x = floats(20, 2, 6, 5)
+@pytest.mark.parametrize("name", [name for name in FORMS if name.startswith("sum of")])
+def test_a_sum_of_words_is_exact(name: str) -> None:
+    """It is the sum of the words as they are, cast once."""
+    network = from_model(FORMS[name].model)
+    x = floats(20, *network.input_shape)
     fixed = quantize(network, x)
-    off = to_float(infer(fixed, x).raw, fixed.formats[fixed.outputs[0]]) - x.sum(
-        (2, 3), keepdims=True
-    )
-    step = fixed.input_format.lsb
-    assert np.abs(off).max() <= 30 * step + fixed.formats[fixed.outputs[0]].lsb
+    summed = next(node for node in fixed.nodes if node.op == "Conv2D")
+    axes = {"sum of channels": (1,), "sum of a vector": (1,)}.get(name, (2, 3))
+    words = from_float(x, fixed.input_format).astype(object).sum(axes)
+    gain = Fraction(2) ** (summed.output_format.frac - fixed.input_format.frac)
+    found = infer(fixed, x, keep=(summed.name,)).tensors[summed.name]
+    wanted = [round(word * gain) for word in words.reshape(-1).tolist()]
+    assert found.reshape(-1).tolist() == wanted
 
 
 REFUSED = {
