@@ -72,12 +72,18 @@ def taken(trace: Trace, op: Op, x: Value, axis: int, places: Array, part: str = 
 
 
 def taken_along(trace: Trace, op: Op, x: Value, along: Mapping[int, Array]) -> Value:
-    """Put places of several axes side by side, one axis behind the other."""
+    """Put places of several axes side by side, one axis behind the other.
+
+    Axes that shrink go first. Of those that grow the last does: lines are repeated at the speed of
+    memory, pixels one by one, and there are fewer while the lines are yet to be repeated.
+    """
     changed = [
         axis
         for axis, places in along.items()
         if not np.array_equal(places, np.arange(x.shape[axis - 1]))
     ]
+    grow = {axis for axis in changed if len(along[axis]) > x.shape[axis - 1]}
+    changed = [axis for axis in changed if axis not in grow] + sorted(grow, reverse=True)
     for axis in changed:
         x = taken(trace, op, x, axis, along[axis], "" if axis == changed[-1] else f".axis{axis}")
     return x
