@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from fxpnn import golden
@@ -42,10 +42,11 @@ def case(name: str, network: NetworkCase) -> Case:
     return Case(name, lowering, Vectors(flat, counts))
 
 
-def drawn(strategy: st.SearchStrategy[NetworkCase], count: int) -> list[NetworkCase]:
-    """Draw so many networks, others each time."""
+def drawn(strategy: st.SearchStrategy[NetworkCase], count: int, part: int = 0) -> list[NetworkCase]:
+    """Draw so many networks, the same each time; other parts are other networks."""
     found: list[NetworkCase] = []
 
+    @seed(part)
     @settings(
         max_examples=count,
         database=None,

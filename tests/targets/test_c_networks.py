@@ -47,7 +47,7 @@ AIMED = st.one_of(
 @pytest.mark.parametrize("part", range(6))
 def test_random_networks(part: int, tmp_path: Path) -> None:
     """Layers of every kind, in formats that overflow: ten networks are one program."""
-    c_programs.run_all(cases(c_programs.drawn(MIXED, 10)), tmp_path)
+    c_programs.run_all(cases(c_programs.drawn(MIXED, 10, part)), tmp_path)
 
 
 def test_curves_and_places(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_curves_and_places(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", range(4))
 def test_sums_at_their_limits(part: int, tmp_path: Path) -> None:
     """Sums and products on ties and at the ends of accumulators, casts that stand for a ReLU."""
-    c_programs.run_all(cases(c_programs.drawn(AIMED, 10)), tmp_path)
+    c_programs.run_all(cases(c_programs.drawn(AIMED, 10, part)), tmp_path)
 
 
 def renamed(network: NetworkCase, first: int) -> NetworkCase:
@@ -81,7 +81,7 @@ def renamed(network: NetworkCase, first: int) -> NetworkCase:
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_strict_compilers_take_every_layer(compiler: str, language: str, tmp_path: Path) -> None:
     """Both compilers, with all warnings as errors, and as C++; whatever the layers are called."""
-    drawn = c_programs.drawn(MIXED, 5)
+    drawn = c_programs.drawn(MIXED, 5, 6)
     networks = [renamed(network, 4 * place) for place, network in enumerate(drawn)]
     flags = ["-O1", *(["-x", "c++"] if language == "c++17" else []), f"-std={language}"]
     if language == "c++17" and compiler == "clang":
@@ -93,7 +93,7 @@ def test_strict_compilers_take_every_layer(compiler: str, language: str, tmp_pat
 @needs("nm")
 def test_no_library_is_called(tmp_path: Path) -> None:
     """A program asks for its own constants and for nothing else, however it is compiled."""
-    for it in cases(c_programs.drawn(MIXED, 8)):
+    for it in cases(c_programs.drawn(MIXED, 8, 7)):
         for file, content in c_programs.files(it).items():
             (tmp_path / file).write_bytes(content)
         for level in ("-O2", "-O3", "-Os"):

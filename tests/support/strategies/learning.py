@@ -32,10 +32,10 @@ def _dense(out: int, inputs: int) -> layers.Dense:
 
 
 @st.composite
-def _bodies(draw: st.DrawFn) -> tuple[tuple[int, ...], dict[str, Layer]]:
-    """Draw an input's shape and the layers in front of the logits."""
+def _bodies(draw: st.DrawFn, maps: bool) -> tuple[tuple[int, ...], dict[str, Layer]]:
+    """Draw an input's shape, of maps or a row, and the layers in front of the logits."""
     bend = draw(st.sampled_from([layers.Relu(), layers.Tanh(), layers.Sigmoid()]))
-    if draw(st.booleans()):
+    if not maps:
         return (3,), {"hidden": _dense(4, 3), "bend": bend, "output": _dense(3, 4)}
     groups = draw(st.sampled_from([1, 2]))
     padding = draw(st.sampled_from([(0, 0, 0, 0), (1, 0, 1, 1)]))
@@ -47,11 +47,20 @@ def _bodies(draw: st.DrawFn) -> tuple[tuple[int, ...], dict[str, Layer]]:
         pool = layers.AvgPool2D(Window((2, 1), stride=(1, 1)))
     else:
         pool = layers.MaxPool2D(Window((2, 2), stride=(1, 2), padding=(0, 1, 0, 0)))
-    shape = (2, 4, 4)
-    size = int(np.prod(pool.shape(conv.shape(shape))))
+    shape: tuple[int, ...] = (2, 4, 4)
+    front: dict[str, Layer] = {"conv": conv, "bend": bend}
+    if draw(st.booleans()):  # whose delta a convolution sends on
+        weight = np.ones((2, 2 // groups, 2, 1))
+        front["behind"] = layers.Conv2D(
+            weight, np.zeros(2), Window((2, 1), padding=(1, 0, 0, 0)), groups
+        )
+    front["pool"] = pool
+    behind = shape
+    for layer in front.values():
+        behind = layer.shape(behind)
+    size = int(np.prod(behind))
     flat = layers.Flatten() if draw(st.booleans()) else layers.Reshape((size,))
-    head = {"conv": conv, "bend": bend, "pool": pool, "flat": flat, "output": _dense(3, size)}
-    return shape, head
+    return shape, {**front, "flat": flat, "output": _dense(3, size)}
 
 
 @st.composite
@@ -91,9 +100,9 @@ def _words(
 
 
 @st.composite
-def lessons(draw: st.DrawFn) -> Lesson:
-    """Draw a step of a small network."""
-    shape, body = draw(_bodies())
+def lessons(draw: st.DrawFn, maps: bool) -> Lesson:
+    """Draw a step of a small network, of convolutions or of dense layers alone."""
+    shape, body = draw(_bodies(maps))
     network: Network = chain("small", shape, {**body, "softmax": layers.Softmax()})
     batch, total = draw(st.integers(1, 5)), 4
     recipe = Recipe(

@@ -1,6 +1,8 @@
 """The fast step equals the golden one in every word, whatever is drawn, cut or shared."""
 
+import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fxpnn.golden import learning as golden
 from fxpnn.training.fixed.step import Stepped, step
@@ -19,10 +21,12 @@ def assert_same(done: Stepped, expected: golden.Learned, bits_of: tuple[str, ...
 TENSORS = ("activations", "deltas", "gradients", "velocity", "words")
 
 
-@settings(max_examples=40)
-@given(lessons())
-def test_a_step_is_the_golden_one(lesson: Lesson) -> None:
+@pytest.mark.parametrize("maps", [False, True])
+@settings(max_examples=25)
+@given(data=st.data())
+def test_a_step_is_the_golden_one(maps: bool, data: st.DataObject) -> None:
     """In every tensor and count: ties, saturation, all roundings, draws of few and many bits."""
+    lesson: Lesson = data.draw(lessons(maps))
     expected = golden.step(*lesson)
     done = step(*lesson, keep=True)
     assert done.words.keys() == expected.words.keys()
