@@ -39,7 +39,7 @@ def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
         "fxpnn train lenet5 --data mnist -o lenet5.onnx",
         "fxpnn train mlp-784-100-10 --data mnist -o mine.onnx --epochs 5 --seed 7",
         "fxpnn train mlp.onnx --data mnist -o mlp4.fxp --qat --weight-word 4 --output-word 4",
-        "fxpnn train mlp-784-100-10 --data mnist -o mlp16.fxp --fixed formats.toml",
+        "fxpnn train mlp-784-100-10 --data mnist -o mlp16.fxp --fixed training.toml",
         "fxpnn train 2-3-1 --trace",
     )
 )
