@@ -217,6 +217,33 @@ def test_golden_words_that_are_missing_are_told(tmp_path: Path) -> None:
     assert found.fault == f"image 2: {SUM} has too few golden words"
 
 
+@pytest.mark.parametrize(
+    "tool",
+    ["iverilog", pytest.param("verilator", marks=needs("verilator", "g++", "make"))],
+)
+def test_the_list_of_golden_words_is_the_one_that_is_named(tmp_path: Path, tool: str) -> None:
+    """Else it is no PASS: neither without a list, nor with one that is cut or lacks its files."""
+    wanted = golden(IMAGES)
+    written(tmp_path, toy(), wanted)
+    lines = (tmp_path / "vectors.txt").read_text().splitlines(keepends=True)
+    (tmp_path / "two.txt").write_text("".join(["2" + lines[0][1:], *lines[1:]]))
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "cut.txt").write_text("".join(lines[:-1]))
+    (tmp_path / "gone.txt").write_text("".join(lines).replace("input.hex", "gone.hex"))
+    program = verilog.build("toy", tmp_path, tool)
+    command = [str(tools.find("vvp")), "-n", program] if tool == "iverilog" else [program]
+    for name, end in (
+        ("two.txt", "PASS images 2 words 10\n"),
+        *(
+            (f"{name}.txt", f"{name}.txt must list golden words, each file in this folder\nFAIL\n")
+            for name in ("none", "empty", "cut", "gone")
+        ),
+    ):
+        said = tools.run([*command, f"+vectors={name}"], tmp_path, tmp_path / "log")
+        assert end in said, name
+        assert said.count("PASS") == (name == "two.txt")
+
+
 @needs("vvp", "make")
 def test_waves_begin_where_the_first_wrong_word_is_made(tmp_path: Path) -> None:
     """The image runs again: its words came in, and the steps before have been done."""

@@ -1,6 +1,6 @@
-// The golden words of a test bench: what vectors.txt lists (fx_tb.v says how), and the next word of
-// each file. Words are shorter than 16 bits in a file where their format is: `sign` is the weight
-// of their sign bit, 0 where they have none.
+// The golden words of a test bench: what vectors.txt lists (fx_tb.v says how; `whole`: all is there),
+// and the next word of each file. Words are shorter than 16 bits in a file where their format is:
+// `sign` is the weight of their sign bit, 0 where they have none.
 module fx_golden #(parameter LAST = 1);
     localparam TEXT = 8 * 256;
 
@@ -10,7 +10,7 @@ module fx_golden #(parameter LAST = 1);
     reg [143:0] counts [0:LAST];  // clamps, saturations, below zero
     reg [TEXT-1:0] name [0:LAST];
     reg signed [15:0] word;  // the one that was read, where `more`
-    reg more;
+    reg more, whole;
 
     integer vectors, status, k, n;
     integer handle;  // of a file that is read: Verilator takes no element of an array for one
@@ -21,12 +21,14 @@ module fx_golden #(parameter LAST = 1);
     task open(input [TEXT-1:0] list);
         begin
             vectors = $fopen(list, "r");
-            status = $fscanf(vectors, "%d %d", images, patience);
-            for (k = 0; k <= LAST; k = k + 1) begin
+            whole = vectors != 0;
+            if (whole) whole = $fscanf(vectors, "%d %d", images, patience) == 2;
+            for (k = 0; k <= LAST && whole; k = k + 1) begin
                 status = $fscanf(vectors, "%d %d %d %d %d %d %d %s ", offset[k], size[k], sign[k],
                     clamps, saturations, below_zero, cycles[k], text);
                 counts[k] = {clamps, saturations, below_zero};
                 file[k] = $fopen(text, "r");
+                whole = status == 8 && file[k] != 0;
                 status = $fgets(text, vectors);
                 name[k] = text >> 8;  // without the end of the line
             end

@@ -21,7 +21,7 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
     localparam CLASS = 1 + STEPS + OUTPUTS;  // of vectors.txt: 0 is the input, then steps, outputs
     localparam TEXT = 8 * 256;
 
-    integer status, element, place, k;
+    integer element, place, k;
     reg [TEXT-1:0] text, dump;
     reg [143:0] three;
     reg [31:0] seed, random;
@@ -55,13 +55,17 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
     initial begin
         {aclk, aresetn, over, differs, dumping, seed, words, first} = 0;
         wave_step = -1;
-        text = "vectors.txt";
-        status = $value$plusargs("vectors=%s", text);
+        if (!$value$plusargs("vectors=%s", text)) text = "vectors.txt";
         stalls = $value$plusargs("stall=%d", seed);
         waves = $value$plusargs("vcd=%s", dump);
         if (waves) $dumpfile(dump);  // before the cycle of $dumpvars, for Verilator
         golden.open(text);
-        restart;
+        if (golden.whole) restart;
+        else begin
+            $display("%0s must list golden words, each file in this folder", text);
+            $display("FAIL");
+            $finish;
+        end
     end
 
     always #5 aclk = !aclk;
