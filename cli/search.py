@@ -144,6 +144,8 @@ def search(
     deciding, reporting = (
         target_of(network, task.wide(), images.x[part], images.y[part], threads) for part in split
     )
+    if deciding.y is None or reporting.y is None:
+        raise DataError(f"{data}: must have labels of {model}'s classes: by them it is decided")
     with (
         executors.executor(workers, scheduler) as executor,
         _Table(output, resume, name, len(known)) as table,

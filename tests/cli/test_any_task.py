@@ -91,6 +91,16 @@ def test_a_loss_needs_classes(folder: Path) -> None:
     assert done.err == f"fxpnn: error: {line} is given\n"
 
 
+def test_a_search_needs_classes(folder: Path, tmp_path: Path) -> None:
+    """One line says so, and no folder is made."""
+    given = ("--data", folder / "x.npz", "--calibration", folder / "x.npz", "--max-loss", "0.5")
+    done = fxp("search", folder / "r.onnx", *given, "-o", tmp_path / "s", "-q")
+    line = f"{folder / 'x.npz'}: must have labels of {folder / 'r.onnx'}'s classes: by them"
+    assert (done.status, done.out) == (3, "")
+    assert done.err == f"fxpnn: error: {line} it is decided\n"
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.fixture(scope="module")
 def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with a fully convolutional model, and images for it."""
