@@ -11,6 +11,9 @@ from fxpnn.errors import FormatError
 MAX_WORD = 32
 """The widest word that a cast takes."""
 
+FINEST = 1000
+"""The most fraction bits; the coarsest format has as many less than none."""
+
 TENSOR_BITS = 16
 """Raw values that flow through a network are stored as int16."""
 
@@ -121,6 +124,15 @@ _AP = re.compile(
 )
 
 
+def _counted(what: str, count: object, low: int, high: int, bits: str = "") -> int:
+    """Check a count; return it as Python's integer: NumPy's overflow, and so do sums with them."""
+    if not isinstance(count, Integral):
+        raise FormatError(f"{what} must be a whole number, not {count!r}")
+    if not low <= int(count) <= high:
+        raise FormatError(f"{what} must be {low} to {high}{bits}, not {count}")
+    return int(count)
+
+
 @dataclass(frozen=True, slots=True)
 class QFormat:
     """A fixed-point format: the stored integer ``raw`` means ``raw * 2**-frac``.
@@ -139,13 +151,8 @@ class QFormat:
     signed: bool = True
 
     def __post_init__(self) -> None:
-        for what, count in (("a word", self.word), ("fraction bits", self.frac)):
-            if not isinstance(count, Integral):
-                raise FormatError(f"{what} must be a whole number, not {count!r}")
-        if not 1 <= self.word <= MAX_WORD:
-            raise FormatError(f"a word must be 1 to {MAX_WORD} bits, not {self.word}")
-        if not -1000 <= self.frac <= 1000:
-            raise FormatError(f"fraction bits must be -1000 to 1000, not {self.frac}")
+        object.__setattr__(self, "word", _counted("a word", self.word, 1, MAX_WORD, " bits"))
+        object.__setattr__(self, "frac", _counted("fraction bits", self.frac, -FINEST, FINEST))
 
     @property
     def min(self) -> int:
@@ -301,21 +308,16 @@ class Accumulator:
         modes = {"overflow": Overflow, "rounding": Rounding, "product": Product}
         for name, kind in modes.items():
             object.__setattr__(self, name, kind.of(getattr(self, name)))
-        for what, count in (("an accumulator's word", self.word), ("its fraction bits", self.frac)):
-            if not isinstance(count, Integral | None):
-                raise FormatError(f"{what} must be a whole number, not {count!r}")
-        if not NARROWEST <= self.word <= WIDEST:
-            raise FormatError(
-                f"an accumulator must be {NARROWEST} to {WIDEST} bits, not {self.word}"
-            )
+        word = _counted("an accumulator", self.word, NARROWEST, WIDEST, " bits")
+        object.__setattr__(self, "word", word)
+        if self.frac is not None:
+            object.__setattr__(self, "frac", _counted("fraction bits", self.frac, -FINEST, FINEST))
         if self.overflow not in (Overflow.SATURATE, Overflow.WRAP):
             raise FormatError(f"an accumulator must saturate or wrap, not {self.overflow.value}")
         if self.frac is None and (self.rounding, self.product) != (Rounding.FLOOR, Product.FUSED):
             raise FormatError(
                 "an accumulator must have fraction bits of its own to round, not none; give frac"
             )
-        if self.frac is not None and not -1000 <= self.frac <= 1000:
-            raise FormatError(f"fraction bits must be -1000 to 1000, not {self.frac}")
 
     @property
     def min(self) -> int:

@@ -315,8 +315,8 @@ def test_an_accumulators_modes_may_be_text() -> None:
     for fields, message in (
         ({"overflow": "trap"}, "overflow must be one of saturate, .*, not 'trap'"),
         ({"frac": 3, "product": "both"}, "product must be one of fused, cast, not 'both'"),
-        ({"word": "48"}, "an accumulator's word must be a whole number, not '48'"),
-        ({"frac": 1.5}, "its fraction bits must be a whole number, not 1.5"),
+        ({"word": "48"}, "an accumulator must be a whole number, not '48'"),
+        ({"frac": 1.5}, "fraction bits must be a whole number, not 1.5"),
         ({"rounding": "zero"}, "an accumulator must have fraction bits .*, not none; give frac"),
         ({"product": "cast"}, "an accumulator must have fraction bits .*, not none; give frac"),
     ):

@@ -8,7 +8,9 @@ import pytest
 
 import fxpnn
 from fxpnn.errors import DataError, FormatError
+from fxpnn.fixedpoint.integers import accumulate
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.quantization.settings import Method, Settings
 
 RAW = np.arange(-400, 400, 7)
@@ -100,6 +102,20 @@ def test_a_format_has_whole_numbers() -> None:
         QFormat(16.0, 12)  # type: ignore[arg-type] # what a user may pass
     with pytest.raises(FormatError, match=r"^fraction bits must be a whole number, not '12'$"):
         QFormat(16, "12")  # type: ignore[arg-type] # what a user may pass
+
+
+def test_counts_may_be_integers_of_numpy() -> None:
+    """They become Python's: a shift or a sum with one of NumPy's overflows in 64 bits."""
+    whole: list[Any] = [*np.array([16, 60, 62])]
+    far = QFormat(whole[0], whole[1])
+    assert Shift(far).raw(12345, 0) == (32767, True)
+    assert (far, str(far)) == (QFormat(16, 60), "Q-45.60")
+    register = Accumulator(whole[2], frac=whole[1])
+    assert accumulate(register, 1 << 61, [1 << 61], 0) == (register.max, 2)
+    short: list[Any] = [*np.array([8, 9], np.uint8)]
+    assert (QFormat(*short).min, str(QFormat(*short))) == (-128, "Q-2.9")
+    for count in (far.word, far.frac, register.word, register.frac):
+        assert type(count) is int
 
 
 def test_integers_of_hls_are_read() -> None:
