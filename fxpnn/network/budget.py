@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from fxpnn.errors import ModelError
 from fxpnn.network.layers import Shape, products
+from fxpnn.network.shapes import AXES as AXES
 
 if TYPE_CHECKING:
     from fxpnn.network.graph import Node
 
-AXES = 32
-"""The most axes of a tensor."""
 NODES = 1 << 12
 """The most layers of a network; the largest published ones have some thousands."""
 LIVE = 1 << 24

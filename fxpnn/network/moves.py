@@ -8,7 +8,7 @@ import numpy as np
 
 from fxpnn.errors import ModelError
 from fxpnn.network.layer import Array, Layer, Number, Shape
-from fxpnn.network.shapes import check_axis, text
+from fxpnn.network.shapes import AXES, check_axis, text
 from fxpnn.network.traits import Output, Traits
 
 SELECTS = Traits(output=Output.KEPT, exact=True, monotone=True)
@@ -178,6 +178,8 @@ class Reshape(Layer):
 
     def shape(self, *shapes: Shape) -> Shape:
         """Give the target; it must hold as many values."""
+        if len(self.target) > AXES:  # before the product of so many sizes, which may be large
+            raise ModelError(f"shape must have at most {AXES} axes, not {len(self.target)}")
         if math.prod(self.target) != math.prod(shapes[0]) or min(self.target, default=1) < 1:
             raise ModelError(f"shape must hold {math.prod(shapes[0])} values, not {self.target}")
         return self.target

@@ -6,6 +6,8 @@ from fxpnn.errors import ModelError
 from fxpnn.network.layer import Array, Shape
 from fxpnn.network.window import Window
 
+AXES = 32
+"""The most axes of a tensor."""
 MAX_PADDED = 1 << 27
 """The most values that padded maps of one image may hold."""
 

@@ -167,6 +167,7 @@ WRONG_SHAPES: list[tuple[Layer, list[Shape], str]] = [
     (layers.Slice(1, 0, 2, -1), [(2, 3)], f"{PLACES}, not 0, 2 and -1"),
     (layers.Slice(2, 0, 1), [(2, 3)], "axis must be inside the 2 axes of (2, 3), not 2"),
     (layers.Reshape((4, 5)), [(2, 3, 4)], "shape must hold 24 values, not (4, 5)"),
+    (layers.Reshape((2**62,) * 10**6), [(24,)], "shape must have at most 32 axes, not 1000000"),
     (layers.Reshape((-4, -6)), [(2, 3, 4)], "shape must hold 24 values, not (-4, -6)"),
     (layers.Transpose((0, 1)), [(2, 3, 4)], "order must permute 3 axes, not be (0, 1)"),
     (layers.Transpose((0, 1, 1)), [(2, 3, 4)], "order must permute 3 axes, not be (0, 1, 1)"),
