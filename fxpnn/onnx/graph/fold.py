@@ -182,6 +182,8 @@ FOLDERS: Mapping[str, Folder] = {
     "Mul": _binary(np.multiply),
     "Div": _binary(_divide),
     "Pow": _binary(lambda a, b: np.power(a, b).astype(a.dtype)),
+    "Equal": _binary(np.equal),
+    "Where": lambda op, inputs: np.where(*(_input(inputs, i) for i in range(3))),
     "Max": _extreme(np.maximum),
     "Min": _extreme(np.minimum),
     "Clip": _clip,
@@ -195,5 +197,5 @@ FOLDERS: Mapping[str, Folder] = {
     "Floor": _unary(np.floor),
     **dict.fromkeys(QUANTIZERS, fold_quantized),
 }
-_BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min")
+_BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Equal", "Where")
 _VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

@@ -5,67 +5,108 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from fxpnn.onnx.graph.look import Look
-from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.graph.normal import Attribute, Op
 
 AXES = "axes"
 """The attribute by which a rewritten operator names its axes; ONNX's own has only the first."""
 
 
-class Normal(NamedTuple):
-    """``(x - mean) / sqrt(mean of squares + epsilon)`` of a tensor along axes."""
+MEANS = ("ReduceMean", "GlobalAveragePool")
+FROM_MAPS = {"axis": 2}
+"""The attribute where the means are those of maps or rows, by an operator that names no axes."""
+
+
+class Deviation(NamedTuple):
+    """The root of the variance of a tensor, and epsilon, along axes that an attribute names."""
 
     tensor: str
-    axes: tuple[int, ...]
-    epsilon: float
+    mean: str
+    difference: str
+    attributes: dict[str, Attribute]
 
 
 def layer_norm(look: Look, op: Op) -> Op | None:
     """Recognise a quotient by a standard deviation, times a constant, plus another."""
+    return _factored(look, op) or _divided(look, op)
+
+
+def _divided(look: Look, op: Op) -> Op | None:
+    """Recognise ``gamma * d / deviation + beta``."""
     output, gamma, beta = op.outputs[0], "", ""
-    normal = _quotient(look, output)
-    if normal is None and (split := look.constant(output, "Add")):
+    found = _quotient(look, output)
+    if found is None and (split := look.constant(output, "Add")):
         output, beta = split
-        normal = _quotient(look, output)
-    if normal is None and (split := look.constant(output, "Mul")):
+        found = _quotient(look, output)
+    if found is None and (split := look.constant(output, "Mul")):
         output, gamma = split
-        normal = _quotient(look, output)
-    if normal is None:
-        return None
-    attributes = {AXES: normal.axes, "epsilon": normal.epsilon}
-    inputs = (normal.tensor, gamma, beta)
-    return replace(op, kind="LayerNormalization", inputs=inputs, attributes=attributes)
+        found = _quotient(look, output)
+    return _replaced(op, found, gamma, beta) if found else None
 
 
-def _quotient(look: Look, tensor: str) -> Normal | None:
-    """Recognise ``d / sqrt(mean(d**2) + epsilon)`` where ``d = x - mean(x)``."""
+def _factored(look: Look, op: Op) -> Op | None:
+    """Recognise ``x * gain + (beta - mean * gain)`` where ``gain = gamma / deviation``."""
+    for name, rest in (op.inputs, op.inputs[::-1]) if op.kind == "Add" else ():
+        shift, beta = look.constant(rest, "Add") or (rest, "")
+        scaled, shifted = look.maker(name, "Mul"), look.maker(shift, "Mul")
+        if scaled is None or shifted is None:
+            continue
+        for gain in scaled.inputs:
+            root, gamma = look.constant(gain, "Mul") or (gain, "")
+            inverse = look.maker(root, "Reciprocal")
+            found = _deviation(look, inverse.inputs[0]) if inverse else None
+            minus = look.maker(_other(shifted, gain), "Neg")
+            if found is None or minus is None or gain not in shifted.inputs:
+                continue
+            if (_other(scaled, gain), minus.inputs[0]) == (found.tensor, found.mean):
+                return _replaced(op, found, gamma, beta)
+    return None
+
+
+def _other(op: Op, name: str) -> str:
+    """Return the operand beside one of two."""
+    a, b = op.inputs
+    return b if a == name else a
+
+
+def _replaced(op: Op, found: Deviation, gamma: str, beta: str) -> Op:
+    inputs = (found.tensor, gamma, beta)
+    return replace(op, kind="LayerNormalization", inputs=inputs, attributes=found.attributes)
+
+
+def _quotient(look: Look, tensor: str) -> Deviation | None:
+    """Recognise a difference from the mean, divided by the deviation."""
     divide = look.maker(tensor, "Div")
-    root = divide and look.maker(divide.inputs[1], "Sqrt")
+    found = _deviation(look, divide.inputs[1]) if divide else None
+    return found if divide and found and found.difference == divide.inputs[0] else None
+
+
+def _deviation(look: Look, tensor: str) -> Deviation | None:
+    """Recognise ``sqrt(mean(d**2) + epsilon)`` where ``d = x - mean(x)``."""
+    root = look.maker(tensor, "Sqrt")
     shifted = look.maker(root.inputs[0], "Add") if root else None
     below, epsilon = look.split(shifted) if shifted else ("", None)
-    mean = look.maker(below, "ReduceMean")
-    if divide is None or epsilon is None or mean is None:
+    mean = look.maker(below, *MEANS)
+    squared = look.maker(mean.inputs[0], "Mul", "Pow") if mean else None
+    centred = look.maker(squared.inputs[0], "Sub") if squared else None
+    first = look.maker(centred.inputs[1], *MEANS) if centred else None
+    if epsilon is None or not (mean and squared and centred and first):
         return None
-    difference = divide.inputs[0]
-    squared = look.maker(mean.inputs[0], "Mul", "Pow")
-    if squared is None or not _squares(look, squared, difference):
+    if not _squares(look, squared) or first.inputs[0] != centred.inputs[0]:
         return None
-    centred = look.maker(difference, "Sub")
-    first = centred and look.maker(centred.inputs[1], "ReduceMean")
-    if centred is None or first is None or first.inputs[0] != centred.inputs[0]:
+    where = [_axes(look, op) for op in (first, mean)]
+    if where[0] is None or where[0] != where[1]:
         return None
-    axes = [_axes(look, op) for op in (first, mean)]
-    if axes[0] is None or axes[0] != axes[1]:
-        return None
-    return Normal(centred.inputs[0], axes[0], epsilon)
+    attributes = {**where[0], "epsilon": epsilon}
+    return Deviation(centred.inputs[0], centred.inputs[1], centred.outputs[0], attributes)
 
 
-def _squares(look: Look, op: Op, tensor: str) -> bool:
-    if op.kind == "Mul":
-        return op.inputs == (tensor, tensor)
-    return op.inputs[0] == tensor and look.number(op, 1) == 2
+def _squares(look: Look, op: Op) -> bool:
+    return op.inputs[0] == op.inputs[1] if op.kind == "Mul" else look.number(op, 1) == 2
 
 
-def _axes(look: Look, op: Op) -> tuple[int, ...] | None:
-    """Return the axes of a mean that keeps them."""
+def _axes(look: Look, op: Op) -> dict[str, Attribute] | None:
+    """Return the attribute that names the axes of a mean that keeps them."""
+    if op.kind == "GlobalAveragePool":
+        return FROM_MAPS
     found: Sequence[int] | None = look.integers(op, 1, "axes")
-    return tuple(sorted(found)) if found and op.get("keepdims", 1) == 1 else None
+    return {AXES: tuple(sorted(found))} if found and op.get("keepdims", 1) == 1 else None

@@ -47,6 +47,11 @@ CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
     "clip integers": (op("Clip", "a - b", "c"), {"a": INT, "b": np.array(4)}),
     "maximum": (op("Max", "a b b", "c"), {"a": floats(4), "b": floats(1)}),
     "minimum": (op("Min", "a b", "c"), {"a": INT, "b": np.array(4)}),
+    "compare": (op("Equal", "a b", "c"), {"a": INT, "b": np.array(3)}),
+    "choose": (
+        op("Where", "a b d", "c"),
+        {"a": np.array([True, False]), "b": floats(3, 1), "d": floats(2)},
+    ),
     "rectify": (op("Relu", "a", "c"), {"a": floats(4)}),
     "magnitude": (op("Abs", "a", "c"), {"a": INT}),
     "logarithm": (op("Log", "a", "c"), {"a": FLOAT}),

@@ -1,4 +1,4 @@
-"""Models that are files: those that PyTorch and scikit-learn exported, and fxpnn's own."""
+"""Models that are files: those of PyTorch, Keras and scikit-learn, and fxpnn's own."""
 
 from pathlib import Path
 
@@ -21,6 +21,19 @@ MOBILE = (
 )
 EXCITED = "AvgPool2D Conv2D Silu Conv2D Sigmoid Mul"
 EFFICIENT = f"Conv2D Silu Conv2D Silu Conv2D Silu {EXCITED} Conv2D Add Conv2D HardSwish AvgPool2D"
+DECODER = (
+    "Conv2D Gelu Reshape Pad Reshape Conv2D Selu Take Take Conv2D Mish Take Take Conv2D "
+    "Reshape Transpose Reshape Conv2D Reshape Transpose Reshape Clip"
+)
+SCALED = SUMMED = "Reshape Conv2D Reshape"
+MIXED = "Take Take Add MaxPool2D"
+JOINED = f"{SUMMED} MaxPool2D Reshape Reshape AvgPool2D Reshape {SUMMED} Reshape MaxPool2D Reshape"
+ENCODER = f"Reshape Transpose Reshape Conv2D Softsign AvgPool2D Take Take Add Conv2D {MIXED}"
+MIXER = (
+    "LayerNorm Reshape Conv2D GeluTanh Conv2D Reshape Add Reshape LayerNorm Reshape Conv2D Gelu "
+    "Reshape Pad Reshape Conv2D Add Reshape Reshape LayerNorm Reshape Transpose Reshape AvgPool2D "
+    "Reshape Dense"
+)
 LAYERS = {
     "torch-mlp-opset9": "Reshape Dense Relu Dense Softmax",
     "torch-mlp-dynamo": "Reshape Dense Relu Dense Softmax",
@@ -37,6 +50,23 @@ LAYERS = {
     "Reshape Mul AvgPool2D Reshape Dense",
     "sklearn-classifier": "Dense Relu Dense Softmax",
     "sklearn-regressor": "Dense Tanh Dense Reshape",
+    "sklearn-stacking": "Dense Dense Relu Dense Reshape Concat Dense",
+    "sklearn-voting": f"Dense Softmax Dense Relu Dense Softmax {SCALED} {SCALED} Add",
+    "torch-decoder-opset13": DECODER,
+    "torch-decoder-dynamo": DECODER,
+    "torch-encoder-opset13": f"{ENCODER} Flatten {JOINED} Concat Dense",
+    "torch-encoder-dynamo": f"{ENCODER} Reshape {JOINED} Concat Dense",
+    "torch-mixer-opset16": MIXER,
+    "torch-mixer-dynamo": MIXER,
+    "keras-decoder": "Transpose Conv2D Gelu Reshape Pad Reshape Conv2D Selu "
+    "Reshape Take Transpose Reshape Reshape Take Reshape Transpose Conv2D Mish Take Take Conv2D "
+    "Reshape Transpose Reshape Conv2D Reshape Transpose Reshape Clip Clip Transpose",
+    "keras-encoder": "Reshape Reshape Transpose Reshape Conv2D Transpose Softsign Transpose Conv2D "
+    "HardSwish AvgPool2D Reshape MaxPool2D Reshape Transpose Transpose Reshape Conv2D "
+    "Reshape Transpose Reshape MaxPool2D Reshape Concat Dense",
+    "keras-mixer": "LayerNorm Reshape Reshape Take Reshape Reshape Transpose Conv2D Reshape "
+    "Transpose Gelu LayerNorm Reshape Transpose Conv2D Reshape HardSigmoid "
+    "Reshape AvgPool2D Reshape Dense Softmax",
 }
 
 

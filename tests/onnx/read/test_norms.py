@@ -5,6 +5,8 @@ from typing import Any
 import onnx
 import pytest
 
+from fxpnn.errors import ModelError
+from fxpnn.onnx import from_model
 from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
 ROWS = ("N", 3, 4)
@@ -29,6 +31,28 @@ def written_out(square: str = "Pow", *, axis: int = -1, opset: int = 17) -> Form
         | ({"axes": [axis]} if opset >= 18 else {}),
         shape=ROWS,
         opset=opset,
+    )
+
+
+def factored(*, swapped: bool = False, negated: str = "mean", gain: str = "gain") -> Form:
+    """Make what Keras's exporter writes, of rows whose means it takes as those of maps."""
+    return form(
+        "LayerNorm",
+        op("GlobalAveragePool", "x", "mean"),
+        op("Neg", negated, "minus"),
+        op("Sub", "x mean", "d"),
+        op("Mul", "d d", "s"),
+        op("GlobalAveragePool", "s", "v"),
+        op("Add", "v eps", "e"),
+        op("Sqrt", "e", "r"),
+        op("Reciprocal", "r", "i"),
+        op("Mul", "i g", "gain"),
+        op("Mul", "gain x" if swapped else "x gain", "p"),
+        op("Mul", f"minus {gain}", "m"),
+        op("Add", "m b", "n"),
+        op("Add", "n p" if swapped else "p n", "y"),
+        weights={"eps": 1e-3, "g": floats(1, 1, 4), "b": floats(1, 1, 4)},
+        shape=ROWS,
     )
 
 
@@ -62,6 +86,8 @@ FORMS = {
     "written out": written_out(),
     "written out with a product": written_out("Mul", axis=2),
     "written out in a newer opset": written_out(opset=18),
+    "factored, as Keras's": factored(),
+    "factored and turned": factored(swapped=True),
     "written out without constants": form(
         "LayerNorm Tanh",
         op("ReduceMean", "x", "mean", axes=[-1]),
@@ -121,3 +147,10 @@ REFUSED = {
 def test_refusals(case: onnx.ModelProto, message: str) -> None:
     """What cannot be is refused in a line that names the operator."""
     refuse(case, message)
+
+
+@pytest.mark.parametrize("case", [factored(negated="x"), factored(gain="i")], ids=["mean", "gain"])
+def test_what_looks_like_a_normalisation_is_none(case: Form) -> None:
+    """What is subtracted must be the mean, times what the tensor is multiplied by."""
+    with pytest.raises(ModelError, match=r"^.*Sqrt.*Reciprocal.*$"):
+        from_model(case.model)
