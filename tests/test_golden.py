@@ -18,7 +18,8 @@ from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Layer, Window, layer_types
 from fxpnn.network.tables import table_for
-from tests.support.oracles import ORACLES, cast_rational, judged, word_sum
+from tests.support.oracle_sums import word_sum
+from tests.support.oracles import ORACLES, cast_rational, judged
 from tests.support.strategies import (
     Accumulation,
     NetworkCase,

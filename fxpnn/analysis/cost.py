@@ -23,7 +23,8 @@ class Cost:
     - *weights*: how many there are, times their word; biases are not counted.
     - *activations*: values of every output that is cast, times its word; neither the input nor what
       passes words on, as ReLUs and max pools do.
-    - *multipliers*: for each product of one image the input's word times the weight's, as stored.
+    - *multipliers*: for each product of one image the input's word times the weight's, as stored,
+      or the other input's.
     - *accumulators*: the outputs of every layer that sums, times its accumulator's word.
     """
 
@@ -85,6 +86,7 @@ def _bits(fixed: FixedNetwork, node: FixedNode, name: str) -> int:
     if name == "multipliers":
         if not traits.sums:
             return 0
-        source = fixed.formats[node.inputs[0]]
-        return products(node.layer, shape) * source.word * node.weight_formats[0].word
+        source, *others = fixed.sources(node)
+        factor = (*node.weight_formats, *others)[0]
+        return products(node.layer, shape, fixed.shapes[node.inputs[0]]) * source.word * factor.word
     return 0 if node.accumulator is None else prod(shape) * node.accumulator.word

@@ -16,7 +16,7 @@ import numpy as np
 from fxpnn.fixedpoint.integers import accumulation
 from fxpnn.fixedpoint.qformat import Accumulator, QFormat
 from fxpnn.golden import Unit, compute
-from fxpnn.golden.sums import seen_by
+from fxpnn.golden.sums import repeated, seen_by
 from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNode, RawArray, raw_bias, raw_weights
 from fxpnn.network.layers import Array, Layer, Shape, Window
@@ -126,12 +126,13 @@ def element(
     bias = None
     if unit.steps:
         words, bias = raw_weights(part.layer), int(raw_bias(part.layer)[0])
-        assert words is not None
-        steps = zip(reads, words[0].tolist(), unit.steps[1:], strict=True)
+        factors = vectors[1] if words is None else words[0].tolist()
+        reads, beside = reads[: len(factors)], reads[len(factors) :]
+        steps = zip(reads, factors, unit.steps[1:], strict=True)
         reads = [
             msgspec.structs.replace(read, weight=w, product=w * read.raw, accumulator=held)
             for read, w, held in steps
-        ]
+        ] + beside
     return Element(
         index=index,
         raw=int(made.reshape(-1)[part.at]),
@@ -155,8 +156,10 @@ def _read(
 def _shaped(layer: Layer, vectors: dict[int, list[int]]) -> Iterable[Array]:
     """Give the vectors as a layer takes them: a pool's window is a map of one row."""
     pooled = isinstance(getattr(layer, "window", None), Window)
-    for values in vectors.values():
+    for number, values in vectors.items():
         vector = np.array(values, object)
+        if isinstance(layer, layers.MatMul):
+            vector = vector.reshape((1, -1) if number == 0 else (-1, 1))
         yield vector.reshape(1, 1, -1) if pooled else vector
 
 
@@ -239,6 +242,17 @@ def _layer_norm(
     layer: layers.LayerNorm, index: Index, formats: Sequence[QFormat], shape: Shape
 ) -> Part:
     return Part(layer, _of(_numbers(shape)[index[:-1]]), channel=None, at=index[-1])
+
+
+@part_of.register
+def _matmul(
+    layer: layers.MatMul, index: Index, formats: Sequence[QFormat], one: Shape, other: Shape
+) -> Part:
+    """Read the row, then the column, of which each is one vector."""
+    *lead, m, n = index
+    a, b = (_numbers(shape)[repeated(tuple(lead), shape)] for shape in (one, other))
+    places = [(0, int(place)) for place in a[m]] + [(1, int(place)) for place in b[:, n]]
+    return Part(layer, tuple(places), channel=None)
 
 
 @part_of.register

@@ -75,7 +75,7 @@ def _element(fixed: FixedNetwork, image: Array, name: str, kind: str) -> tuple[i
         return _input_element(fixed, image)
     node, shape = fixed[name], fixed.shapes[name]
     size = int(np.prod(shape))
-    if max(products(node.layer, shape), size) > LARGEST:
+    if max(products(node.layer, shape, fixed.shapes[node.inputs[0]]), size) > LARGEST:
         return None
     tensors = Engine(fixed).run(image, 1, fixed.shapes).tensors
     watch = _Watch(node, tuple(fixed.formats[n] for n in node.inputs), name in fixed.rectified)

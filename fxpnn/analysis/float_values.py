@@ -114,10 +114,9 @@ def _sums(fixed: FixedNetwork, raw: Mapping[str, Array]) -> dict[str, tuple[floa
     found = {}
     for node in fixed.nodes:
         if node.accumulator is not None:
-            name = node.inputs[0]
-            sums = compute(node.layer, raw[name].astype(np.float64))
+            sums = compute(node.layer, *(raw[name].astype(np.float64) for name in node.inputs))
             ends = [end(sums, (0, *range(2, sums.ndim))) for end in (np.min, np.max)]
-            low, high = np.ldexp(ends, -node.dropped(fixed.formats[name]))
+            low, high = np.ldexp(ends, -node.dropped(*fixed.sources(node)))
             found[node.name] = float(low.min()), float(high.max())
     return found
 

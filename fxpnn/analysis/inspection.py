@@ -45,7 +45,9 @@ def _float(network: Network) -> FloatInspection:
             inputs=node.inputs,
             shape=network.shapes[node.name],
             parameters=_parameters(node),
-            multiply_accumulates=products(node.layer, network.shapes[node.name]),
+            multiply_accumulates=products(
+                node.layer, network.shapes[node.name], network.shapes[node.inputs[0]]
+            ),
             weight_range=_weight_range(node.layer),
         )
         for node in network.nodes
@@ -82,7 +84,7 @@ def _fixed_layer(node: FixedNode, engine: Engine) -> FixedLayer:
         inputs=node.inputs,
         shape=shape,
         parameters=_parameters(node),
-        multiply_accumulates=products(node.layer, shape),
+        multiply_accumulates=products(node.layer, shape, engine.fixed.shapes[node.inputs[0]]),
         weight_format=weight_text(node.weight_formats),
         output_format=str(node.output_format),
         accumulator=str(node.accumulator) if node.accumulator else None,
@@ -91,9 +93,9 @@ def _fixed_layer(node: FixedNode, engine: Engine) -> FixedLayer:
         saturates=proof.saturates,
         sums=engine.methods.get(node.name),
         memory=_memory(node),
-        weight_rounding=node.rounded.weights.value if node.layer.traits.sums else None,
+        weight_rounding=node.rounded.weights.value if node.layer.traits.weighted else None,
         bias_corrected=node.rounded.bias_corrected,
-        weight_overflow=node.rounded.overflow.value if node.layer.traits.sums else None,
+        weight_overflow=node.rounded.overflow.value if node.layer.traits.weighted else None,
         **asdict(node.losses),
         **modes(engine.fixed, node.name),
     )

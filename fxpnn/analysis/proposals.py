@@ -112,7 +112,7 @@ def _weights(network: Network, fixed: FixedNetwork, name: str) -> Iterator[Optio
 def _feeds(fixed: FixedNetwork, name: str) -> bool:
     """Tell whether a layer's weights could be rounded with feedback, and are not."""
     node = fixed[name]
-    return node.layer.traits.sums and node.rounded.weights is WeightRounding.NEAREST
+    return node.layer.traits.weighted and node.rounded.weights is WeightRounding.NEAREST
 
 
 def _accumulators(fixed: FixedNetwork, name: str) -> Iterator[Option]:

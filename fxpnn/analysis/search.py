@@ -63,7 +63,7 @@ class Task:
         network = entered(self.network, self.observed.floats, Plan(self.settings))
         heeding = {node.name: node.layer.traits for node in network.nodes}
         return Words(
-            {name: words["weights"] for name, traits in heeding.items() if traits.sums},
+            {name: words["weights"] for name, traits in heeding.items() if traits.weighted},
             {
                 name: words["outputs"]
                 for name, traits in heeding.items()

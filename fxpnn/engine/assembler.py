@@ -10,19 +10,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fxpnn.engine import depthwise, moves, norms, pairs, pools
+from fxpnn.engine import depthwise, matmul, norms, pairs, pools
+from fxpnn.engine.emitter import Emitter, ordered
 from fxpnn.engine.ends import EVERY_WORD, Ends
 from fxpnn.engine.program import (
     BOOL,
     INT16,
     INT32,
     INT64,
-    Constants,
     Fields,
     Kept,
     Places,
     Program,
-    StandardPlaces,
     Tensor,
     whole_tiles,
 )
@@ -38,7 +37,7 @@ from fxpnn.engine.sums import (
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.kernels.layout import instructions
 from fxpnn.kernels.layout.depthwise import WIDE
-from fxpnn.kernels.layout.instructions import INSTRUCTION, Code, target
+from fxpnn.kernels.layout.instructions import INSTRUCTION, Code
 from fxpnn.network import layers, memory_plan
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
@@ -72,22 +71,16 @@ def assemble(
 
 
 @dataclass
-class _Assembler:
-    fixed: FixedNetwork
+class _Assembler(Emitter):
     sums: Mapping[str, Known]
     keep: frozenset[str]
     plainly: bool
-    constants: Constants = field(default_factory=Constants)
-    code: list[Fields] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     methods: dict[str, str] = field(default_factory=dict)
-    sizes: list[int] = field(default_factory=list)
     starts: list[tuple[Places, bool]] = field(default_factory=list)
-    standard: StandardPlaces = field(default_factory=StandardPlaces)
 
     def program(self, images: int, words: int | None) -> Program:
         """Walk the nodes in order; those that vanished in a sum are done already."""
-        self.numbers = {node.name: i for i, node in enumerate(self.fixed.nodes)}
         self.constants.allow(self.fixed)
         self.readers: dict[str, list[FixedNode]] = {}
         for node in self.fixed.nodes:
@@ -137,22 +130,6 @@ class _Assembler:
                 row["starts"], row["group"] = self.constants.put(INT64, rows), group
         return code
 
-    def _fresh(self, places: Places) -> Tensor:
-        """Return a new tensor; its number stands for its place until all are known."""
-        self.sizes.append(places.size)
-        return Tensor(len(self.sizes) - 1, places.size, places)
-
-    def _emit(self, op: int, node: FixedNode, x: Tensor, y: Tensor, **fields: int) -> None:
-        cast = target(node.requantize)._asdict()
-        ends = {"x": x.base, "x_words": x.words, "y": y.base, "y_words": y.words}
-        apart = int(node.name in self.fixed.rectified)
-        common = {"op": op, "node": self.numbers[node.name], "apart": apart}
-        common |= EVERY_WORD._asdict()
-        made = {**common, **ends, **cast, **fields}
-        wanted = {*instructions.COMMON, *instructions.FIELDS_OF[op]}
-        assert made.keys() == wanted, f"{node.op} must set {sorted(made.keys() ^ wanted)} or none"
-        self.code.append(made)
-
     def _node(self, node: FixedNode) -> None:
         layer, x = node.layer, self.tensors[node.inputs[0]]
         formats = [self.fixed.formats[name] for name in node.inputs]
@@ -172,6 +149,8 @@ class _Assembler:
                 y = self._norm(node, layer, x, formats[0])
             case layers.PRelu():
                 y = self._slope(node, layer, x, formats[0])
+            case layers.MatMul():
+                y = self._matmul(node, x, self.tensors[node.inputs[1]], formats)
             case layers.Add():
                 y = self._pair(instructions.ADD, node, x, self.tensors[node.inputs[1]], formats)
             case layers.Mul():
@@ -264,20 +243,6 @@ class _Assembler:
         sizes = dict(zip(("pooled", "taps"), taps.shape, strict=True))
         return {"windows": self.constants.put(INT64, taps), **sizes}
 
-    def _standard(self, node: FixedNode, x: Tensor) -> Tensor:
-        """Return a tensor that lies as a fresh one, moved there if need be."""
-        if x.lies_as(self.standard(x.places.shape)):
-            return x
-        y = self._fresh(self.standard(x.places.shape))
-        self._move(node, x, y, y.places)
-        return y
-
-    def _move(self, node: FixedNode, x: Tensor, y: Tensor, places: Places) -> None:
-        """Copy the values of ``x`` to words of ``y``; the other words of ``y`` stay."""
-        found = moves.runs(x.places, places)
-        fields = {"moves": self.constants.put(INT64, found), "moves_size": len(found)}
-        self._emit(instructions.MOVE, node, x, y, **fields)
-
     def _look_up(self, node: FixedNode, x: Tensor, fmt: QFormat) -> Tensor:
         answers = response(node, fmt)
         assert answers is not None, f"no way to run {node.op}"
@@ -325,18 +290,6 @@ class _Assembler:
         self._emit(op, node, x, y, **fields)
         return y
 
-    def _vectors(self, node: FixedNode, x: Tensor, axis: int) -> Tensor:
-        """Return a tensor whose vectors along an axis are rows of words, moved if need be."""
-        size = x.places.shape[axis]
-        swapped = np.moveaxis(x.places, axis, -1)
-        vectors = swapped.reshape(-1, size)
-        if (vectors == vectors[:, :1] + np.arange(size)).all():
-            return x
-        places = np.arange(x.words).reshape(swapped.shape)
-        y = self._fresh(np.moveaxis(places, -1, axis))
-        self._move(node, x, y, y.places)
-        return y
-
     def _norm(self, node: FixedNode, layer: layers.LayerNorm, x: Tensor, fmt: QFormat) -> Tensor:
         x = self._vectors(node, x, -1)
         y = self._fresh(x.places)
@@ -357,6 +310,26 @@ class _Assembler:
         last, ends, _ = self._followers(node)
         fields |= {"other": b.base, "other_words": b.words, **ends._asdict()}
         self._emit(op, node, a, y, **fields)
+        return self._stand_for(y, node, last)
+
+    def _matmul(self, node: FixedNode, a: Tensor, b: Tensor, formats: Sequence[QFormat]) -> Tensor:
+        """Multiply matrices: rows of ``a`` where they lie, if their words are neighbours."""
+        rows, columns = matmul.matrices(a.places), matmul.matrices(b.places)
+        if rows is None or rows.across != 1:
+            a, rows = self._in_order(node, a)
+        if columns is None:
+            b, columns = self._in_order(node, b)
+        sides, shapes = (rows, columns), (a.places.shape, b.places.shape)
+        known = self.sums[node.name]
+        fields, self.methods[node.name] = matmul.sums(
+            node, sides, shapes, known, formats, self.constants, self.plainly
+        )
+        last, ends, _ = self._followers(node)
+        fields["starts"] = len(self.starts)
+        self.starts.append((np.arange(a.places.shape[-2]) * rows.down, True))
+        y = self._fresh(ordered(self.fixed.shapes[last.name]))
+        fields |= {"other": b.base, "other_words": b.words, **ends._asdict()}
+        self._emit(instructions.MATMUL, node, a, y, **fields)
         return self._stand_for(y, node, last)
 
     def _beside(self, node: FixedNode, a: Tensor, b: Tensor) -> Tensor:

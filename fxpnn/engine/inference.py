@@ -21,12 +21,13 @@ from fxpnn.fixedpoint.casting import from_float_counted, to_float
 from fxpnn.fixedpoint.interval import full
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 from fxpnn.kernels.build import fallback
-from fxpnn.network.fixed import Counts, FixedNetwork
+from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.images import check_images, logits_of, takes_every_word
-from fxpnn.network.layers import Array, Layer, Shape, Softmax, products
+from fxpnn.network.layers import Array, MatMul, Softmax, products
 from fxpnn.network.value import Value
 from fxpnn.proofs.bounds import Proof, prove
+from fxpnn.proofs.sums import summed
 
 CACHED_WORDS = 1 << 18
 """A block's workspace takes at most this many words where it can: it stays in a core's cache."""
@@ -96,7 +97,7 @@ class Engine:
         self._known = known(fixed, self.proofs)
         self._conversion = _conversion(fixed)
         self._plainly = os.environ.get(PLAIN) == "plain" or fallback.active()
-        self._work = sum(_work(node.layer, fixed.shapes[node.name]) for node in fixed.nodes)
+        self._work = sum(_work(node, fixed) for node in fixed.nodes)
         self._logits = logits_of(fixed)
         self._programs: dict[frozenset[str], Program] = {}
         self._unchecked = "Bfdh" if takes_every_word(fixed) else "Bfd"
@@ -253,9 +254,10 @@ def prepared(fixed: FixedNetwork) -> Engine:
     return engine
 
 
-def _work(layer: Layer, shape: Shape) -> int:
+def _work(node: FixedNode, fixed: FixedNetwork) -> int:
     """Count what one image takes, in products; a value that is not summed takes as long as some."""
-    return products(layer, shape) or 8 * math.prod(shape)
+    shape = fixed.shapes[node.name]
+    return products(node.layer, shape, fixed.shapes[node.inputs[0]]) or 8 * math.prod(shape)
 
 
 def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
@@ -266,7 +268,9 @@ def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
     for node in fixed.nodes:
         proof, source = proofs[node.name], intervals[node.inputs[0]]
         if proof.total is not None:
-            dropped = node.dropped(fixed.formats[node.inputs[0]])
+            if isinstance(node.layer, MatMul):
+                source = summed(node.layer, *(intervals[name] for name in node.inputs))[1]
+            dropped = node.dropped(*fixed.sources(node))
             found[node.name] = known_of(proof, dropped, source)
     return found
 

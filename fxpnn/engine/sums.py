@@ -23,7 +23,8 @@ class Known(NamedTuple):
     """What is known of a layer's sums for every input.
 
     ``proved`` says that no step overflows the accumulator. ``terms`` is the range of the products'
-    sum, ``total`` of it with the bias, at every step. ``inputs`` bounds each input value.
+    sum, ``total`` of it with the bias, at every step. ``inputs`` bounds each input value or, of
+    products of two inputs, each term.
     ``below_zero`` says that the cast may clamp at 0 what is counted apart.
     """
 
@@ -49,14 +50,14 @@ def known_of(proof: Proof, dropped: Places, inputs: Interval) -> Known:
     return Known(proof.proved, terms, total, inputs, proof.below_zero)
 
 
-def drops(node: FixedNode, known: Known, source: QFormat) -> bool:
+def drops(node: FixedNode, known: Known, *sources: QFormat) -> bool:
     """Say whether the layer's sums are others than those of all the products' bits.
 
     They are the same where a register of any fraction keeps all bits and is proved to hold them.
     """
     assert node.accumulator is not None
     own = node.accumulator.frac is not None
-    return own and not (known.proved and bool((node.dropped(source) <= 0).all()))
+    return own and not (known.proved and bool((node.dropped(*sources) <= 0).all()))
 
 
 class Rows(NamedTuple):
@@ -134,7 +135,7 @@ def only_plainly(node: FixedNode, rows: Rows, known: Known, source: QFormat) -> 
     for instance.
     """
     assert node.accumulator is not None
-    clamped = _method(known, node.accumulator.overflow) == instructions.CLAMPED
+    clamped = method_of(known, node.accumulator.overflow) == instructions.CLAMPED
     return drops(node, known, source) or (not clamped and _extra(rows, known) is None)
 
 
@@ -153,7 +154,7 @@ def arithmetic(
     layer, word, cast = node.layer, node.accumulator, node.requantize
     assert isinstance(layer, Dense | Conv2D)
     assert word is not None
-    method = _method(known, word.overflow)
+    method = method_of(known, word.overflow)
     fields = {
         **rows.frame,
         "outputs": len(rows.weight),
@@ -170,7 +171,8 @@ def arithmetic(
     if own:
         dropped = np.tile(node.dropped(source), rows.share)
         fields |= _plain(rows, bias, shifts, constants)
-        fields |= _register(word, method, dropped, constants)
+        fields |= register_of(word, method, dropped, constants)
+        fields["op"] = fields.pop("sums")
         return fields, f"stepwise in {word.format}"
     if plainly:
         fields |= _plain(rows, bias, shifts, constants)
@@ -185,18 +187,34 @@ def arithmetic(
         fields |= _exact(rows, bias, known, constants)
         text = in_words(fields["extra"] > 0, fields["segments"])
         text += ", wrapped" * (method == instructions.WRAPPED)
-        to = instructions.target(cast)
-        to = to.with_sign if known.below_zero else to
-        rule = rounding.rule(shifts, to, known.total, fields["extra"])
-        if method == instructions.WRAPPED or rule is None:
-            rule = np.zeros(4 * shifts.size, np.int64)
-            fields["leave"] = instructions.STRIPS
-        else:
-            fields["leave"] = instructions.DIRECT
-            fields["near"] = rounding.near(shifts, packing.fill_lanes(bias), to)
-        fields["rule"] = constants.put(INT32, rule)
+        lanes, extra = packing.fill_lanes(bias), fields["extra"]
+        return fields | leaving(node, known, method, shifts, lanes, extra, constants), text
     fields["shifts"] = constants.put(INT64, shifts)
     return fields, text
+
+
+def leaving(
+    node: FixedNode,
+    known: Known,
+    method: int,
+    shifts: Places,
+    bias: Places,
+    extra: int,
+    constants: Constants,
+) -> Fields:
+    """Say how sums that need no clamp become words; ``shifts`` and ``bias`` fill whole columns."""
+    to = instructions.target(node.requantize)
+    to = to.with_sign if known.below_zero else to
+    rule = rounding.rule(shifts, to, known.total, extra)
+    direct = method != instructions.WRAPPED and rule is not None
+    if rule is None or not direct:
+        rule = np.zeros(4 * shifts.size, np.int64)
+    return {
+        "leave": instructions.DIRECT if direct else instructions.STRIPS,
+        "near": int(direct and rounding.near(shifts, bias, to)),
+        "rule": constants.put(INT32, rule),
+        "shifts": constants.put(INT64, shifts),
+    }
 
 
 def in_words(wide: bool, chunks: int) -> str:
@@ -204,7 +222,8 @@ def in_words(wide: bool, chunks: int) -> str:
     return f"64-bit in {chunks} chunk{'s'[: chunks > 1]}" if wide else "plain 32-bit"
 
 
-def _method(known: Known, overflow: Overflow) -> int:
+def method_of(known: Known, overflow: Overflow) -> int:
+    """Say how sums meet their word: it holds them, wraps them in the end, or clamps each step."""
     if known.proved:
         return instructions.EXACT
     return instructions.WRAPPED if overflow is Overflow.WRAP else instructions.CLAMPED
@@ -237,13 +256,13 @@ def _plain(rows: Rows, bias: Array, shifts: Array, constants: Constants) -> Fiel
     }
 
 
-def _register(word: Accumulator, method: int, dropped: Places, constants: Constants) -> Fields:
+def register_of(word: Accumulator, method: int, dropped: Places, constants: Constants) -> Fields:
     """Give the fields of sums that drop bits, beside those of plain loops."""
     if method == instructions.EXACT and not word.order_free:  # then no step is clamped, or wraps
         wraps = word.overflow is Overflow.WRAP
         method = instructions.WRAPPED if wraps else instructions.CLAMPED
     return {
-        "op": instructions.REGISTER,
+        "sums": instructions.REGISTER,
         "method": method,
         "drops": constants.put(INT64, dropped),
         "drop_rounding": instructions.rounding_code(word.rounding),

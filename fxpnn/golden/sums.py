@@ -201,6 +201,25 @@ def _l2_pool(layer: layers.L2Pool2D, unit: Unit, x: Ints) -> Ints:
 
 
 @compute.register
+def _matmul(layer: layers.MatMul, unit: Unit, x: Ints, y: Ints) -> Ints:
+    """``cast(x[m, 0] * y[0, n] + x[m, 1] * y[1, n] + ...)`` for every m, n of every matrix."""
+    *lead, m, n = layer.shape(x.shape, y.shape)
+    frac = unit.sources[0].frac + unit.sources[1].frac
+    made = []
+    for at in np.ndindex(*lead):
+        one, other = (side[repeated(at, side.shape)] for side in (x, y))
+        for row, column in product(one, other.T):
+            products = (a * b for a, b in zip(row, column, strict=True))
+            made.append(unit.accumulate(0, products, frac))
+    return np.array(made, object).reshape(*lead, m, n)
+
+
+def repeated(at: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return where a tensor has a place of leading axes; one of size 1 repeats."""
+    return tuple(i % size for i, size in zip(at, shape, strict=False))
+
+
+@compute.register
 def _add(layer: layers.Add, unit: Unit, x: Ints, y: Ints) -> Ints:
     """``cast(x + y)``, both aligned to the finer fraction; the sum is exact."""
     fx, fy = (source.frac for source in unit.sources)

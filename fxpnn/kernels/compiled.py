@@ -14,6 +14,7 @@ run = Kernel("run", "interpreter.run", _MACHINE, seconds=6)
 run_rare = Kernel("run_rare", "interpreter.run_rare", _MACHINE, seconds=1)
 run_steps = Kernel("run_steps", "interpreter.run_steps", _MACHINE, seconds=5)
 run_depthwise = Kernel("run_depthwise", "interpreter.run_depthwise", _MACHINE, seconds=1)
+run_matmul = Kernel("run_matmul", "interpreter.run_matmul", _MACHINE, seconds=4)
 run_norms = Kernel("run_norms", "norms.run", _MACHINE, seconds=1)
 
 _PLACES = (_QUADS, int, _WORDS)

@@ -13,6 +13,7 @@ from fxpnn.kernels import (
     clamping,
     depthwise,
     lookup,
+    matmul,
     moves,
     pairs,
     plain,
@@ -24,7 +25,7 @@ from fxpnn.kernels import (
 )
 from fxpnn.kernels.arithmetic import I16, I32, I64, Bools
 from fxpnn.kernels.build.decorators import loop, part
-from fxpnn.kernels.build.memory import matrix
+from fxpnn.kernels.build.memory import empty, free, matrix
 from fxpnn.kernels.layout.instructions import (
     ADD,
     CLAMP_32,
@@ -176,6 +177,55 @@ def run_depthwise(
         lost = depthwise.depthwise(x, y, tables, frame, to)
         for kind in range(3):
             counts[do.node, kind] += lost[kind]
+
+
+@loop
+def run_matmul(
+    n: int, code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, counts: I64
+) -> None:
+    """Run products of two tensors' matrices, as ``run`` does layers of products.
+
+    Each matrix of the second is packed as the weights of the rows of the first; one that several
+    meet in a row is packed once.
+    """
+    for i in range(code.size):
+        do = code[i]
+        packed = empty(do.weights_size, np.int16)
+        firsts, size = matrix(quads[do.firsts :], do.matrices, 2), do.rows * do.outputs
+        inner, steps = (do.k, do.outputs), (do.down, do.across)
+        for block in range(n * do.matrices):
+            image, which = block // do.matrices, block % do.matrices
+            x = space[do.x + image * do.x_words + firsts[which, 0] :]
+            if which == 0 or firsts[which, 1] != firsts[which - 1, 1]:
+                other = space[do.other + image * do.other_words + firsts[which, 1] :]
+                if do.sums == SUM_64:
+                    matmul.pack(other, inner, steps, do.together, packed)
+                else:
+                    matmul.turn(other, inner, steps, packed)
+            y = space[do.y + block * size : do.y + (block + 1) * size]
+            lost = _multiplied(do, packed, doubles, quads, x, y)
+            for kind in range(3):
+                counts[do.node, kind] += lost[kind]
+        free((packed,))
+
+
+@part
+def _multiplied(
+    do: np.void, weights: I16, doubles: I32, quads: I64, x: I16, y: I16
+) -> row_blocks.Counts:
+    """Multiply rows by packed weights, as ``do`` says the sums are made."""
+    frame, word, to, wraps = _modes(do, 1)
+    _, long = _tables(do, weights, doubles, quads)
+    offsets, starts, shifts, bias = long[1], long[3], long[4], long[6]
+    if do.sums == SUM_64:
+        tables = (weights, *long[1:])
+        return products.exact(x, y, tables, frame, word, wraps, to)
+    if do.sums == PLAIN:
+        how = (do.method, do.word_low, do.word_high)
+        return plain.run(x, y, weights, offsets, starts, bias, shifts, frame, how, to)
+    constants = weights, offsets, starts, bias, shifts, quads[do.drops : do.drops + do.lanes]
+    register = do.method, do.word_low, do.word_high, do.drop_rounding, do.casts != 0
+    return registers.run(x, y, constants, frame, register, to)
 
 
 @loop

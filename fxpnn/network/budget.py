@@ -49,7 +49,7 @@ def check(nodes: Sequence["Node"], shapes: Mapping[str, Shape]) -> None:
         ),
         (
             "layers must need at most {:,} products of an image in all",
-            sum(_work(node, shapes[node.name]) for node in nodes),
+            sum(_work(node, shapes[node.name], shapes[node.inputs[0]]) for node in nodes),
             WORK + WORK_EACH * parameters,
         ),
     ):
@@ -80,8 +80,8 @@ def _padding(node: "Node", shape: Shape) -> int:
     return int(channels * ((top + height + bottom) * (left + width + right) - height * width))
 
 
-def _work(node: "Node", shape: Shape) -> int:
+def _work(node: "Node", shape: Shape, source: Shape) -> int:
     """Count products, or what a pool's windows see."""
     window = getattr(node.layer, "window", None)
     taps = 0 if window is None else TAP * math.prod(shape) * math.prod(window.kernel)
-    return products(node.layer, shape) or taps
+    return products(node.layer, shape, source) or taps

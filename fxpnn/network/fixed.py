@@ -85,35 +85,37 @@ class FixedNode(Node):
         """Give the weight's fraction bits for each of the output channels, int64."""
         return np.broadcast_to([f.frac for f in self.weight_formats], (channels,)).astype(np.int64)
 
-    def product_fracs(self, source: QFormat) -> RawArray:
+    def product_fracs(self, *sources: QFormat) -> RawArray:
         """Give Fx + Fw, the fraction bits of the products, for each output channel, int64.
 
-        ``source`` is the input's format.
+        ``sources`` are the inputs' formats. Of a product of two inputs all channels have the same:
+        one number stands for them.
         """
         weights = raw_weights(self.layer)
-        assert weights is not None
-        return source.frac + self.fracs(len(weights))
+        if weights is None:
+            return np.array([sum(source.frac for source in sources)], np.int64)
+        return sources[0].frac + self.fracs(len(weights))
 
-    def sum_fracs(self, source: QFormat) -> RawArray:
+    def sum_fracs(self, *sources: QFormat) -> RawArray:
         """Give the fraction bits of what the cast takes, for each output channel, int64.
 
         They are the accumulator's where it has its own, else the products'.
         """
-        products, register = self.product_fracs(source), self.accumulator
+        products, register = self.product_fracs(*sources), self.accumulator
         if register is None or register.frac is None:
             return products
         return np.full_like(products, register.frac)
 
-    def dropped(self, source: QFormat) -> RawArray:
+    def dropped(self, *sources: QFormat) -> RawArray:
         """Give how many bits the accumulator drops of products, for each output channel, int64.
 
         Where there are fewer than 0, it adds some.
         """
-        return self.product_fracs(source) - self.sum_fracs(source)
+        return self.product_fracs(*sources) - self.sum_fracs(*sources)
 
-    def shift(self, source: QFormat) -> RawArray:
+    def shift(self, *sources: QFormat) -> RawArray:
         """Give how many bits the cast of a sum drops, for each output channel, int64."""
-        return self.requantize.dropped(self.sum_fracs(source))
+        return self.requantize.dropped(self.sum_fracs(*sources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +199,17 @@ class FixedNetwork(Value):
         """Return the network with pixels that become numbers in another way."""
         return replace(self, scaling=scaling)
 
+    def sources(self, node: FixedNode) -> tuple[QFormat, ...]:
+        """Give the formats of what a node reads."""
+        return tuple(self.formats[name] for name in node.inputs)
+
     def product_fracs(self, node: FixedNode) -> RawArray:
         """Give Fx + Fw, the fraction bits of a node's products, for each output channel."""
-        return node.product_fracs(self.formats[node.inputs[0]])
+        return node.product_fracs(*self.sources(node))
 
     def shift(self, node: FixedNode) -> RawArray:
         """Give how many bits the cast of a node's sums drops, for each output channel."""
-        return node.shift(self.formats[node.inputs[0]])
+        return node.shift(*self.sources(node))
 
     def save(self, path: Path | str) -> None:
         """Write a .fxp file, whole or not at all; ``fxpnn.load`` reads it.
@@ -357,7 +363,7 @@ def _check_rounded(node: FixedNode) -> None:
     """Check that nothing is told of parameters that the layer has not."""
     rounded, traits = node.rounded, node.layer.traits
     fed = rounded.weights is not WeightRounding.NEAREST
-    if (fed or rounded.bias_corrected) and not traits.sums:
+    if (fed or rounded.bias_corrected) and not traits.weighted:
         raise ModelError("weights must be nearest, and no bias corrected, where no sums are")
     if rounded.bias_format is not None and traits.bias is None:
         raise ModelError("bias format must be none where there is no bias")
@@ -365,7 +371,7 @@ def _check_rounded(node: FixedNode) -> None:
         raise ModelError(f"weights must saturate, not {rounded.overflow.value}")
     if rounded.overflow is Overflow.SATURATE:
         return
-    if not traits.sums:
+    if not traits.weighted:
         raise ModelError("weights must not saturate symmetrically where no sums are")
     weights, fmt = raw_weights(node.layer), node.weight_formats[0]
     if fmt.signed and weights is not None and weights.min() < -fmt.max:

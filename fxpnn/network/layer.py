@@ -97,6 +97,14 @@ class Layer(Value):
         """
         return 1.0
 
+    def terms(self, source: Shape) -> int:
+        """Count the products of one sum, for a first input of this shape.
+
+        Asked of layers that sum products; those that have weights have one for each product.
+        """
+        weight: Array = getattr(self, str(self.traits.weight))
+        return math.prod(weight.shape[1:])
+
     def exact(self, magnitude: int, finer: int) -> int:
         """Return the largest integer of which the layer makes an output.
 
@@ -134,9 +142,9 @@ def layer_types() -> dict[str, type[Layer]]:
     return found
 
 
-def products(layer: Layer, shape: Shape) -> int:
-    """Count the products that one image needs for an output of ``shape``."""
-    if not layer.traits.sums:
-        return 0
-    weight: Array = getattr(layer, str(layer.traits.weight))
-    return math.prod(shape) * math.prod(weight.shape[1:])
+def products(layer: Layer, shape: Shape, source: Shape) -> int:
+    """Count the products that one image needs for an output of ``shape``.
+
+    ``source`` is the shape of the first input.
+    """
+    return math.prod(shape) * layer.terms(source) if layer.traits.sums else 0

@@ -31,6 +31,7 @@ from fxpnn.network.layer import Shape as Shape
 from fxpnn.network.layer import layer_types as layer_types
 from fxpnn.network.layer import parts_of as parts_of
 from fxpnn.network.layer import products as products
+from fxpnn.network.matmul import MatMul as MatMul
 from fxpnn.network.moves import SELECTS
 from fxpnn.network.moves import Concat as Concat
 from fxpnn.network.moves import Flatten as Flatten

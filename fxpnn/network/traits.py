@@ -103,6 +103,11 @@ class Traits:
     """Whether the layer may subtract a constant, ``softmax_shift``."""
 
     @property
+    def weighted(self) -> bool:
+        """Tell whether the layer sums products with weights of its own."""
+        return self.sums and self.weight is not None
+
+    @property
     def casts(self) -> bool:
         """Tell whether a cast by the node's modes is part of the layer."""
         return self.modes and not (self.exact and self.output is Output.KEPT)
@@ -126,7 +131,9 @@ class Traits:
         if self.bias is not None:
             found |= {"bias"}
         if self.sums:
-            found |= {"word", "weight_word", "method", "accumulator", "per_channel"}
+            found |= {"accumulator"}
+        if self.weighted:
+            found |= {"word", "weight_word", "method", "per_channel"}
             found |= {"weight_rounding", "bias_correction", "weight_overflow"}
         if self.output is Output.OWN and self.format is None:
             found |= {"word", "output_word", "output"}

@@ -25,7 +25,7 @@ from fxpnn.network.layers import Array, Layer, Shape
 from fxpnn.network.lookup import response
 from fxpnn.proofs import windows
 from fxpnn.proofs.norms import norm_ends
-from fxpnn.proofs.registers import EFFORT, reached
+from fxpnn.proofs.registers import EFFORT, sums_of
 from fxpnn.proofs.sums import product_interval
 
 Formats = Sequence[QFormat]
@@ -80,8 +80,8 @@ def prove_node(
     (``registers.reached``), are those of each channel: as sound, and wider near the edges alone.
     """
     wide = [x.wide() for x in inputs]
-    if isinstance(node.layer, layers.Dense | layers.Conv2D):
-        proof = _prove_sum(node.layer, node, wide[0], formats[0], effort)
+    if isinstance(node.layer, layers.Dense | layers.Conv2D | layers.MatMul):
+        proof = _prove_sum(node.layer, node, wide, formats, effort)
     else:
         proof = _prove(node.layer, node, wide, formats)
     if proof.below_zero and not rectified:
@@ -128,11 +128,15 @@ def _rising(answers: Array, low: int, high: int) -> Array:
 
 
 def _prove_sum(
-    layer: layers.Dense | layers.Conv2D, node: FixedNode, x: Interval, fmt: QFormat, effort: int
+    layer: layers.Dense | layers.Conv2D | layers.MatMul,
+    node: FixedNode,
+    inputs: Intervals,
+    formats: Formats,
+    effort: int,
 ) -> Proof:
-    register = node.accumulator
+    register, fracs = node.accumulator, node.sum_fracs(*formats)
     assert register is not None
-    found = reached(layer, x, register, node.dropped(fmt), effort)
+    found = sums_of(layer, inputs, register, node.dropped(*formats), effort)
     total, (lowest, highest) = found.total, found.limits
     proved = register.min <= lowest and highest <= register.max
     axes = (-1, *[1] * (total.low.ndim - 1))
@@ -140,7 +144,7 @@ def _prove_sum(
     if not proved:  # a clamped or wrapped sum may end anywhere in the register
         ends = Interval(np.array(register.min), np.array(register.max))
         held = ends.spread(total.low.shape)
-    cast = _cast(node.requantize, held, node.sum_fracs(fmt).reshape(axes))
+    cast = _cast(node.requantize, held, fracs.reshape(axes))
     return replace(
         cast,
         total=total.limits,

@@ -9,6 +9,7 @@ where products are cast, what one adds depends on nothing else: the bounds hold 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,9 +18,9 @@ import numpy as np
 from fxpnn.fixedpoint.casting import Raw, round_rest
 from fxpnn.fixedpoint.interval import Interval
 from fxpnn.fixedpoint.qformat import Accumulator, Product
-from fxpnn.network.layers import Array, Conv2D, Dense, Window
+from fxpnn.network.layers import Array, Conv2D, Dense, MatMul, Window
 from fxpnn.proofs import windows
-from fxpnn.proofs.sums import over_positions, sum_interval
+from fxpnn.proofs.sums import over_positions, sum_interval, summed
 
 LIMIT = 1 << 62
 """What is beyond fits no register, and is as good as this."""
@@ -81,6 +82,23 @@ def reached(
     low, high, least, most = _recurrence(layer, x, register, down)
     total, single = lifted(low, high).spread(shape), lifted(least, most).limits
     return Reached(total, terms, single)
+
+
+def sums_of(
+    layer: Dense | Conv2D | MatMul,
+    inputs: Sequence[Interval],
+    register: Accumulator,
+    dropped: Raw,
+    effort: int = EFFORT,
+) -> Reached:
+    """Bound the sums of a layer of one input, or those of products of two inputs."""
+    if not isinstance(layer, MatMul):
+        return reached(layer, inputs[0], register, dropped, effort)
+    shape = layer.shape(*(x.low.shape for x in inputs))
+    found = reached(*summed(layer, *inputs), register, dropped)
+    one = (1,) * len(shape)
+    total = Interval(*(end.reshape(one) for end in found.total)).spread(shape)
+    return found._replace(total=total)
 
 
 def _costly(layer: Conv2D, x: Interval, effort: int) -> bool:

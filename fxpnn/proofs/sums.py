@@ -12,7 +12,7 @@ import numpy as np
 
 from fxpnn.fixedpoint.casting import Raw
 from fxpnn.fixedpoint.interval import Interval
-from fxpnn.network.layers import Array, Conv2D, Dense, Shape
+from fxpnn.network.layers import Array, Conv2D, Dense, MatMul, Shape
 from fxpnn.proofs.windows import Axis, axes
 
 EXACT = 1 << 53
@@ -42,6 +42,24 @@ def product_interval(x: Interval, y: Interval) -> Interval:
     corners = [a * b for a in x.wide().once for b in y.wide().once]
     ends = Interval(reduce(np.minimum, corners), reduce(np.maximum, corners))
     return ends.spread(np.broadcast_shapes(x.low.shape, y.low.shape))
+
+
+def summed(layer: MatMul, a: Interval, b: Interval) -> tuple[Dense, Interval]:
+    """Return a dense layer of ones and the products that it sums: what bounds any sum of a MatMul.
+
+    The ends of the product k are those of all rows and columns: one bound holds for all outputs.
+    """
+    rows = _along(a, -1)
+    products = product_interval(rows, _along(b, -2))
+    ones = Dense(np.ones((1, rows.low.size), np.int64), np.zeros(1, np.int64))
+    return ones, products
+
+
+def _along(x: Interval, axis: int) -> Interval:
+    """Bound the values at each place of an axis."""
+    low, high = x.wide().once
+    others = tuple(other for other in range(low.ndim) if other != axis % low.ndim)
+    return Interval(low.min(others), high.max(others)).spread((x.low.shape[axis],))
 
 
 def _products(layer: Dense | Conv2D, x: Raw, shape: Shape) -> tuple[Raw, ...]:

@@ -50,15 +50,19 @@ def changed(network: Network, fixed: FixedNetwork, changes: Mapping[str, Change]
     for node in fixed.nodes:
         change = changes.get(node.name, Change())
         sources = formats[node.inputs[0]], fixed.formats[node.inputs[0]]
-        nodes.append(_changed(network[node.name], node, change, *sources))
+        finer = sum(formats[name].frac - fixed.formats[name].frac for name in node.inputs)
+        nodes.append(_changed(network[node.name], node, change, *sources, finer))
         formats[node.name] = nodes[-1].output_format
     return replace(fixed, input_format=formats[INPUT], nodes=tuple(nodes))
 
 
 def _changed(
-    real: Node, node: FixedNode, change: Change, source: QFormat, before: QFormat
+    real: Node, node: FixedNode, change: Change, source: QFormat, before: QFormat, finer: int
 ) -> FixedNode:
-    """Return a node behind an input in another format than ``before``; ``real`` has its floats."""
+    """Return a node behind an input in another format than ``before``; ``real`` has its floats.
+
+    By ``finer`` bits all its inputs together are finer than they were.
+    """
     cast = _cast(node, change, source, before)
     if change.weight is None and source == before:
         layer, formats, losses = node.layer, node.weight_formats, node.losses
@@ -80,7 +84,7 @@ def _changed(
         output_format=cast.format,
         rounding=cast.rounding,
         overflow=cast.overflow,
-        accumulator=change.accumulator or _grown(node, formats, source.frac - before.frac),
+        accumulator=change.accumulator or _grown(node, formats, finer),
         softmax_shift=_softmax_shift(node, source, before),
         losses=losses,
         rounded=node.rounded if change.weight is None else _rounded(node, change),
@@ -129,7 +133,7 @@ def _grown(node: FixedNode, formats: tuple[QFormat, ...], finer: int) -> Accumul
     if register is None or register.frac is not None:
         return register
     now, before = (np.array([fmt.frac for fmt in made]) for made in (formats, node.weight_formats))
-    growth = max(int((now - before).max()) + finer, 0)
+    growth = max((int((now - before).max()) if formats else 0) + finer, 0)
     return replace(register, word=max(register.word, min(register.word + growth, WIDEST)))
 
 

@@ -47,7 +47,7 @@ def measured(network: Network, plan: Plan) -> dict[str, bool]:
     for node in network.nodes:
         settings = plan[node.name]
         feedback = settings.weight_rounding is WeightRounding.FEEDBACK
-        if node.layer.traits.sums and (feedback or corrected(node, plan)):
+        if node.layer.traits.weighted and (feedback or corrected(node, plan)):
             found[node.name] = feedback
     return found
 
@@ -71,7 +71,7 @@ def asks(network: Network, plan: Plan, floats: bool = False) -> bool:
 
 def corrected(node: Node, plan: Plan) -> bool:
     """Tell whether a layer's bias is corrected: where all are, not one that has only zeros."""
-    if not (node.layer.traits.sums and plan[node.name].bias_correction):
+    if not (node.layer.traits.weighted and plan[node.name].bias_correction):
         return False
     asked = node.name in plan.layers and "bias_correction" in plan.stated(node.name)
     return asked or bool(np.any(getattr(node.layer, str(node.layer.traits.bias))))

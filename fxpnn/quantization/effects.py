@@ -54,7 +54,7 @@ def _of_input(settings: Settings) -> frozenset[str]:
 
 def _of_layer(traits: Traits, settings: Settings) -> frozenset[str]:
     """Name what a layer heeds, but for what formats that are given leave nothing to choose of."""
-    open_weight = traits.sums and not settings.weights
+    open_weight = traits.weighted and not settings.weights
     open_output = "output_word" in traits.heeds and not settings.output
     by_method = open_weight and settings.weight_rounding is WeightRounding.NEAREST
     found = set(traits.heeds)

@@ -80,7 +80,7 @@ def raw_layer(
 
 def clipping(layer: Layer, settings: Settings) -> Overflow:
     """Return how a layer's weights saturate; slopes have no choice."""
-    return settings.weight_overflow if layer.traits.sums else Overflow.SATURATE
+    return settings.weight_overflow if layer.traits.weighted else Overflow.SATURATE
 
 
 def _constants(layer: Layer, source: QFormat) -> tuple[dict[str, Array | int], Losses]:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from fxpnn.network.rounded import Rounded, WeightRounding
 from fxpnn.network.tables import table_for
 from fxpnn.network.traits import Output
 from fxpnn.proofs.bounds import prove_node
-from fxpnn.proofs.registers import EFFORT, reached
+from fxpnn.proofs.registers import EFFORT, sums_of
 from fxpnn.proofs.sums import product_interval
 from fxpnn.quantization import cut, effects
 from fxpnn.quantization.calibration import Choice, Chosen, fitting
@@ -123,7 +123,7 @@ def observe(
         plan = _checked(network, _plan(plan))
         names, layers = needed(choices(network, plan, floats)) | plan.cut, measured(network, plan)
         return take(network, x, names, layers)
-    summing = {node.name: True for node in network.nodes if node.layer.traits.sums}
+    summing = {node.name: True for node in network.nodes if node.layer.traits.weighted}
     return take(network, x, ever_needed(network), summing if moments else {})
 
 
@@ -259,7 +259,7 @@ class _Build:
     def _rounded(self, node: Node, settings: Settings) -> Rounded:
         """Say how a layer's parameters were rounded."""
         return Rounded(
-            settings.weight_rounding if node.layer.traits.sums else WeightRounding.NEAREST,
+            settings.weight_rounding if node.layer.traits.weighted else WeightRounding.NEAREST,
             corrected(node, self.plan),
             settings.bias if node.layer.traits.bias else None,
             clipping(node.layer, settings),
@@ -319,10 +319,11 @@ class _Build:
     def _provable(self, node: Node, layer: Layer, weight_formats: tuple[QFormat, ...]) -> Range:
         """Return the range that the exact output cannot leave, from the inputs' intervals."""
         inputs = [(self.intervals[name], self.formats[name]) for name in node.inputs]
-        if isinstance(layer, layers.Dense | layers.Conv2D):
-            fracs = inputs[0][1].frac + np.array([fmt.frac for fmt in weight_formats])
+        if isinstance(layer, layers.Dense | layers.Conv2D | layers.MatMul):
+            intervals, (first, *others) = zip(*inputs, strict=True)
+            fracs = first.frac + np.array([fmt.frac for fmt in (*weight_formats, *others)])
             register = self.plan[node.name].accumulator
-            return _sum_range(layer, inputs[0][0], fracs, register, self.effort)
+            return _sum_range(layer, intervals, fracs, register, self.effort)
         if isinstance(layer, layers.Mul):
             (x, x_format), (y, y_format) = inputs
             ends, scale = product_interval(x, y).once, x_format.lsb * y_format.lsb
@@ -335,8 +336,8 @@ class _Build:
 
 
 def _sum_range(
-    layer: layers.Dense | layers.Conv2D,
-    x: Interval,
+    layer: layers.Dense | layers.Conv2D | layers.MatMul,
+    inputs: Sequence[Interval],
     fracs: Array,
     register: Accumulator,
     effort: int,
@@ -346,7 +347,7 @@ def _sum_range(
     What a register with a fraction of its own rounds them to, and its ends, count.
     """
     fine = fracs if register.frac is None else np.full_like(fracs, register.frac)
-    low, high = reached(layer, x, register, fracs - fine, effort).total.once
+    low, high = sums_of(layer, inputs, register, fracs - fine, effort).total.once
     if register.frac is not None:
         low, high = (np.clip(end, register.min, register.max) for end in (low, high))
     scales = np.ldexp(1.0, -fine).reshape(-1, *[1] * (low.ndim - 1))

@@ -171,6 +171,11 @@ def _mul(layer: layers.Mul, x: Array, y: Array) -> Array:
 
 
 @compute.register
+def _matmul(layer: layers.MatMul, x: Array, y: Array) -> Array:
+    return x @ y
+
+
+@compute.register
 def _concat(layer: layers.Concat, *inputs: Array) -> Array:
     return np.concatenate(inputs, axis=batch_axis(layer.axis))
 

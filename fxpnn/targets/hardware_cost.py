@@ -240,7 +240,7 @@ def _rows(lowering: Lowering, program: Program, table: EnergyTable) -> Iterator[
     for number, step in enumerate(lowering.steps):
         reads = sum(prices.reads(it) for it in computing if it["step"] == number)
         memory = reads + step.size * prices.activation
-        done = products(step.node.layer, step.shape)
+        done = products(step.node.layer, step.shape, step.sources[0].shape)
         yield LayerCost(
             name=step.name,
             op=step.node.op,
@@ -270,11 +270,12 @@ def _arithmetic_pj(step: Step, table: EnergyTable) -> float:
     """Price the products and adds of a step."""
     node, source = step.node, step.sources[0].format
     match node.layer:
-        case layers.Dense() | layers.Conv2D():
+        case layers.Dense() | layers.Conv2D() | layers.MatMul():
             assert node.accumulator is not None
-            multiply = table.multiply_pj(node.weight_formats[0].word, source.word)
+            factor = (*node.weight_formats, *(it.format for it in step.sources[1:]))[0]
+            multiply = table.multiply_pj(factor.word, source.word)
             one = multiply + table.add_pj(node.accumulator.word)
-            return products(node.layer, step.shape) * one
+            return products(node.layer, step.shape, step.sources[0].shape) * one
         case layers.LeakyRelu() | layers.PRelu():
             return step.size * table.multiply_pj(node.weight_formats[0].word, source.word)
         case layers.Mul():

@@ -60,6 +60,11 @@ class Step:
         return self.node.output_format
 
     @property
+    def reads(self) -> tuple[QFormat, ...]:
+        """Give the formats of the words that it reads."""
+        return tuple(source.format for source in self.sources)
+
+    @property
     def limited(self) -> bool:
         """Tell whether limits behind the cast can change a word of the format."""
         return (self.low, self.high) != (self.format.min, self.format.max)
@@ -74,7 +79,7 @@ class Step:
 
         Only a layer with a weight format has such sums or products.
         """
-        return self.node.shift(self.sources[0].format)
+        return self.node.shift(*self.reads)
 
 
 @dataclass(frozen=True)

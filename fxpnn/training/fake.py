@@ -6,6 +6,7 @@ on any BLAS, as long as its counts stay below ``2**24``; else it is summed in fl
 descends by them trains the network that will run.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -218,6 +219,8 @@ class Grid:
         """Return the floats in which a layer's exact values are computed exactly."""
         if isinstance(node.layer, layers.Dense | layers.Conv2D):
             most = self._largest_sum(real, node, sources[0])
+        elif isinstance(node.layer, layers.MatMul):
+            most = self._largest_product(node, sources)
         else:
             most = _largest_value(node, sources)
         return self.dtype if most < EXACT[np.dtype(self.dtype)] else np.float64
@@ -230,23 +233,38 @@ class Grid:
         """
         layer, scales = real.layer, self._scales[node.name]
         assert isinstance(layer, layers.Dense | layers.Conv2D)
-        assert node.accumulator is not None
         reach = max(-source.min, source.max)
         bias = float(np.abs(layer.bias * scales.bias).max())
         terms = layer.weight[0].size
         most = terms * max(-scales.ends[0], scales.ends[1]) * reach + bias
-        allowed = min(EXACT[np.dtype(np.float64)], 1 << node.accumulator.word - 1)
+        allowed = _allowed(node)
         if most >= min(allowed, EXACT[np.dtype(self.dtype)]):
             rows = np.abs(layer.weight.reshape(len(layer.weight), -1)).sum(1, dtype=np.float64)
             sums = rows * scales.weight * reach + np.abs(layer.bias * scales.bias)
             most = float(sums.max())
-        if most >= allowed:
-            bits = int(most).bit_length() + 1
-            raise ModelError(
-                f"layer {node.name} ({node.op}): the accumulator must hold every sum in training, "
-                f"which takes up to {bits} bits, not {allowed.bit_length()}"
-            )
-        return int(most)
+        return _held(node, int(most))
+
+    def _largest_product(self, node: FixedNode, sources: list[QFormat]) -> int:
+        """Bound the counts of all sums of products of two tensors, likewise."""
+        most = math.prod(max(-source.min, source.max) for source in sources)
+        return _held(node, most * node.layer.terms(self.fixed.shapes[node.inputs[0]]))
+
+
+def _allowed(node: FixedNode) -> int:
+    """Return what sums must be below for a layer's accumulator, and floats, to hold them."""
+    assert node.accumulator is not None
+    return int(min(EXACT[np.dtype(np.float64)], 1 << node.accumulator.word - 1))
+
+
+def _held(node: FixedNode, most: int) -> int:
+    """Return the largest sum, or raise ``ModelError`` where it may not be held."""
+    allowed = _allowed(node)
+    if most >= allowed:
+        raise ModelError(
+            f"layer {node.name} ({node.op}): the accumulator must hold every sum in training, "
+            f"which takes up to {most.bit_length() + 1} bits, not {allowed.bit_length()}"
+        )
+    return most
 
 
 def _check_node(node: FixedNode) -> None:

@@ -290,8 +290,22 @@ def _add(layer: layers.Add, delta: Array, output: Array, x: Array, y: Array) -> 
 
 @input_deltas.register
 def _mul(layer: layers.Mul, delta: Array, output: Array, x: Array, y: Array) -> tuple[Array, ...]:
-    repeated = tuple(axis for axis, size in enumerate(y.shape) if size != x.shape[axis])
-    return delta * y, (delta * x).sum(axis=repeated, keepdims=True)
+    return delta * y, _unrepeated(delta * x, y)
+
+
+@input_deltas.register
+def _matmul(
+    layer: layers.MatMul, delta: Array, output: Array, x: Array, y: Array
+) -> tuple[Array, ...]:
+    sides = delta @ y.swapaxes(-1, -2), x.swapaxes(-1, -2) @ delta
+    return tuple(_unrepeated(side, of) for side, of in zip(sides, (x, y), strict=True))
+
+
+def _unrepeated(delta: Array, x: Array) -> Array:
+    """Add up the deltas of what repeats along axes of size 1."""
+    axes = tuple(axis for axis, size in enumerate(x.shape) if size != delta.shape[axis])
+    summed: Array = delta.sum(axis=axes, keepdims=True)
+    return summed
 
 
 @input_deltas.register

@@ -22,7 +22,8 @@ from fxpnn.fixedpoint.casting import (
 )
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 from fxpnn.network.graph import Scaling
-from tests.support.oracles import ROUNDED, cast_rational, exact
+from tests.support.oracle_sums import ROUNDED, exact
+from tests.support.oracles import cast_rational
 from tests.support.strategies import Cast, casts, formats, overflows, roundings
 
 SIGNS = [*product([True, False], repeat=2)]

@@ -17,7 +17,8 @@ from fxpnn.fixedpoint.integers import (
     wrap,
 )
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
-from tests.support.oracles import HALF, ROUNDED, cast_rational, exact
+from tests.support.oracle_sums import HALF, ROUNDED, exact
+from tests.support.oracles import cast_rational
 from tests.support.strategies import (
     Cast,
     accumulators,

@@ -79,6 +79,7 @@ VALID: list[tuple[Layer, Shape]] = [
     (layers.LayerNorm(np.ones(2, np.int16), np.zeros(2, np.int64), 1), (2,)),
     *((kind(), (2,)) for kind in (Elu, Softplus, layers.Abs)),
     *((kind(), (2,)) for kind in (Softmax, Add, layers.Concat)),
+    (layers.MatMul(), (2, 2)),
 ]
 
 

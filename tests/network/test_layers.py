@@ -57,6 +57,8 @@ SHAPES: list[tuple[Layer, list[Shape], Shape]] = [
     (layers.Add(), [(2, 3), (2, 3)], (2, 3)),
     (layers.Mul(), [(2, 3), (2, 3)], (2, 3)),
     (layers.Mul(), [(2, 3, 4), (2, 1, 1)], (2, 3, 4)),
+    (layers.MatMul(), [(2, 3), (3, 5)], (2, 5)),
+    (layers.MatMul(), [(4, 1, 2, 3), (1, 6, 3, 5)], (4, 6, 2, 5)),
     (layers.Concat(), [(2, 3), (5, 3), (1, 3)], (8, 3)),
     (layers.Concat(-1), [(2, 3), (2, 1)], (2, 4)),
     (layers.Quantize(), [(2, 3)], (2, 3)),
@@ -88,7 +90,17 @@ def test_every_layer_has_a_shape_above() -> None:
 
 PLACES = "start, stop and step must be places in order, inside 3, and 1 or more"
 
+MATRICES = "branches must be (..., m, k) and (..., k, n), not "
+
 WRONG_SHAPES: list[tuple[Layer, list[Shape], str]] = [
+    (layers.MatMul(), [(3,), (3,)], f"{MATRICES}(3) and (3)"),
+    (layers.MatMul(), [(2, 3), (2, 3)], f"{MATRICES}(2, 3) and (2, 3)"),
+    (layers.MatMul(), [(4, 2, 3), (3, 2)], f"{MATRICES}(4, 2, 3) and (3, 2)"),
+    (
+        layers.MatMul(),
+        [(4, 2, 3), (2, 3, 2)],
+        "leading axes of branches must be the same, or 1, not (4, 2, 3) and (2, 3, 2)",
+    ),
     (Dense(ONES((3, 5)), ONES(3)), [(4,)], "input must be (5), not (4)"),
     (Dense(ONES((3, 5)), ONES(3)), [(1, 5)], "input must be (5), not (1, 5)"),
     (layers.LayerNorm(ONES(4), ONES(4)), [(4, 3)], "last axis must be as gamma's 4, not (4, 3)"),

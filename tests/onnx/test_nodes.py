@@ -121,7 +121,6 @@ SKIPPED = {
     r"resize_.*cubic|sizes_linear|scales_linear_(antialias|align|half_pixel_sym)|tf_crop"
     r"|downsample_scales_linear": "it weighs neighbours by fractions that are not dyadic",
     r"lppool_(1d_default|2d_(default|same_lower|pads))": "its p is not 2",
-    r"matmul_(3d|4d|bcast)": "its second matrix differs for each image",
     r"matmul_(1d_3d|4d_1d|1d_1d)": "it multiplies by a vector; fxpnn has matrices",
     r"reduce_(max|mean|sum)_default_axes": "it joins the images",
     r"reduce_sum_empty_axes_input_noop": "it does nothing, and is no layer",
@@ -175,9 +174,11 @@ def prepare(case: Any) -> Case:
     (x, *weights), (y, *_) = case.data_sets[0]
     if kind == "Tile":
         weights = [np.insert(weights[0], 0, 1)]
-    image = kind in JOINING | SHIFTING | PASSING and getattr(x, "dtype", None) == np.float32
+    stacked = kind == "MatMul" and min(x.ndim, weights[0].ndim) > 2
+    single = getattr(x, "dtype", None) == np.float32
+    image = stacked or (kind in JOINING | SHIFTING | PASSING and single)
     alike = kind == "Concat" or all(weight.shape == x.shape for weight in weights)
-    if not (joins := image and alike and kind in JOINING):
+    if not (joins := stacked or (image and alike and kind in JOINING)):
         for weight, info in zip(weights, case.model.graph.input[1:], strict=True):
             constant(graph, info.name, weight)
     if kind == "LayerNormalization":

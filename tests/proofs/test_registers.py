@@ -14,7 +14,7 @@ from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array, Conv2D, Dense, Window
 from fxpnn.proofs.bounds import prove, prove_node
 from fxpnn.proofs.registers import reached
-from tests.support.oracles import exact, register_sum
+from tests.support.oracle_sums import exact, register_sum
 from tests.support.strategies import NetworkCase, dense_in_register
 
 WORD = QFormat(16, 0)

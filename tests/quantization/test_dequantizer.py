@@ -13,7 +13,7 @@ from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_weights
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Conv2D, Dense
 from fxpnn.quantization.dequantizer import dequantize
-from tests.support.oracles import exact
+from tests.support.oracle_sums import exact
 from tests.support.strategies import NetworkCase, fixed_networks
 
 

@@ -38,7 +38,7 @@ def cost(nodes: tuple[Node, ...], shapes: Mapping[str, Shape]) -> int:
     for node in nodes:
         window = getattr(node.layer, "window", None)
         taps = 1 if window is None else math.prod(window.kernel)
-        total += products_of(node.layer, shapes[node.name])
+        total += products_of(node.layer, shapes[node.name], shapes[node.inputs[0]])
         total += taps * math.prod(shapes[node.name])
     return total
 

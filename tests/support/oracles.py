@@ -4,7 +4,7 @@ Values are rationals, and windows are slices of a padded canvas.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from decimal import Context, Decimal
 from fractions import Fraction
 from itertools import product
@@ -12,33 +12,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fxpnn.fixedpoint.qformat import Accumulator, Overflow, Product, QFormat, Rounding
+from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 from fxpnn.network import layers
 from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.network.layers import Array, Layer, Window
 from tests.support.oracle_norms import normalised
-
-HALF = Fraction(1, 2)
-ROUNDED: dict[Rounding, Callable[[Fraction], int]] = {
-    Rounding.NEAREST_EVEN: round,
-    Rounding.NEAREST_UP: lambda x: math.floor(x + HALF),
-    Rounding.NEAREST_DOWN: lambda x: math.ceil(x - HALF),
-    Rounding.NEAREST_ZERO: lambda x: sign(x) * math.ceil(abs(x) - HALF),
-    Rounding.NEAREST_AWAY: lambda x: sign(x) * math.floor(abs(x) + HALF),
-    Rounding.FLOOR: math.floor,
-    Rounding.ZERO: math.trunc,
-}
-"""Each rounding of a rational, by other arithmetic than a quotient and its rest."""
-
-
-def sign(x: Fraction) -> int:
-    """Return -1, 0 or 1."""
-    return (x > 0) - (x < 0)
-
-
-def exact(value: int, frac: int) -> Fraction:
-    """Return ``value * 2**-frac``."""
-    return value / Fraction(2) ** frac
+from tests.support.oracle_sums import ROUNDED, exact, summed
 
 
 def cast_rational(
@@ -54,68 +33,6 @@ def cast_rational(
     wrapped = low_bits - (2**target.word if low_bits > target.max else 0)
     kept = {Overflow.WRAP: wrapped, Overflow.SATURATE_ZERO: 0}.get(overflow, clamped)
     return (rounded, False) if clamped == rounded else (kept, True)
-
-
-def saturated_sum(word: Accumulator, terms: Iterable[int]) -> tuple[int, int]:
-    """Return the sum that a saturating word reaches, and how many adds it clamped.
-
-    A row of clamped adds is itself one add and one clamp: the adds' sum, clamped to a floor and a
-    ceiling that every step moves along and clamps to the word.
-    """
-    exact_sum, floor, ceiling, before, overflows = 0, -math.inf, math.inf, 0, 0
-    for term in terms:
-        exact_sum += term
-        floor, ceiling = (sorted((word.min, x + term, word.max))[1] for x in (floor, ceiling))
-        after = int(sorted((floor, exact_sum, ceiling))[1])
-        overflows += after - before != term
-        before = after
-    return before, overflows
-
-
-def wrapped_sum(word: Accumulator, terms: Iterable[int]) -> tuple[int, int]:
-    """Return the low bits of the sum, and 1 where it does not fit the word."""
-    exact_sum = sum(terms)
-    low_bits = exact_sum & (2**word.word - 1)
-    wrapped = low_bits - (2**word.word if low_bits > word.max else 0)
-    return wrapped, int(wrapped != exact_sum)
-
-
-def word_sum(word: Accumulator, terms: Iterable[int]) -> tuple[int, int]:
-    """Add up by the accumulator's mode."""
-    return (wrapped_sum if word.overflow is Overflow.WRAP else saturated_sum)(word, terms)
-
-
-def register_sum(word: Accumulator, terms: Iterable[Fraction]) -> tuple[Fraction, int]:
-    """Add up rationals in a register with a fraction of its own, as numerics of hls4ml go.
-
-    All is done on the values themselves: no shift, no counts of anything but the register's LSB.
-    """
-    assert word.frac is not None
-    lsb, span = exact(1, word.frac), Fraction(2) ** (word.word - word.frac)
-    top, bottom = span / 2 - lsb, -span / 2
-
-    def rounded(value: Fraction) -> Fraction:
-        return ROUNDED[word.rounding](value / lsb) * lsb
-
-    def overflowed(value: Fraction) -> Fraction:
-        if word.overflow is Overflow.WRAP:
-            return value - span * math.floor((value - bottom) / span)
-        return max(bottom, min(value, top))
-
-    acc = endless = Fraction(0)
-    clamps = 0
-    for number, term in enumerate(terms):  # the bias is the first, and rounded in either way
-        if word.product is Product.CAST and number:
-            entering = [rounded(term), overflowed(rounded(term))]
-            endless, reached = endless + entering[0], acc + entering[1]
-        else:
-            entering = []
-            endless, reached = rounded(endless + term), rounded(acc + term)
-        acc = overflowed(reached)
-        clamps += len({*entering}) > 1 or acc != reached
-    if word.overflow is Overflow.WRAP:
-        return acc, int(not bottom <= endless <= top)
-    return acc, clamps
 
 
 # Layers: one image's raw inputs (arrays of Python integers) -> raw output and counts
@@ -328,14 +245,24 @@ def _sums(node: FixedNode, sources: list[QFormat], inputs: list[Array]) -> Resul
         for position in range(len(seen[0])):
             read = [v for c in group for v in seen[c][position]]
             terms = [int(layer.bias[o]), *(row * read)]
-            if node.accumulator.frac is None:
-                total, over = word_sum(node.accumulator, terms)
-                values.append(exact(total, frac))
-            else:
-                value, over = register_sum(node.accumulator, [exact(t, frac) for t in terms])
-                values.append(value)
+            total, over = summed(node.accumulator, terms, frac)
+            values.append(total)
             adds += over
     return _cast(node, values, layer.shape(x.shape), adds)
+
+
+def _matmul(node: FixedNode, formats: list[QFormat], inputs: list[Array]) -> Result:
+    """Sum products of rows and columns that numpy repeats."""
+    assert node.accumulator is not None
+    x, y = inputs
+    products = x[..., :, :, None] * y[..., None, :, :]  # (..., m, k, n)
+    rows = np.moveaxis(products, -2, -1)
+    frac, values, adds = formats[0].frac + formats[1].frac, list[Fraction](), 0
+    for terms in rows.reshape(-1, rows.shape[-1]).tolist():
+        total, over = summed(node.accumulator, [0, *terms], frac)
+        values.append(total)
+        adds += over
+    return _cast(node, values, rows.shape[:-1], adds)
 
 
 ORACLES: dict[type[Layer], Oracle] = {
@@ -375,6 +302,7 @@ ORACLES: dict[type[Layer], Oracle] = {
     layers.Step: _curve(lambda n, layer, f, x: Fraction(x >= exact(layer.threshold, f.frac))),
     layers.Add: _add,
     layers.Mul: _mul,
+    layers.MatMul: _matmul,
     layers.Concat: _concat,
     layers.Quantize: _quantize,
     layers.Pad: _relabel(lambda layer, x: np.pad(x, layer.pads, constant_values=layer.value)),

@@ -19,7 +19,7 @@ from fxpnn.network.layers import Array
 from fxpnn.onnx.read.model import read_model
 from fxpnn.quantization.quantizer import quantize
 from fxpnn.quantization.settings import Plan
-from tests.support.oracles import sign
+from tests.support.oracle_sums import sign
 
 QONNX, BREVITAS = "qonnx.custom_op.general", "onnx.brevitas"
 HALF = Fraction(1, 2)

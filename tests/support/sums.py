@@ -12,7 +12,8 @@ from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.kernels import clamping, products
 from fxpnn.kernels.build.pipeline import alone
 from fxpnn.kernels.layout import instructions, packing, rounding
-from tests.support.oracles import cast_rational, saturated_sum, wrapped_sum
+from tests.support.oracle_sums import saturated_sum, wrapped_sum
+from tests.support.oracles import cast_rational
 
 Ints = npt.NDArray[np.int64]
 WORD16 = QFormat(16, 0)

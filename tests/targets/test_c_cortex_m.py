@@ -24,7 +24,9 @@ def test_twenty_images(name: str, tmp_path: Path) -> None:
     found = cortex_m.simulate(lowering, name, wanted, tmp_path)
     assert found.differs is None
     assert found.counts == wanted.counts
-    multiplied = sum(products(step.node.layer, step.shape) for step in lowering.steps)
+    multiplied = sum(
+        products(step.node.layer, step.shape, step.sources[0].shape) for step in lowering.steps
+    )
     assert found.instructions is not None
     assert found.instructions / (20 * multiplied) <= PER_PRODUCT[name]
 

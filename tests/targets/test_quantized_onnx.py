@@ -84,7 +84,7 @@ def keeping_all_bits(fixed: FixedNetwork) -> FixedNetwork:
     """Take the fraction from each register that drops bits of products."""
     nodes = (
         replace(node, accumulator=Accumulator(node.accumulator.word))
-        if node.accumulator is not None and (node.dropped(fixed.formats[node.inputs[0]]) > 0).any()
+        if node.accumulator is not None and (node.dropped(*fixed.sources(node)) > 0).any()
         else node
         for node in fixed.nodes
     )

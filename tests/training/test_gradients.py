@@ -120,6 +120,9 @@ def test_gradient_of_layers_that_move_data(
     assert_gradients(layers.Add(), generator, x, y)
     repeated = [shape[0], *(n if data.draw(st.booleans()) else 1 for n in shape[1:])]
     assert_gradients(layers.Mul(), generator, x, spread(generator, *repeated))
+    matrices = spread(generator, *repeated[:-1], 3), spread(generator, *shape[:-2], 3, 2)
+    if axes > 1:
+        assert_gradients(layers.MatMul(), generator, *matrices)
     assert_gradients(layers.Concat(axis=axis), generator, x, y, joined)
     assert_gradients(layers.Quantize(), generator, x)
     assert_gradients(layers.Pad(pads, 1.0), generator, x)

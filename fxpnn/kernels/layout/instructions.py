@@ -18,6 +18,8 @@ DEPTHWISE = 16
 """Exact sums of each channel's own taps: likewise."""
 NORM = 17
 """Vectors that are normalised: likewise."""
+MATMUL = 18
+"""Products of two tensors: sums whose weights are packed for each image."""
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
 STRIPS, DIRECT = range(2)
@@ -54,6 +56,13 @@ _DEPTHWISE = (
     *("weights", "weights_size", "offsets", "offsets_size", "cuts", "segments"),
     *("bias", "shifts", "lanes", "level", "near", "rule"),
 )
+DROPS = ("drops", "drop_rounding", "casts")
+"""Fields of sums in a register that drops bits."""
+_MATMUL = (
+    *(name for name in _LAYER if name != "weights"),
+    *DROPS,
+    *("other", "other_words", "matrices", "firsts", "k", "down", "across", "together", "sums"),
+)
 _POOL = (
     *("kind", "kernel_h", "kernel_w", "stride_h", "stride_w", "origin_h", "origin_w"),
     *("dilation_h", "dilation_w", "rim_t", "rim_l", "rim_b", "rim_r"),
@@ -77,9 +86,10 @@ FIELDS_OF = {
     CLAMP_32: (*_LAYER, *_STEPS),
     CLAMP_64: (*_LAYER, *_STEPS),
     PLAIN: _LAYER,
-    REGISTER: (*_LAYER, "drops", "drop_rounding", "casts"),
+    REGISTER: (*_LAYER, *DROPS),
     DEPTHWISE: _DEPTHWISE,
     NORM: ("weights", "classes", "epsilon"),
+    MATMUL: _MATMUL,
 }
 """What an operation reads beside the common fields. The names of arrays say where these begin in
 their pool of constants, those with ``size`` how many values they have."""

@@ -54,14 +54,14 @@ def _values(array: Array, shape: Shape) -> tuple[float, ...]:
     return tuple((array.reshape(-1) + 0.0).tolist())
 
 
-def fold_back(layer: Layer, affine: Affine, shape: Shape) -> Layer | None:
-    """Return the layer with the map of its output, of ``shape``, folded in, or ``None``.
+def fold_back(layer: Layer, affine: Affine) -> Layer | None:
+    """Return the layer with the map of its output folded in, or ``None``.
 
     ``y = gain * (W x + b) + offset`` is ``(gain * W) x + (gain * b + offset)``.
     """
     if not isinstance(layer, Dense | Conv2D):
         return None
-    gain, offset = (per_channel(array, shape) for array in (affine.gain, affine.offset))
+    gain, offset = (per_channel(array, layer.bias.shape) for array in (affine.gain, affine.offset))
     if gain is None or offset is None:
         return None
     weight = layer.weight * gain.reshape(-1, *(1,) * (layer.weight.ndim - 1))

@@ -105,11 +105,12 @@ def weight_formats(graph: Graph, trace: Trace) -> dict[str, Given]:
             continue
         if value.source not in trace.nodes:
             continue
-        weight = raw_weights(trace.nodes[value.source].layer)
-        words = _words(op.inputs[1], makers, trace)
+        name, _ = trace.homes.get(value.source, (value.source, None))
+        weight, ahead = raw_weights(trace.nodes[name].layer), _multiplies(trace, op)
+        words = _words(op.inputs[0 if ahead else 1], makers, trace)
         if weight is None or words is None:
             continue
-        turned = op.kind == "MatMul" or (op.kind == "Gemm" and not op.get("transB"))
+        turned = (op.kind == "MatMul" and not ahead) or (op.kind == "Gemm" and not op.get("transB"))
         formats = words.formats(turned, len(weight))
         try:
             if formats and _on_grid(weight, formats):
@@ -117,11 +118,16 @@ def weight_formats(graph: Graph, trace: Trace) -> dict[str, Given]:
                 fit = lower if _on_grid(weight, lower) else formats
                 narrow = words.quantizer.overflow is Overflow.SATURATE_SYMMETRIC
                 fit = tuple(fmt.for_tensor() for fmt in fit)
-                found[value.source] = Given(fit, narrow=narrow and fit == formats)
+                found[name] = Given(fit, narrow=narrow and fit == formats)
         except FormatError as error:
             refusal = RefusalError(words.op, str(error))
             trace.refusals.setdefault(words.op.name, refusal)
     return found
+
+
+def _multiplies(trace: Trace, op: Op) -> bool:
+    """Tell whether the weight stands before what it multiplies."""
+    return op.kind == "MatMul" and not isinstance(trace.tensors.get(op.inputs[0]), Value)
 
 
 class _Words(NamedTuple):
@@ -135,7 +141,9 @@ class _Words(NamedTuple):
         """Return one format, or one for each channel; none where a channel has several."""
         if self.quantizer.fracs.size == 1:
             return self.quantizer.formats(self.quantizer.fracs)
-        rows = (self.fracs.T if turned else self.fracs).reshape(channels, -1)
+        if self.fracs.size % channels:  # a matrix that is repeated for each group
+            return ()
+        rows = (self.fracs.swapaxes(-1, -2) if turned else self.fracs).reshape(channels, -1)
         return () if (rows != rows[:, :1]).any() else self.quantizer.formats(rows[:, 0])
 
 

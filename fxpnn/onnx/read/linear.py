@@ -61,14 +61,6 @@ def _scaled(array: Array, factor: float) -> Array:
     return array if factor == 1 else narrow(array * np.float64(factor))
 
 
-def _matmul(trace: Trace, op: Op) -> Value:
-    x, weight = trace.rows(trace.pending(op, 0)), floats_of(trace.constant(op, 1))
-    if weight.ndim != 2:
-        raise ModelError(f"B must be a matrix, not {weight.shape}")
-    layer = Dense(weight.T, np.zeros(weight.shape[1], np.float32))
-    return weighted(trace, op, x, layer)
-
-
 def _conv(trace: Trace, op: Op) -> Value:
     x, weight = trace.pending(op, 0), floats_of(trace.constant(op, 1))
     bias = bias_of(trace, op, weight.shape[:1])
@@ -212,7 +204,6 @@ def floats_of(array: Array) -> Array:
 
 HANDLERS: Mapping[str, Handler] = {
     "Gemm": _gemm,
-    "MatMul": _matmul,
     "Conv": _conv,
     "BatchNormalization": _batch_normalization,
     "Add": _add,

@@ -22,6 +22,7 @@ from fxpnn.onnx.read import (
     casts,
     classical,
     linear,
+    matmul,
     norms,
     reduce,
     relabel,
@@ -43,6 +44,7 @@ Wanted: TypeAlias = Shape | Callable[[Shape], Shape] | None
 
 HANDLERS = {
     **linear.HANDLERS,
+    **matmul.HANDLERS,
     **window.HANDLERS,
     **reduce.HANDLERS,
     **transposed.HANDLERS,

@@ -87,6 +87,7 @@ class Trace:
         held = sum(array.size for array in graph.constants.values())
         self._most = self._budget = BUDGET + BUDGET_EACH * held
         self._settled: dict[Affine, Value] = {}
+        self.homes: dict[str, tuple[str, Lay]] = {}  # of rows: the layer, and how it lies
         self._relabelled: dict[tuple[str, Shape], str] = {}
 
     def run(self, op: Op, handlers: Mapping[str, "Handler"]) -> None:
@@ -263,11 +264,22 @@ class Trace:
         if not affine.changes:
             return replace(value, affine=None)
         if not value.shared and value.source in self.nodes:
-            node = self.nodes[value.source]
-            if folded := fold_back(node.layer, affine, value.shape):
+            home, lay = self.homes.get(value.source, (value.source, lambda array: array))
+            node, (gain, offset) = self.nodes[home], map(lay, (affine.gain, affine.offset))
+            laid = replace(affine, gain=gain, offset=offset)
+            if folded := fold_back(node.layer, laid):
                 self.nodes[node.name] = replace(node, layer=folded)
                 return replace(value, affine=None)
         return replace(value, affine=affine)
+
+    def at_home(self, value: Value, weighted: Value, lay: "Lay") -> Value:
+        """Let what follows ``value`` be folded into the weighted layer that it was moved from.
+
+        ``lay`` puts an array that broadcasts to the value's shape into the layer's, channels first.
+        """
+        if value.source != weighted.source:
+            self.homes[value.source] = weighted.source, lay
+        return value
 
     def settle(self, value: Value) -> Value:
         """Return the value with nothing left to fold.
@@ -302,6 +314,8 @@ def image_array(array: Array, shape: Shape) -> Array:
         raise ModelError(f"its constant must fit one image's {shape}, not be {array.shape}")
     return array.reshape(full[1:]).astype(np.float64)
 
+
+Lay: TypeAlias = Callable[[Array], Array]
 
 Results: TypeAlias = Result | tuple[Result | None, ...]
 """What an operator's outputs are; several where a model may use another than the first."""

@@ -58,7 +58,7 @@ def _unsaid(node: FixedNode, fixed: FixedNetwork) -> Iterable[str]:
     """
     if isinstance(node.layer, layers.LayerNorm):
         yield "must be a layer whose integers ONNX can say; export it --to c"
-    if node.accumulator is not None and (node.dropped(fixed.formats[node.inputs[0]]) > 0).any():
+    if node.accumulator is not None and (node.dropped(*fixed.sources(node)) > 0).any():
         yield f"accumulator must hold every bit of a product, not drop some ({node.accumulator})"
 
 

@@ -103,7 +103,7 @@ def dense(place: Place, layer: Dense | Conv2D) -> Written:
     """Write a dense layer, or a convolution with one position."""
     terms = layer.weight[0].size
     x = Interval(*(end.reshape(-1) for end in place.bounds[0]))
-    found = sums(place, x, _divisions(terms))
+    found = sums(place, x, divisions(terms))
     rows = _rows(found, len(layer.weight))
     inner = rows.multiply("x[k]", "w", "k", terms)
     if found.part:
@@ -119,7 +119,7 @@ def dense(place: Place, layer: Dense | Conv2D) -> Written:
     return rows.written(place, layer.weight, [*rows.starts(), *products, *rows.casts(index, 1)])
 
 
-def _divisions(terms: int) -> list[int]:
+def divisions(terms: int) -> list[int]:
     """List how many products may be a part: even parts first, which vector units add up whole."""
     even = [n for n in range(terms // 2, SHORTEST - 1, -1) if terms % n == 0]
     whole = [n for n in even if n % 8 == 0]

@@ -9,7 +9,7 @@ from fxpnn.network import layers
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Layer
 from fxpnn.targets import dump
-from fxpnn.targets.c import moves, norms, pools, products, softmax, values
+from fxpnn.targets.c import matmul, moves, norms, pools, products, softmax, values
 from fxpnn.targets.c.place import Constant, Place, Written, bounds
 from fxpnn.targets.lowering import Lowering, Step
 
@@ -114,6 +114,11 @@ def _softmax(layer: layers.Softmax, place: Place) -> Written:
 @written.register
 def _layer_norm(layer: layers.LayerNorm, place: Place) -> Written:
     return norms.layer_norm(place, layer)
+
+
+@written.register
+def _matmul(layer: layers.MatMul, place: Place) -> Written:
+    return matmul.product(place, layer)
 
 
 @written.register

@@ -27,7 +27,7 @@ def sums(place: Place, register: Accumulator) -> Sum:
     """Write sums that are rounded, and clamped or wrapped, at every product."""
     node = place.step.node
     assert register.frac is not None
-    dropped = node.dropped(place.step.sources[0].format)
+    dropped = node.dropped(*place.step.reads)
     kept = np.clip(dropped, -FAR_LEFT, FAR_RIGHT)
     wraps = register.overflow is Overflow.WRAP
     starts = _starts(register, raw_bias(node.layer), dropped, wraps)

@@ -28,19 +28,19 @@ def sums(place: Place, x: Interval, parts: Iterable[int]) -> Sum:
     """Choose how the sums of a layer are computed.
 
     ``x`` bounds the value that each weight of an output meets, in the order of summing: arrays
-    ``(k,)`` or, where outputs meet others, ``(outputs, k)``. ``parts`` are the numbers of products
+    ``(k,)`` or, where outputs meet others, ``(outputs, k)``; or each product of two inputs, where
+    the layer has no weights. ``parts`` are the numbers of products
     that may be taken together, the most first.
     """
-    step, node, source = place.step, place.step.node, place.step.sources[0].format
+    step, node = place.step, place.step.node
     register = node.accumulator
     assert register is not None
     if _drops(node, step.proof.proved, place):
         return registers.sums(place, register)
     weight = raw_weights(node.layer)
-    assert weight is not None
-    weight = weight.reshape(len(weight), -1)
+    weight = np.ones((1, *x.low.shape), int) if weight is None else weight.reshape(len(weight), -1)
     bias = raw_bias(node.layer)
-    shifts = node.requantize.dropped(node.product_fracs(source))
+    shifts = node.requantize.dropped(node.product_fracs(*step.reads))
     if register.frac is not None:  # it keeps all bits, and holds them
         register = Accumulator()
     if not step.proof.proved and register.overflow is Overflow.SATURATE:
@@ -65,7 +65,7 @@ def sums(place: Place, x: Interval, parts: Iterable[int]) -> Sum:
 def _drops(node: FixedNode, proved: bool, place: Place) -> bool:
     """Say whether the accumulator makes other sums than those of all the products' bits."""
     assert node.accumulator is not None
-    kept = proved and bool((node.dropped(place.step.sources[0].format) <= 0).all())
+    kept = proved and bool((node.dropped(*place.step.reads) <= 0).all())
     return node.accumulator.frac is not None and not kept
 
 

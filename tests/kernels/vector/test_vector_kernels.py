@@ -18,7 +18,7 @@ from fxpnn.kernels.layout import packing
 from fxpnn.kernels.layout.packing import LANES
 from fxpnn.kernels.vector import clamp_bounds
 from fxpnn.kernels.vector import sums as vector_sums
-from tests.support.oracles import saturated_sum
+from tests.support.oracle_sums import saturated_sum
 from tests.support.sums import (
     WORD16,
     Case,

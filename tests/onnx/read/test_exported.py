@@ -34,7 +34,12 @@ MIXER = (
     "Reshape Pad Reshape Conv2D Add Reshape Reshape LayerNorm Reshape Transpose Reshape AvgPool2D "
     "Reshape Dense"
 )
+LINEAR = "Transpose Reshape Conv2D Reshape Transpose"
+HEADS = "Reshape Transpose Reshape Reshape Transpose Transpose MatMul Conv2D Softmax MatMul"
 LAYERS = {
+    "torch-transformer-opset17": f"LayerNorm {LINEAR} Slice Slice Slice {HEADS} "
+    f"Transpose Reshape {LINEAR} Add LayerNorm {LINEAR} Gelu {LINEAR} Add "
+    "Transpose Reshape AvgPool2D Reshape Dense",
     "torch-mlp-opset9": "Reshape Dense Relu Dense Softmax",
     "torch-mlp-dynamo": "Reshape Dense Relu Dense Softmax",
     "torch-lenet-opset11": "Conv2D Tanh AvgPool2D Pad Conv2D PRelu MaxPool2D Flatten "

@@ -17,7 +17,7 @@ from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import parse
 from fxpnn.onnx.graph.quant import ROUNDINGS, fold_quantized
 from tests.support.onnx_models import check, floats, form, model, op, refuse, runtime
-from tests.support.oracles import ROUNDED
+from tests.support.oracle_sums import ROUNDED
 from tests.support.qonnx_models import (
     BREVITAS,
     MODES,

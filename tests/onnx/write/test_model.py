@@ -29,6 +29,7 @@ from fxpnn.network.layers import (
     Layer,
     LayerNorm,
     LeakyRelu,
+    MatMul,
     MaxPool2D,
     Mish,
     Mul,
@@ -129,7 +130,7 @@ def test_every_layer_round_trips_and_runs(shape: Shape, layer: Layer) -> None:
 
 def test_every_layer_has_a_sample() -> None:
     """No layer is left out; those of several inputs are in the branches, a cast is below."""
-    sampled = {type(layer) for _, layer in SAMPLES.values()} | {Add, Concat, Mul, Quantize}
+    sampled = {type(layer) for _, layer in SAMPLES.values()} | {Add, Concat, MatMul, Mul, Quantize}
     assert sampled == set(layer_types().values())
 
 
@@ -205,7 +206,7 @@ def test_ceil_mode_is_written_only_where_it_adds_a_position() -> None:
 
 
 def branches() -> Network:
-    """Build a network with an addition, a product, a concatenation, two outputs and a scaling."""
+    """Build a network with sums, products, concatenations, three outputs and a scaling."""
     conv = Conv2D(floats(2, 2, 3, 3), floats(2), Window((3, 3), padding=(1, 1, 1, 1)))
     nodes = (
         Node("/block/conv", conv, (INPUT,)),
@@ -215,9 +216,11 @@ def branches() -> Network:
         Node("mean", AvgPool2D(Window(MAPS[1:])), (INPUT,)),
         Node("scaled", Mul(), ("act", "mean")),
         Node("beside", Concat(-1), ("scaled", "/block/Add", INPUT)),
+        Node("turned", Transpose((0, 2, 1)), ("act",)),
+        Node("gram", MatMul(), ("act", "turned")),
     )
     scaling = Scaling(1 / 255, (0.1307, 0.5), (0.3081, 0.25))
-    return Network("branched", MAPS, nodes, ("both", "beside"), scaling)
+    return Network("branched", MAPS, nodes, ("both", "beside", "gram"), scaling)
 
 
 def test_a_graph_round_trips(tmp_path: Path) -> None:

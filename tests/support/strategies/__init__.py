@@ -23,6 +23,7 @@ from tests.support.strategies.numbers import (
     squares,
     tensor_formats,
 )
+from tests.support.strategies.products import matrix_products
 from tests.support.strategies.rectified import unsigned_before_relus
 from tests.support.strategies.registers import dense_in_register
 from tests.support.strategies.windows import windows
@@ -38,6 +39,7 @@ __all__ = [
     "dense_in_register",
     "fixed_networks",
     "formats",
+    "matrix_products",
     "modes",
     "near_ties",
     "overflows",

@@ -17,7 +17,7 @@ from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Layer, Shape, Window, layer_types
 from fxpnn.network.tables import table_for
 from fxpnn.network.traits import Output
-from tests.support.strategies import norms
+from tests.support.strategies import matmul, norms
 from tests.support.strategies.building import Built, Maker, Tensor, Tensors, weight_formats
 from tests.support.strategies.numbers import (
     BIAS_LIMIT,
@@ -152,7 +152,7 @@ def _output_formats(built: Built, source: QFormat) -> st.SearchStrategy[QFormat]
             lambda fmt: built.layer.exact(2**15, max(fmt.frac - source.frac, 0)) < 2**62
         )
     if traits.sums:
-        weights = built.fields["weight_formats"][0]
+        weights = (*built.fields.get("weight_formats", ()), *(it.format for it in built.others))[0]
         return tensor_formats(QFormat(source.word + weights.word, source.frac + weights.frac))
     if isinstance(built.layer, layers.LayerNorm):
         return norms.output_formats(built.fields["weight_formats"])
@@ -360,6 +360,7 @@ MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
         layers.LayerNorm: norms.layer_norm,
         layers.Add: _add,
         layers.Mul: _mul,
+        layers.MatMul: matmul.matmul,
         layers.Concat: _concat,
         layers.Pad: _pad,
         layers.Slice: _slice,

@@ -182,6 +182,46 @@ class EfficientNet(nn.Module):
         return self.tail(x + self.body(x))
 
 
+class Attention(nn.Module):
+    """Self-attention of two heads, whose queries, keys and values are one layer's parts."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix tokens, ``(N, tokens, width)``."""
+        images, tokens, width = x.shape
+        parts = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = (
+            part.reshape(images, tokens, self.heads, width // self.heads).transpose(1, 2)
+            for part in parts
+        )
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.output(mixed.transpose(1, 2).reshape(images, tokens, width))
+
+
+class Transformer(nn.Module):
+    """A block of attention and an MLP, both behind layer norms, and classes of the tokens' mean."""
+
+    def __init__(self, width: int = 8, heads: int = 2) -> None:
+        super().__init__()
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+        self.classes = nn.Linear(width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        x = x + self.attention(self.before(x))
+        x = x + self.mlp(self.between(x))
+        return self.classes(x.mean(dim=1))
+
+
 def settle(network: nn.Module) -> nn.Module:
     """Give batch normalizations statistics that are not the identity, and stop training."""
     for module in network.modules():
@@ -225,6 +265,7 @@ def main() -> None:
         write(name, network, shape, 20, **dynamo)
     write("torch-efficientnet-opset17", EfficientNet(), (3, 12, 12), 17, **traced, **open_batch)
     write("torch-efficientnet-dynamo", EfficientNet(), (3, 12, 12), 20, **dynamo)
+    write("torch-transformer-opset17", Transformer(), (6, 8), 17, **traced, **open_batch)
     x, y = load_digits(return_X_y=True)
     x = x.astype(np.float32)
     classifier = make_pipeline(
