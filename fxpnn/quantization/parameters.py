@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def raw_layer(
     layer, traits = node.layer, node.layer.traits
     if isinstance(layer, layers.Step):
         # The smallest word at or above the threshold decides as the threshold does.
-        exact = math.ceil(math.ldexp(layer.threshold, source.frac))
+        exact = math.ceil(Fraction(layer.threshold) * Fraction(2) ** source.frac)
         clamped = max(min(exact, source.max + 1), source.min)
         return replace(layer, threshold=clamped), (), Losses()
     raw, losses = _constants(layer, source)
@@ -158,6 +159,7 @@ def _chosen(
     return tuple(replace(fmt, frac=min(max(fmt.frac, low), high)) for fmt in formats)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what no double holds leaves every register
 def _with_room(
     widest: Shift,
     rows: Array,
@@ -184,9 +186,9 @@ def _with_room(
     best, least = finest, math.inf
     for frac in range(finest.frac, -1001, -1):
         fmt, scale = replace(finest, frac=frac), source.frac + frac
-        if np.abs(bias).max() >= math.ldexp(1.0, BIAS_BITS - 1 - scale):
+        if np.abs(bias).max() >= np.ldexp(1.0, BIAS_BITS - 1 - scale):
             continue
-        cut = np.maximum(needed - math.ldexp(1.0, register.word - 1 - scale), 0)
+        cut = np.maximum(needed - np.ldexp(1.0, register.word - 1 - scale), 0)
         if frac == finest.frac and not cut.any():
             return finest
         rows = rows.astype(np.float64, copy=False)
@@ -217,7 +219,8 @@ def _words(
     fracs = np.broadcast_to(by_row, (len(weight), *by_row.shape[1:]))
     words, clipped = np.empty(weight.shape, np.int16), 0
     for part in parts_of(weight, BLOCK):
-        scaled = np.ldexp(weight[part].astype(np.float64), fracs[part])
+        with np.errstate(over="ignore"):  # infinity saturates in the cast that follows
+            scaled = np.ldexp(weight[part].astype(np.float64), fracs[part])
         words[part], beyond = Shift(replace(formats[0], frac=0), overflow=overflow).counted(scaled)
         clipped += int(beyond.sum())
     if fed is not None:
@@ -240,7 +243,8 @@ def _mean_error(
 
 def _scaled(node: Node, name: str, values: Array, fracs: Array) -> Array:
     """Cast values to the accumulator's scale, where words are wide enough not to saturate."""
-    raw = np.rint(np.ldexp(values, fracs))
+    with np.errstate(over="ignore"):
+        raw = np.rint(np.ldexp(values, fracs))
     if np.abs(raw).max() >= 2.0 ** (BIAS_BITS - 1):
         raise ModelError(
             f"layer {node.name} ({node.op}): {name} must fit {BIAS_BITS} bits at the "

@@ -14,9 +14,18 @@ from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
 from fxpnn.network.fixed import FixedNetwork, Losses, raw_bias
 from fxpnn.network.fxp import dumps
-from fxpnn.network.graph import Network, chain
-from fxpnn.network.layers import Array, Conv2D, Dense, Flatten, HardSigmoid, Layer, Window
-from fxpnn.quantization import parameters
+from fxpnn.network.graph import Network, Node, chain
+from fxpnn.network.layers import (
+    Array,
+    Conv2D,
+    Dense,
+    Flatten,
+    HardSigmoid,
+    Layer,
+    Step,
+    Window,
+)
+from fxpnn.quantization import calibration, parameters
 from fxpnn.quantization.parameters import raw_layer
 from fxpnn.quantization.quantizer import quantize
 from fxpnn.quantization.settings import Method, Settings
@@ -179,3 +188,31 @@ def test_layers_without_a_bias_take_the_default_for_all() -> None:
     fixed = quantize(net, X.reshape(-1, 2, 3), Settings(bias=QFormat(16, 12)))
     total = int(fixed.product_fracs(fixed["b"])[0])
     assert raw_bias(fixed["b"].layer).tolist() == [410 << total - 12] * 4
+
+
+@pytest.mark.parametrize(
+    ("threshold", "frac", "word"),
+    [(5e-324, -10, 1), (-5e-324, -10, 0), (1e308, 15, 2**15), (-1e308, 15, -(2**15))],
+)
+def test_a_threshold_is_exact_where_no_double_holds_its_count(
+    threshold: float, frac: int, word: int
+) -> None:
+    """The least word above it decides as it does, also where its product would be 0 or infinite."""
+    step, *_ = raw_layer(Node("a", Step(threshold), ("input",)), QFormat(16, frac), Settings(), 1.0)
+    assert isinstance(step, Step)
+    assert step.threshold == word
+
+
+@pytest.mark.parametrize(("size", "frac"), [(1.7e308, 15), (1e300, 15), (1.0, -1000)])
+def test_parameters_beyond_every_register_are_clipped(size: float, frac: int) -> None:
+    """Numbers whose counts no double holds saturate, and are counted where the format is given."""
+    node = Node("a", Dense(np.full((1, 2), size), np.zeros(1)), ("input",))
+    source, given = QFormat(16, frac), QFormat(16, 15)
+    layer, formats, losses = raw_layer(node, source, Settings(weight=given), 1.0)
+    assert (formats, losses) == ((given,), Losses(clipped_weights=2))
+    assert isinstance(layer, Dense)
+    assert layer.weight.tolist() == [[2**15 - 1] * 2]
+    if size < 1e308:
+        _, (chosen,), losses = raw_layer(node, source, Settings(), 1.0)
+        assert chosen == calibration.fitting(size, size, 16)
+        assert losses == Losses()
