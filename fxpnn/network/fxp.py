@@ -25,6 +25,8 @@ from fxpnn.network.rounded import Rounded
 from fxpnn.network.traits import Output
 
 MAX_FILE = 1 << 31
+MAX_MESSAGE = 2000
+"""So many characters of what is wrong with a file are told."""
 _DTYPES = {"int8", "int16", "int32", "int64"}
 
 
@@ -74,8 +76,8 @@ def load(path: Path | str) -> FixedNetwork:
     content = files.read(path, MAX_FILE, ModelError)
     try:
         return loads(content)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+    except ModelError as error:  # it may name a million axes
+        raise ModelError(f"{path}: {str(error)[:MAX_MESSAGE]}") from None
 
 
 def _unpack(header: Header, tensors: dict[str, Array], schema: int) -> FixedNetwork:
@@ -109,12 +111,14 @@ def _unpack_node(node: NodeHeader, tensors: Mapping[str, Array], schema: int) ->
     if schema == 1 and kind.traits.output is Output.INHERITED:  # it heeded no modes then
         node = msgspec.structs.replace(node, **_DEFAULT_MODES)
     try:
+        # Texts are slow to read, and those of a million channels may all be one.
+        formats = {text: QFormat.parse(text) for text in dict.fromkeys(node.weight_formats)}
         return FixedNode(
             name=node.name,
             layer=_unpack_layer(kind, node.attributes, arrays),
             inputs=node.inputs,
             output_format=QFormat.parse(node.output_format),
-            weight_formats=tuple(map(QFormat.parse, node.weight_formats)),
+            weight_formats=tuple(formats[text] for text in node.weight_formats),
             accumulator=Accumulator.parse(node.accumulator) if node.accumulator else None,
             rounding=node.rounding,
             overflow=node.overflow,

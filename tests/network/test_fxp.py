@@ -1,5 +1,6 @@
 """A .fxp file gives back the network to the bit, and a damaged one a single line."""
 
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,16 @@ from fxpnn.errors import DataError, ModelError
 from fxpnn.network import fxp
 from fxpnn.network.fxp import dumps, load, loads, save
 from fxpnn.network.layers import Layer, layer_types
-from tests.support.fxp_sample import HEADER, SAMPLE, plain, refusal, sample, survivor
+from tests.support.fxp_sample import (
+    HEADER,
+    SAMPLE,
+    plain,
+    refusal,
+    sample,
+    signed,
+    survivor,
+    taken_apart,
+)
 from tests.support.strategies import NetworkCase, fixed_networks
 
 DAMAGED = re.escape("is no .fxp file or is damaged (")
@@ -132,3 +142,15 @@ def test_save_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         save(sample(), path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_file_lies_in_length_is_told_in_short(tmp_path: Path) -> None:
+    """A message that would name a million of a file's numbers ends early."""
+    header, tensors = taken_apart()
+    header["input_shape"] = [1] * 10**6
+    path = tmp_path / "long.fxp"
+    path.write_bytes(signed(json.dumps(header), tensors))
+    told = rf"^{re.escape(str(path))}: the input must hold 1 to .* not \((1, )+1?,?$"
+    with pytest.raises(ModelError, match=told) as caught:
+        load(path)
+    assert len(str(caught.value)) < 3000
