@@ -143,7 +143,9 @@ def _chosen(
     overflow = clipping(layer, settings)
     bias = np.broadcast_to(bias, len(weight))
     rows = weight.reshape(len(weight), -1)
-    if fed is None:
+    if traits.product_fracs is not None and not weight.any():
+        finest = [QFormat(word, _fraction_bits(bias) - source.frac)]  # then the bias is all
+    elif fed is None:
         finest = [choose(weight[group], word, method, overflow) for group in groups]
     else:
         finest = feedback.finest(rows.astype(np.float64), word, settings.per_channel, fed, overflow)
@@ -157,6 +159,14 @@ def _chosen(
         return tuple(formats)
     low, high = (frac - source.frac for frac in traits.product_fracs)
     return tuple(replace(fmt, frac=min(max(fmt.frac, low), high)) for fmt in formats)
+
+
+def _fraction_bits(values: Array) -> int:
+    """Return the fewest fraction bits with which values are whole counts."""
+    mantissas, exponents = np.frexp(values[values != 0])
+    whole = np.ldexp(mantissas, 53).astype(np.int64)
+    trailing = np.log2(whole & -whole).astype(np.int64)  # zeros at the end
+    return int((53 - exponents - trailing).max(initial=0))
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what no double holds leaves every register

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fxpnn.analysis.comparison import compare
@@ -14,7 +14,7 @@ from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat
 from fxpnn.network.fixed import FixedNetwork, Losses, raw_bias
 from fxpnn.network.fxp import dumps
-from fxpnn.network.graph import Network, Node, chain
+from fxpnn.network.graph import INPUT, Network, Node, chain
 from fxpnn.network.layers import (
     Array,
     Conv2D,
@@ -28,7 +28,7 @@ from fxpnn.network.layers import (
 from fxpnn.quantization import calibration, parameters
 from fxpnn.quantization.parameters import raw_layer
 from fxpnn.quantization.quantizer import quantize
-from fxpnn.quantization.settings import Method, Settings
+from fxpnn.quantization.settings import Method, Plan, Settings
 
 RNG = np.random.default_rng(9)
 X = RNG.uniform(-1, 1, (200, 6))
@@ -152,6 +152,18 @@ def test_an_alpha_leaves_room_for_its_beta() -> None:
     """A hard sigmoid whose beta is far above its alpha is quantized too."""
     net = network(HardSigmoid(1e-6, 2.0**16), shape=(2,))
     assert judged(net, quantize(net, X[:, :2]), X[:, :2], "a")[:2] == (0, 0)
+
+
+@given(st.floats(0, 1, width=32), st.integers(-4, 20))
+@example(0.5 + 2.0**-24, 0)
+def test_a_hard_sigmoid_without_a_slope_is_its_beta(beta: float, frac: int) -> None:
+    """Where alpha is 0, its format holds beta exactly, as far as 46 fraction bits go."""
+    plan = Plan(layers={INPUT: Settings(output=QFormat(16, frac))})
+    node = quantize(network(HardSigmoid(0.0, beta), shape=(2,)), X[:, :2], plan=plan)["a"]
+    total = int(node.product_fracs(QFormat(16, frac))[0])
+    assert isinstance(node.layer, HardSigmoid)
+    assert node.layer.beta == round(beta * 2**total)
+    assert total == 46 or Fraction(int(node.layer.beta), 2**total) == Fraction(beta)
 
 
 biases = st.lists(st.floats(-9, 9, width=32), min_size=4, max_size=4)
