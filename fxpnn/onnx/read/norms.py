@@ -1,4 +1,4 @@
-"""Read layer normalisation, along the last axes."""
+"""Read normalisation of layers along the last axes, and of instances and groups of channels."""
 
 import math
 from collections.abc import Mapping
@@ -22,11 +22,52 @@ def _layer_norm(trace: Trace, op: Op) -> Value:
     if size > FEATURES:
         raise ModelError(f"must normalise at most {FEATURES} values at a time, not {size}")
     gamma, beta = (_feature(trace, op, i, along, one) for i, one in ((1, 1.0), (2, 0.0)))
+    return _normalised(trace, op, x, x.shape[: -len(along)], gamma, beta)
+
+
+def _normalised(trace: Trace, op: Op, x: Value, lead: Shape, gamma: Array, beta: Array) -> Value:
+    """Normalise as many vectors as ``lead`` says, relabelled where they lie along several axes."""
     layer = LayerNorm(gamma, beta, float(op.get("epsilon", 1e-5)))
-    if len(along) == 1:
+    vectors = (*lead, gamma.size)
+    if vectors == x.shape:
         return trace.emit(op, layer, x)
-    flat = trace.emit(op, Reshape((*x.shape[: -len(along)], size)), x, part=".vectors")
+    flat = trace.emit(op, Reshape(vectors), x, part=".vectors")
     return trace.emit(op, Reshape(x.shape), trace.emit(op, layer, flat), part=".shape")
+
+
+def _instance_norm(trace: Trace, op: Op) -> Value:
+    return _by_groups(trace, op, trace.pending(op).shape[0])
+
+
+def _group_norm(trace: Trace, op: Op) -> Value:
+    return _by_groups(trace, op, op.get("num_groups", 0))
+
+
+def _by_groups(trace: Trace, op: Op, groups: int) -> Value:
+    """Normalise groups of channels; the layer behind takes in each channel's scale, if it can."""
+    x = trace.rows(trace.value(op))
+    channels, places = x.shape[0], len(x.shape) - 1
+    if not places or groups < 1 or channels % groups:
+        raise ModelError(
+            f"its groups must share the channels of maps, not be {groups} of {x.shape}"
+        )
+    size = math.prod(x.shape) // groups
+    if size > FEATURES:
+        raise ModelError(f"must normalise at most {FEATURES} values at a time, not {size}")
+    each = groups if op.kind == "GroupNormalization" and op.opset < 21 else channels
+    gain, offset = (floats_of(trace.constant(op, i)) for i in (1, 2))
+    if {gain.shape, offset.shape} != {(each,)}:
+        raise ModelError(
+            f"its scale and bias must be ({each}), not {gain.shape} and {offset.shape}"
+        )
+    trace.spend(2 * (size + channels))
+    ones, zeros = np.ones(size, np.float32), np.zeros(size, np.float32)
+    y = _normalised(trace, op, x, (groups,), ones, zeros)
+    gain, offset = (
+        np.repeat(array, channels // each).reshape(-1, *(1,) * places).astype(np.float64)
+        for array in (gain, offset)
+    )
+    return trace.transform(op, y, gain, offset)
 
 
 def _first(op: Op, rank: int) -> int:
@@ -58,4 +99,8 @@ def _feature(trace: Trace, op: Op, index: int, along: Shape, default: float) -> 
     return np.broadcast_to(array.reshape(sizes[max(lead, 0) :]), along).reshape(-1)
 
 
-HANDLERS: Mapping[str, Handler] = {"LayerNormalization": _layer_norm}
+HANDLERS: Mapping[str, Handler] = {
+    "LayerNormalization": _layer_norm,
+    "InstanceNormalization": _instance_norm,
+    "GroupNormalization": _group_norm,
+}

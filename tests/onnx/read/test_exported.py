@@ -36,6 +36,10 @@ MIXER = (
 )
 LINEAR = "Transpose Reshape Conv2D Reshape Transpose"
 HEADS = "Reshape Transpose Reshape Reshape Transpose Transpose MatMul Conv2D Softmax MatMul"
+GROUPED = (
+    "Conv2D Reshape LayerNorm Reshape Conv2D Relu Conv2D Reshape LayerNorm Reshape Conv2D "
+    "LeakyRelu MaxPool2D Reshape Dense"
+)
 LAYERS = {
     "torch-transformer-opset17": f"LayerNorm {LINEAR} Slice Slice Slice {HEADS} "
     f"Transpose Reshape {LINEAR} Add LayerNorm {LINEAR} Gelu {LINEAR} Add "
@@ -63,6 +67,8 @@ LAYERS = {
     "torch-encoder-dynamo": f"{ENCODER} Reshape {JOINED} Concat Dense",
     "torch-mixer-opset16": MIXER,
     "torch-mixer-dynamo": MIXER,
+    "torch-grouped-opset17": GROUPED,
+    "torch-grouped-dynamo": GROUPED,
     "keras-decoder": "Transpose Conv2D Gelu Reshape Pad Reshape Conv2D Selu "
     "Reshape Take Transpose Reshape Reshape Take Reshape Transpose Conv2D Mish Take Take Conv2D "
     "Reshape Transpose Reshape Conv2D Reshape Transpose Reshape Clip Clip Transpose",

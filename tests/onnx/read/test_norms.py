@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -83,6 +84,43 @@ FORMS = {
         weights={"g": floats(2), "b": floats(2), "k": floats(3, 2, 1, 1)},
         shape=MAPS,
     ),
+    "of instances": form(
+        "Reshape LayerNorm Reshape Conv2D",
+        op("InstanceNormalization", "x g b", "y", epsilon=0.1),
+        weights={"g": floats(2), "b": floats(1, 2)[0]},
+        shape=MAPS,
+    ),
+    "of instances, their scale in the weights behind": form(
+        "Reshape LayerNorm Reshape Conv2D",
+        op("InstanceNormalization", "x g b", "a"),
+        op("Conv", "a k", "y"),
+        weights={"g": floats(2), "b": floats(2), "k": floats(3, 2, 1, 1)},
+        shape=MAPS,
+    ),
+    "of groups, as PyTorch's": form(
+        "Reshape LayerNorm Reshape Conv2D",
+        op("Reshape", "x two", "a"),
+        op("InstanceNormalization", "a one zero", "c"),
+        op("Reshape", "c back", "d"),
+        op("Mul", "d g", "e"),
+        op("Add", "e b", "y"),
+        weights={
+            "two": np.array([0, 2, -1]),
+            "back": np.array([0, 4, 3, 2]),
+            "one": np.ones(2, np.float32),
+            "zero": np.zeros(2, np.float32),
+            "g": floats(4, 1, 1),
+            "b": floats(4, 1, 1),
+        },
+        shape=("N", 4, 3, 2),
+    ),
+    "of groups": form(
+        "Reshape LayerNorm Reshape Conv2D",
+        op("GroupNormalization", "x g b", "y", num_groups=2),
+        weights={"g": floats(4), "b": floats(4)},
+        shape=("N", 4, 3, 2),
+        opset=21,
+    ),
     "written out": written_out(),
     "written out with a product": written_out("Mul", axis=2),
     "written out in a newer opset": written_out(opset=18),
@@ -135,6 +173,34 @@ REFUSED = {
     "too many": (
         model(op("LayerNormalization", "x g", "y"), weights={"g": floats(1)}, shape=("N", 1, 4097)),
         WHERE + "must normalise at most 4096 values at a time, not 4097",
+    ),
+    "groups that do not fit": (
+        model(
+            op("GroupNormalization", "x g g", "y", num_groups=3),
+            weights={"g": floats(4)},
+            shape=("N", 4, 3, 2),
+            opset=21,
+        ),
+        "GroupNormalization (node y, opset 21): its groups must share the channels of maps, "
+        "not be 3 of (4, 3, 2)",
+    ),
+    "a scale of another length": (
+        model(
+            op("InstanceNormalization", "x g b", "y"),
+            weights={"g": floats(2), "b": floats(3)},
+            shape=MAPS,
+        ),
+        "InstanceNormalization (node y, opset 17): "
+        "its scale and bias must be (2), not (2,) and (3,)",
+    ),
+    "a map too large": (
+        model(
+            op("InstanceNormalization", "x g g", "y"),
+            weights={"g": floats(1)},
+            shape=("N", 1, 65, 64),
+        ),
+        "InstanceNormalization (node y, opset 17): must normalise at most 4096 values at a time, "
+        "not 4160",
     ),
     "an axis that is not the last": (
         written_out(axis=1).model,

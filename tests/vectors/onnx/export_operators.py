@@ -89,6 +89,30 @@ class Mixer(nn.Module):
         return self.output(self.last(x).mean(1))
 
 
+class Grouped(nn.Module):
+    """Maps normalised by groups, which PyTorch spells out by instances, and by instances."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1, bias=False),
+            nn.GroupNorm(2, 8),
+            nn.ReLU(),
+            nn.Conv2d(8, 6, 3, stride=2, bias=False),
+            nn.InstanceNorm2d(6, affine=True),
+            nn.LeakyReLU(0.1),
+        )
+        self.output = nn.Linear(6, 5)
+        for module in self.body:
+            if isinstance(module, nn.GroupNorm | nn.InstanceNorm2d):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.uniform_(module.bias, -0.5, 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        return self.output(self.body(x).amax([2, 3]))
+
+
 def estimators() -> dict[str, StackingRegressor | VotingClassifier]:
     """Fit a line through what two estimators say, and let two classifiers vote."""
     x, y = load_digits(return_X_y=True)
@@ -111,6 +135,7 @@ def main() -> None:
         ("decoder", Decoder(), (4, 3, 3), 13),
         ("encoder", Encoder(), (1, 12, 12), 13),
         ("mixer", Mixer(), (6, 16), 16),
+        ("grouped", Grouped(), (3, 9, 9), 17),
     ):
         write(f"torch-{name}-opset{opset}", network, shape, opset, dynamo=False)
         dynamo = {"dynamo": True, "external_data": False, "verbose": False}
