@@ -12,9 +12,10 @@ from rich.table import Table
 import fxpnn
 from fxpnn.datasets import Data
 from fxpnn.errors import DataError, one_line
-from fxpnn.fixedpoint.qformat import Overflow
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network
+from fxpnn.proofs.bounds import prove
 from fxpnn.quantization.formats_file import load_plan
 from fxpnn.quantization.settings import ALL, Method, Plan, Settings
 from fxpnn.training import Qat, QatStep, Recipe, checkpoint
@@ -37,6 +38,7 @@ class Words(NamedTuple):
     output_word: int | None
     last: int | None
     per_channel: bool
+    accumulator: Accumulator | None
     formats: Path | None
 
 
@@ -52,12 +54,15 @@ class QatLesson(msgspec.Struct, frozen=True):
     output_word: int
     last_word: int
     per_channel: bool
+    accumulator: str
 
 
 class QatResult(msgspec.Struct, frozen=True):
     """A training for short words, schema 1; the engine's ``test_accuracy`` is a fraction or null.
 
-    ``reference`` is the float network on the grid of ``model``'s integers.
+    ``reference`` is the float network on the grid of ``model``'s integers. ``accumulator_bits`` is
+    the narrowest accumulator that holds every sum of every layer for every possible image, and
+    ``proved`` says that no layer's own can overflow.
     """
 
     schema: Literal[1]
@@ -68,6 +73,8 @@ class QatResult(msgspec.Struct, frozen=True):
     seconds: float
     test_images: int
     test_accuracy: float | None
+    accumulator_bits: int
+    proved: bool
 
 
 class Places(NamedTuple):
@@ -99,6 +106,7 @@ def lesson(
         words.output_word or 4,
         words.last or retraining.ENDS,
         words.per_channel,
+        str(words.accumulator or Accumulator()),
     )
 
 
@@ -138,7 +146,10 @@ def teach(
     if test is not None and test.y is not None:
         accuracy = float((fxpnn.infer(fixed, test.x).predictions == test.y).mean())
     images = len(test.x) if test else 0
-    return QatResult(1, model, reference, source, lesson, seconds, images, accuracy)
+    proofs = prove(fixed).values()
+    bits = max(proof.bits or 0 for proof in proofs)
+    held = bits, all(proof.proved for proof in proofs)
+    return QatResult(1, model, reference, source, lesson, seconds, images, accuracy, *held)
 
 
 def _network(lesson: QatLesson, words: Words) -> tuple[Network, Plan]:
@@ -149,11 +160,13 @@ def _network(lesson: QatLesson, words: Words) -> tuple[Network, Plan]:
         output_word=lesson.output_word,
         per_channel=lesson.per_channel,
         method=Method.MSE,
+        accumulator=words.accumulator or Accumulator(),
         weight_overflow=Overflow.SATURATE_SYMMETRIC if ternary else Overflow.SATURATE,
     )
     stated = {"weight_word"} if words.weight_word else set()
     stated |= {"output_word"} if words.output_word else set()
     stated |= {"per_channel"} if words.per_channel else set()
+    stated |= {"accumulator"} if words.accumulator else set()
     plan = Plan(settings, keys={ALL: frozenset(stated)})
     if words.formats:
         plan = load_plan(words.formats, settings, stated)
@@ -228,6 +241,9 @@ def print_result(result: QatResult) -> None:
     test = "unknown, there is no test set"
     if result.test_accuracy is not None:
         test = f"{result.test_accuracy:.4f} of {result.test_images:,} test images, in integers"
+    judged = f"not proved to fit {lesson.accumulator}"
+    if result.proved:
+        judged = "and are proved to fit their accumulators"
     words = f"weights {lesson.weight_word}, outputs {lesson.output_word}, last {lesson.last_word}"
     for row in (
         (" model", one_line(result.model.path)),
@@ -240,6 +256,7 @@ def print_result(result: QatResult) -> None:
         ),
         (" time", f"{result.seconds:,.0f} s on {result.data.images:,} images"),
         (" accuracy", test),
+        (" sums", f"take at most {result.accumulator_bits} bits, {judged}"),
     ):
         grid.add_row(*row)
     console = ResultConsole()

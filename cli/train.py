@@ -8,7 +8,7 @@ import click
 from . import options, params
 from .console.terminal import print_json
 
-QAT = ("weight_word", "output_word", "last", "per_channel", "formats")
+QAT = ("weight_word", "output_word", "last", "per_channel", "accumulator", "formats")
 """What stands with --qat alone."""
 
 RESUMED = ("checkpoint", "resume")
@@ -98,6 +98,13 @@ def _known(ctx: click.Context, param: click.Parameter, name: str) -> str:
 @click.option("--last", type=params.WORD, metavar="BITS", help="Word of the logits.  [default: 8]")
 @click.option(
     "--per-channel", is_flag=True, help="Give each output channel's weights their own fraction."
+)
+@click.option(
+    "--accumulator",
+    type=params.ACCUMULATOR,
+    metavar="BITS",
+    help="Register that sums products, as 16: weights are kept so small that no image can overflow "
+    "it.  [default: 48 saturate]",
 )
 @click.option(
     "--formats",

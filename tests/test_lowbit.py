@@ -17,6 +17,7 @@ def test_a_row_is_measured() -> None:
     assert len(found.accuracies) == len(found.cpu_seconds) == 2
     assert 0.9 < found.median <= 1
     assert found.holds == (found.median >= 0.971)
+    assert found.proved
     assert found.step_ratio > 0
     head, rule, told = markdown(Table("here", "0", 300, (found,)))
     assert head.count("|") == rule.count("|") == told.count("|")

@@ -25,10 +25,13 @@ from fxpnn.network.graph import INPUT, Network, Node
 from fxpnn.network.layers import Array, Layer
 from fxpnn.network.lookup import response
 from fxpnn.network.traits import Output
+from fxpnn.proofs.bounds import signed_bits
 from fxpnn.quantization.dequantizer import dequantize
 from fxpnn.reference.formulas import batch_axis, compute
 from fxpnn.reference.passes import scale
+from fxpnn.training.fitting import extremes, fitted
 from fxpnn.training.parameters import parameter, with_parameters
+from fxpnn.training.scales import Scales, by_channel, kept, rounded_to
 
 EXACT = {np.dtype(np.float32): 1 << 24, np.dtype(np.float64): 1 << 53}
 """All integers up to these are floats."""
@@ -45,14 +48,6 @@ class Pass(NamedTuple):
 
     values: dict[str, Array]
     followed: dict[str, Array]
-
-
-class _Scales(NamedTuple):
-    """How the parameters of a node are rounded: counts of each, and the ends of the weight's."""
-
-    weight: Array
-    ends: tuple[int, int]
-    bias: Array
 
 
 class _Answers(NamedTuple):
@@ -76,7 +71,7 @@ class Grid:
     fixed: FixedNetwork
     network: Network = field(init=False)
     dtype: npt.DTypeLike = field(init=False)
-    _scales: Mapping[str, _Scales] = field(init=False)
+    _scales: Mapping[str, Scales] = field(init=False)
     _answers: Mapping[str, _Answers] = field(init=False)
     _pixels: Array | None = field(init=False)
 
@@ -94,13 +89,13 @@ class Grid:
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def _scales_of(self, node: FixedNode) -> _Scales:
+    def _scales_of(self, node: FixedNode) -> Scales:
         source = self.fixed.formats[node.inputs[0]]
         fracs, fmt = node.product_fracs(source), node.weight_formats[0]
         ends = limits(fmt, node.rounded.overflow)
         ups = (np.ldexp(np.ones(len(fracs), self.dtype), f) for f in (fracs - source.frac, fracs))
         weight, bias = ups
-        return _Scales(weight, ends, bias)
+        return Scales(weight, ends, bias)
 
     def _answers_of(self, node: FixedNode) -> _Answers | None:
         """Return all answers of a function that floats would compute otherwise."""
@@ -122,10 +117,29 @@ class Grid:
             for key in node.layer.arrays():
                 values = parameters[parameter(node, key)]
                 if key == node.layer.traits.bias:
-                    rounded = _rounded(_kept(values, node.rounded.bias_format), scales.bias)
+                    rounded = rounded_to(kept(values, node.rounded.bias_format), scales.bias)
                 else:
-                    rounded = _rounded(values, scales.weight, scales.ends)
+                    rounded = rounded_to(values, scales.weight, scales.ends)
                 made[parameter(node, key)] = rounded
+        return made
+
+    def fitted(self, parameters: Mapping[str, Array]) -> dict[str, Array]:
+        """Return float parameters that round to words whose sums fit their accumulators.
+
+        Whatever the input, no sum of the result's leaves its accumulator at any step. What fits
+        already stays as it is.
+
+        Raises:
+            ModelError: a bias runs away to infinity.
+        """
+        made = {**parameters}
+        for name, scales in self._scales.items():
+            node = self.fixed[name]
+            if isinstance(node.layer, layers.Dense | layers.Conv2D):
+                weight, bias = (parameter(node, key) for key in ("weight", "bias"))
+                source = self.fixed.formats[node.inputs[0]]
+                pair = parameters[weight], parameters[bias]
+                made[weight], made[bias] = fitted(node, source, scales, *pair)
         return made
 
     def with_parameters(self, parameters: Mapping[str, Array]) -> Network:
@@ -231,18 +245,29 @@ class Grid:
         Raises:
             ModelError: the accumulator may not hold one, or no float does.
         """
-        layer, scales = real.layer, self._scales[node.name]
+        layer, scales, register = real.layer, self._scales[node.name], node.accumulator
         assert isinstance(layer, layers.Dense | layers.Conv2D)
-        reach = max(-source.min, source.max)
-        bias = float(np.abs(layer.bias * scales.bias).max())
+        assert register is not None
+        reach, bias = max(-source.min, source.max), layer.bias * scales.bias
         terms = layer.weight[0].size
-        most = terms * max(-scales.ends[0], scales.ends[1]) * reach + bias
-        allowed = _allowed(node)
-        if most >= min(allowed, EXACT[np.dtype(self.dtype)]):
-            rows = np.abs(layer.weight.reshape(len(layer.weight), -1)).sum(1, dtype=np.float64)
-            sums = rows * scales.weight * reach + np.abs(layer.bias * scales.bias)
-            most = float(sums.max())
-        return _held(node, int(most))
+        most = terms * max(-scales.ends[0], scales.ends[1]) * reach + float(np.abs(bias).max())
+        if most < min(_allowed(node), EXACT[np.dtype(self.dtype)]):
+            return int(most)
+        fall, rise = extremes(layer.weight * by_channel(scales.weight, layer.weight), source)
+        low, high = int((bias - fall).min()), int((bias + rise).max())
+        if low < register.min or high > register.max:
+            raise ModelError(
+                f"layer {node.name} ({node.op}): the accumulator must hold every sum in training, "
+                f"which takes up to {signed_bits(low, high)} bits, not {register.word}"
+            )
+        most = float((np.maximum(fall, rise) + np.abs(bias)).max())
+        if most >= EXACT[np.dtype(np.float64)]:
+            bits = int(most).bit_length() + 1
+            raise ModelError(
+                f"layer {node.name} ({node.op}): sums must stay below 54 bits in training, not "
+                f"take up to {bits}"
+            )
+        return int(most)
 
     def _largest_product(self, node: FixedNode, sources: list[QFormat]) -> int:
         """Bound the counts of all sums of products of two tensors, likewise."""
@@ -301,32 +326,10 @@ def _passing(fixed: FixedNetwork) -> Network:
     return replace(network, nodes=tuple(nodes))
 
 
-def _rounded(values: Array, up: Array, ends: tuple[int, int] | None = None) -> Array:
-    """Round floats to whole counts, ``up`` of which are 1, and clip these to their ends.
-
-    Nothing is lost but by that: counts are of the floats' own type, or of a longer one.
-    """
-    up = up.reshape(-1, *(1,) * (values.ndim - 1))
-    counts: Array = values * up
-    np.rint(counts, out=counts)
-    if ends is not None:
-        np.clip(counts, *ends, out=counts)
-    counts /= up
-    counts.setflags(write=False)  # so that the layer takes it without a copy
-    return counts
-
-
 def _numbers(raw: Array, fmt: QFormat, dtype: npt.DTypeLike) -> Array:
     """Return the floats that words mean."""
     numbers: Array = np.ldexp(raw.astype(dtype), -fmt.frac)
     return numbers
-
-
-def _kept(bias: Array, fmt: QFormat | None) -> Array:
-    """Cast a bias to the format that is given for it, if one is."""
-    if fmt is None:
-        return bias
-    return np.ldexp(Shift(fmt).floats(bias).astype(np.float64), -fmt.frac)
 
 
 def _largest_value(node: FixedNode, sources: list[QFormat]) -> int:

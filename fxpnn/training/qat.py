@@ -20,6 +20,7 @@ from fxpnn.quantization.parameters import raw_layer
 from fxpnn.quantization.quantizer import quantize
 from fxpnn.quantization.settings import Method, Plan, Settings
 from fxpnn.training.fake import Grid
+from fxpnn.training.fitting import check_register
 from fxpnn.training.gradients import backpropagate
 from fxpnn.training.losses import CROSS_ENTROPY, Loss, cost
 from fxpnn.training.parameters import parameters, with_parameters
@@ -27,6 +28,7 @@ from fxpnn.training.sgd import (
     Recipe,
     Step,
     batches,
+    diverged,
     first_velocity,
     keep_freed_memory,
     moved,
@@ -96,6 +98,8 @@ class Qat:
         values = {name: value.astype(np.float32) for name, value in parameters(network).items()}
         network = with_parameters(network, values)
         made = quantize(network, calibration, self.plan)
+        for node in made.nodes:
+            check_register(node, made.formats[node.inputs[0]])
         given = frozenset(name for name in network.shapes if self.plan[name].weights)
         return QatStep(0, 0, 0, math.nan, network, formats=made, given=given)
 
@@ -135,6 +139,7 @@ class Qat:
             if self._chooses(batch.number, batch.total):
                 formats = self._chosen(network, formats)
                 grid = Grid(formats)
+                values = _fitted(grid, values, batch.epoch)
             with quiet():
                 images = grid.enter(x[batch.places])
                 rounded = rebuilt(grid.network, grid.rounded(values), batch.epoch)
@@ -142,6 +147,7 @@ class Qat:
                     grid, rounded, images, goals[batch.places], loss
                 )
                 values, velocity = moved(values, velocity, gradients, batch.rate, recipe, masks)
+                values = _fitted(grid, values, batch.epoch)
                 network = rebuilt(network, values, batch.epoch)
             yield QatStep(
                 batch.number + 1,
@@ -194,6 +200,14 @@ def _cost_and_gradients(
     value, deltas = cost(loss, rounded, found.values, goals)
     made = backpropagate(rounded, found.values, deltas, followed=found.followed)
     return value, made.parameters
+
+
+def _fitted(grid: Grid, values: Mapping[str, Array], epoch: int) -> dict[str, Array]:
+    """Return parameters whose sums fit their accumulators, unless training diverges."""
+    try:
+        return grid.fitted(values)
+    except ModelError as error:
+        raise diverged(epoch, error) from None
 
 
 def _with_words(network: Network, formats: FixedNetwork, given: frozenset[str]) -> FixedNetwork:

@@ -273,4 +273,9 @@ def rebuilt(network: Network, values: Mapping[str, Array], epoch: int) -> Networ
     try:
         return with_parameters(network, values)
     except ModelError as error:
-        raise ModelError(f"training diverged in epoch {epoch}, lower the rate: {error}") from None
+        raise diverged(epoch, error) from None
+
+
+def diverged(epoch: int, error: ModelError) -> ModelError:
+    """Return the error of a training whose parameters no network can have any more."""
+    return ModelError(f"training diverged in epoch {epoch}, lower the rate: {error}")

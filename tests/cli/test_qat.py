@@ -12,6 +12,7 @@ from fxpnn.datasets import data_sha256
 from fxpnn.fixedpoint.qformat import Overflow
 from fxpnn.network.graph import chain
 from fxpnn.network.layers import Array, Dense, Flatten, Relu
+from fxpnn.proofs.bounds import prove
 from fxpnn.zoo.architectures import architecture
 from fxpnn.zoo.retraining import masks_of
 from tests.support.cli_runner import fxp, sha256
@@ -72,10 +73,13 @@ def test_integers_and_their_floats(folder: Path) -> None:
             "output_word": 4,
             "last_word": 8,
             "per_channel": False,
+            "accumulator": "48 saturate",
         },
         "seconds": seconds,
         "test_images": 32,
         "test_accuracy": accuracy,
+        "accumulator_bits": max(proof.bits or 0 for proof in prove(fixed).values()),
+        "proved": True,
     }
     assert (fixed.provenance.model, fixed.provenance.calibration) == (
         grid.sha256,
@@ -149,6 +153,28 @@ def test_an_interrupted_run_goes_on(folder: Path) -> None:
     assert not (folder / "v.fxp").exists()
 
 
+def test_accumulators_that_cannot_overflow(folder: Path) -> None:
+    """Sums that took more bits are proved to fit those that are asked for, of a layer or of all."""
+    (folder / "f.toml").write_text("[layers.out]\naccumulator = '11 wrap'\n")
+    assert fxp(*command(folder, "--json", "-q")).json["accumulator_bits"] > 14
+    more = ("--accumulator", "13", "--formats", folder / "f.toml")
+    done = fxp(*command(folder, *more, target="u.fxp"))
+    assert (done.status, done.err) == (0, "")
+    said = "take at most 13 bits, and are proved to fit their accumulators"
+    assert re.search(rf"^ sums +{said} *$", done.out, re.M)
+    fixed = fxpnn.load(folder / "u.fxp")
+    proofs = prove(fixed)
+    assert all(proof.proved for proof in proofs.values())
+    assert (proofs["hidden"].bits, str(fixed["out"].accumulator)) == (13, "11 wrap")
+    done = fxp(*command(folder, "--accumulator", "8", target="v.fxp"))
+    line = (
+        "layer hidden (Dense): an accumulator must hold the largest input times the smallest "
+        "weight, 9 bits, not 8"
+    )
+    assert done == (2, "", f"fxpnn: error: {line}\n")
+    assert not (folder / "v.fxp").exists()
+
+
 @pytest.mark.parametrize(
     ("args", "line"),
     [
@@ -159,6 +185,7 @@ def test_an_interrupted_run_goes_on(folder: Path) -> None:
         ),
         (("lenet5", "--last", "8"), "--output must end in .onnx, not '{}/t.fxp'"),
         (("lenet5", "--last", "8", "-o", "t.onnx"), "--last must stand with --qat"),
+        (("lenet5", "--accumulator", "9", "-o", "t.onnx"), "--accumulator must stand with --qat"),
         (("lenet5", "--qat", "-o", "t.onnx"), "--output must end in .fxp, not 't.onnx'"),
         (
             ("lenet5", "--qat", "--weight-word", "1"),

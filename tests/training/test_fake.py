@@ -224,3 +224,7 @@ def test_an_accumulator_that_could_overflow() -> None:
     with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
         passed(small, np.zeros((1, 4)))
     passed(dense(weight, np.zeros(1), accumulator=Accumulator(17)), np.zeros((1, 4)))
+    wide = dense(weight, np.array([2.0**46]), accumulator=Accumulator(62))
+    message = "layer d (Dense): sums must stay below 54 bits in training, not take up to 55"
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        passed(wide, np.zeros((1, 4)))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import fxpnn
 from fxpnn import golden
 from fxpnn.errors import FxpnnError, ModelError
-from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
+from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.network.fixed import FixedNetwork, raw_weights
 from fxpnn.network.graph import INPUT, Network, Node, chain
 from fxpnn.network.layers import (
@@ -108,6 +108,7 @@ def test_what_is_trained_is_what_runs(data: st.DataObject) -> None:
         overflow=data.draw(st.sampled_from(Overflow)),
         weight_overflow=data.draw(st.sampled_from(WEIGHTS_SATURATE)),
         method=Method.MSE,
+        accumulator=Accumulator(data.draw(st.sampled_from([48, 12, 10]))),
     )
     seed = data.draw(st.integers(0, 9))
     qat = Qat(plan=Plan(chosen), every=2)
