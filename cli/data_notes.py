@@ -1,6 +1,7 @@
 """The data that commands are given: notes on test images and other classes, labels that lack."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -14,11 +15,16 @@ TRAINING_SET = re.compile(r"(:train|:calibration|train-images[^/\\]*)$")
 """How the name of a training set, or of a part of one, ends."""
 
 
-def check_labels(name: str, y: Array | None, max_loss: float | None) -> None:
-    """Raise ``DataError`` where a loss is to be judged without labels."""
-    if max_loss is not None and y is None:
+def check_labels(name: str, y: Array | None, classes: int | None, model: Path) -> None:
+    """Raise ``DataError`` unless labels name a network's classes: by them a loss is judged."""
+    where = "where --max-loss is given"
+    if y is None:
+        raise DataError(f"{name}: must have labels {where}; --labels names a file of them")
+    if classes is None:
+        raise DataError(f"{name}: must have labels of {model}'s classes {where}: it has none")
+    if y.max() >= classes:
         raise DataError(
-            f"{name}: must have labels where --max-loss is given; --labels names a file of them"
+            f"{name}: labels must be the classes 0 to {classes - 1} {where}, not reach {y.max()}"
         )
 
 

@@ -5,11 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fxpnn.errors import DataError
-
 from . import options, params
 from .console.progress import progress
-from .console.terminal import GateError, print_json
+from .console.terminal import GateError, note, print_json
 
 if TYPE_CHECKING:
     from .options import Pixels
@@ -75,10 +73,11 @@ def explain(
         raise click.UsageError("--fix must stand with --max-loss and -o, and -o with --fix")
     from fxpnn import files
     from fxpnn.analysis import attribution
+    from fxpnn.analysis.matching import class_count
     from fxpnn.quantization.formats_file import formats_toml
 
     from . import executors, sources
-    from .data_notes import check_labels
+    from .data_notes import check_labels, label_note
     from .explaining import load
     from .views import explanation as view
 
@@ -88,7 +87,10 @@ def explain(
         model, reference, data, labels, calibration, allow_other_reference, limit, pixels, quiet
     )
     network, fixed, images, chosen_on = case[:4]
-    check_labels(data, images.y, max_loss)
+    if max_loss is not None:
+        check_labels(data, images.y, class_count(fixed), model)
+    elif line := label_note(data, images.y, class_count(fixed)):
+        note(line, quiet)
     passes = attribution.passes(fixed) * (1 + fix)
     with (
         executors.executor(workers, scheduler) as executor,
@@ -104,8 +106,6 @@ def explain(
             found = attribution.explain(
                 network, fixed, images.x, images.y, chosen_on, threads, executor, advance
             )
-    if max_loss is not None and found.loss is None:
-        raise DataError(f"{data}: must have labels of {model}'s classes where --max-loss is given")
     if done is not None and output is not None:
         files.write(output, formats_toml(done.fixed, network).encode())
     told = view.explain_report(found, case.model, case.data, done, output)

@@ -5,15 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fxpnn.errors import DataError
-
 from . import options, params
 from .console.terminal import GateError, note, on_terminal, print_json
 
 if TYPE_CHECKING:
     from fxpnn.datasets import Data
     from fxpnn.network.fixed import FixedNetwork
-    from fxpnn.network.layers import Array
 
     from .options import Pixels
     from .sources import DataSource
@@ -111,7 +108,6 @@ def infer(
         data, fixed.input_shape, limit, pixels, labels=labels
     )
     _tell_data(model, fixed, images, images_source, quiet)
-    check_labels(data, images.y, max_loss)
     from fxpnn.analysis import tables
     from fxpnn.analysis.matching import class_count
     from fxpnn.engine.inference import prepared
@@ -119,16 +115,14 @@ def infer(
     from . import comparing, executors, results
     from .views import run as view
 
-    if max_loss is not None and images.y is not None:
-        _check_classes(data, images.y, class_count(fixed))
+    if max_loss is not None:
+        check_labels(data, images.y, class_count(fixed), model)
     elif told := label_note(data, images.y, class_count(fixed)):
         note(told, quiet)
     with executors.executor(workers, scheduler) as executor:
         done, run = comparing.compare_with_progress(
             network, fixed, images, source, images_source, threads, quiet, show_flips, executor
         )
-    if max_loss is not None and done.accuracy.loss is None:
-        raise DataError(f"{data}: must have labels of {model}'s classes where --max-loss is given")
     if output is not None:
         run = run or prepared(fixed).run(images.x, threads)
         results.write(output, run, images.y, fixed)
@@ -159,15 +153,6 @@ def _tell_data(
     if images.y is not None and fixed.provenance.calibration == source.sha256:
         note(
             f"the formats of {model} were chosen on these very images: others may lose more", quiet
-        )
-
-
-def _check_classes(name: str, labels: "Array", classes: int | None) -> None:
-    """Raise ``DataError`` for labels that are no classes: neither network has any of them right."""
-    if classes and labels.dtype.kind in "iu" and labels.max() >= classes:
-        raise DataError(
-            f"{name}: labels must be the classes 0 to {classes - 1} where --max-loss is given, not "
-            f"reach {labels.max()}"
         )
 
 

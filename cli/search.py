@@ -120,10 +120,12 @@ def search(
         raise click.UsageError("--format must not be given: formats are what is searched")
     parsed = options.parsed_cost(cost)
     from fxpnn.analysis.judging import target_of
+    from fxpnn.analysis.matching import class_count
     from fxpnn.analysis.search import Search, Task, identity
     from fxpnn.quantization.quantizer import observe
 
     from . import executors, sources
+    from .data_notes import check_labels
     from .views import search as view
 
     wanted = sources.shape_or_seen(shape, calibration or data)
@@ -131,8 +133,8 @@ def search(
     images, images_source = sources.load_images(
         data, network.input_shape, pixels=pixels, labels=labels
     )
-    if images.y is None:
-        raise DataError(f"{data}: must have labels; --labels names a file of them")
+    check_labels(data, images.y, class_count(network), model)
+    assert images.y is not None
     chosen_on, chosen_source = sources.load_calibration(calibration, network, pixels)
     _tell_data(data, chosen_source.sha256 == images_source.sha256, quiet)
     split = _halves(images.y, seed, max_loss)
@@ -144,8 +146,6 @@ def search(
     deciding, reporting = (
         target_of(network, task.wide(), images.x[part], images.y[part], threads) for part in split
     )
-    if deciding.y is None or reporting.y is None:
-        raise DataError(f"{data}: must have labels of {model}'s classes: by them it is decided")
     with (
         executors.executor(workers, scheduler) as executor,
         _Table(output, resume, name, len(known)) as table,

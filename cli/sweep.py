@@ -9,7 +9,7 @@ import fxpnn
 
 from . import options, params
 from .console.progress import progress
-from .console.terminal import print_json
+from .console.terminal import note, print_json
 
 if TYPE_CHECKING:
     from .options import Pixels
@@ -65,10 +65,12 @@ def sweep(
     in both cost and accuracy.
     """
     from fxpnn.analysis.judging import target_of
+    from fxpnn.analysis.matching import class_count
     from fxpnn.analysis.sweep import sweep as swept
     from fxpnn.quantization.quantizer import observe, quantize
 
     from . import executors, sources
+    from .data_notes import label_note
     from .views import sweep as view
 
     counted = options.parsed_cost(cost)
@@ -77,6 +79,8 @@ def sweep(
     images, images_source = sources.load_images(
         data, network.input_shape, limit, pixels, labels=labels
     )
+    if told := label_note(data, images.y, class_count(network)):
+        note(told, quiet)
     chosen_on = sources.load_calibration(calibration, network, pixels)[0].x
     observed = observe(network, chosen_on, moments=options.asks_moments(settings))
     target = target_of(network, quantize(network, observed), images.x, images.y, threads)

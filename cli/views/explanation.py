@@ -1,5 +1,6 @@
 """Draw an explanation: what is lost, the ranking, what each layer does, and what was tried."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Literal
 
@@ -119,7 +120,9 @@ def _indented(text: str, style: str) -> Padding:
 def _effect_text(effect: Effect) -> str:
     told = [] if effect.accuracy is None else [f"accuracy {effect.accuracy:.4f}"]
     told += [] if effect.flips is None else [f"{effect.flips:,} flips"]
-    return ", ".join([*told, f"SQNR {sqnr_text(effect.sqnr_db).plain or 'unknown'} dB"])
+    sqnr = sqnr_text(effect.sqnr_db).plain or "unknown"
+    unit = " dB" if effect.sqnr_db is not None and isfinite(effect.sqnr_db) else ""
+    return ", ".join([*told, f"SQNR {sqnr}{unit}"])
 
 
 def _ideal_text(found: ExplainReport) -> str:

@@ -11,9 +11,9 @@ from fxpnn.network.images import logits_of
 from fxpnn.network.layers import Array, Softmax
 
 
-def class_count(fixed: FixedNetwork) -> int | None:
+def class_count(network: Network | FixedNetwork) -> int | None:
     """Count the classes that a network tells apart: the values of its logits, if in one row."""
-    shape = fixed.shapes[logits_of(fixed)]
+    shape = network.shapes[logits_of(network)]
     return max(shape) if 1 < max(shape) == math.prod(shape) else None
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import fxpnn
 from fxpnn.network.graph import INPUT, Network, Node
-from fxpnn.network.layers import Dense, Relu, Reshape, Sigmoid
+from fxpnn.network.layers import Dense, Relu, Reshape, Sigmoid, Step
 from tests.support.cli_runner import fxp
 from tests.support.onnx_models import floats, model, op
 
@@ -88,17 +88,31 @@ def test_a_loss_needs_classes(folder: Path) -> None:
     )  # fmt: skip
     line = f"{folder / 'x.npz'}: must have labels of {folder / 'r.fxp'}'s classes where --max-loss"
     assert (done.status, done.out) == (3, "")
-    assert done.err == f"fxpnn: error: {line} is given\n"
+    assert done.err == f"fxpnn: error: {line} is given: it has none\n"
 
 
 def test_a_search_needs_classes(folder: Path, tmp_path: Path) -> None:
     """One line says so, and no folder is made."""
     given = ("--data", folder / "x.npz", "--calibration", folder / "x.npz", "--max-loss", "0.5")
     done = fxp("search", folder / "r.onnx", *given, "-o", tmp_path / "s", "-q")
-    line = f"{folder / 'x.npz'}: must have labels of {folder / 'r.onnx'}'s classes: by them"
+    line = f"{folder / 'x.npz'}: must have labels of {folder / 'r.onnx'}'s classes where --max-loss"
     assert (done.status, done.out) == (3, "")
-    assert done.err == f"fxpnn: error: {line} it is decided\n"
+    assert done.err == f"fxpnn: error: {line} is given: it has none\n"
     assert not (tmp_path / "s").exists()
+
+
+def test_an_exact_output_has_no_decibels(tmp_path: Path) -> None:
+    """Steps of words of 16 bits are those of the floats: ``explain`` calls them exact."""
+    network = fxpnn.chain("steps", (3,), {"step": Step()})
+    x = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    fxpnn.save_onnx(network, tmp_path / "s.onnx")
+    fxpnn.quantize(network, x, fxpnn.Settings(word=2)).save(tmp_path / "s.fxp")
+    given = ("--reference", tmp_path / "s.onnx", "--data", tmp_path / "x.npy")
+    done = fxp("explain", tmp_path / "s.fxp", *given)
+    assert done.status == 0
+    (told,) = (line for line in done.out.splitlines() if "ideal at 16 bits" in line)
+    assert told.rstrip().endswith("SQNR exact")
 
 
 @pytest.fixture(scope="module")

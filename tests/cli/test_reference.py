@@ -92,6 +92,27 @@ def test_labels_that_are_no_classes_fail_the_gate(models: Path, tmp_path: Path) 
         "is given, not reach 10\n",
     )
     assert fxp(*run).status == 0
+    done = fxp("explain", *run[1:], "--reference", models / "tiny.onnx", "--max-loss", "1")
+    assert (done.status, done.out) == (3, "")
+    assert "labels must be the classes 0 to 9 where --max-loss is given, not reach 10" in done.err
+
+
+def test_labels_that_are_no_classes_decide_nothing(models: Path, tmp_path: Path) -> None:
+    """A search would find that every word holds; where no loss is judged, a note tells of it."""
+    images = fxpnn.load_data("mnist").x[:20]
+    np.savez(tmp_path / "x.npz", x=images, y=np.arange(20))
+    given = ("--data", tmp_path / "x.npz")
+    found = fxp("search", models / "tiny.onnx", *given, "--max-loss", "1", "-o", tmp_path / "s")
+    assert (found.status, found.out) == (3, "")
+    assert "labels must be the classes 0 to 9 where --max-loss is given, not reach 19" in found.err
+    assert not (tmp_path / "s").exists()
+    told = "its labels are 0 to 19, but the network has the classes 0 to 9"
+    swept = fxp("sweep", models / "tiny.onnx", *given, "--word", "8")
+    reference = ("--reference", models / "tiny.onnx")
+    explained = fxp("explain", models / "tiny.fxp", *given, *reference)
+    for done in (swept, explained):
+        assert done.status == 0
+        assert f"fxpnn: note: {tmp_path / 'x.npz'}: {told}\n" in done.err
 
 
 # From Python

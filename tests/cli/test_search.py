@@ -148,7 +148,11 @@ def test_what_cannot_be_searched(searched: tuple[Path, Any], tmp_path: Path) -> 
         ((MLP, *mnist, "--max-loss", "0.0001"), 2, "the deciding half must have 50,000 images"),
         ((MLP, *mnist, "--max-loss", "0.01", "--cost", "area"), 2, "--cost: a cost must be one of"),
         ((MLP, *mnist, "--max-loss", "0.01", "--format", "Q1.2"), 2, "--format must not be given"),
-        ((MLP, "--data", tmp_path / "x.npy", "--max-loss", "0.5"), 3, "must have labels; --labels"),
+        (
+            (MLP, "--data", tmp_path / "x.npy", "--max-loss", "0.5"),
+            3,
+            "must have labels where --max-loss",
+        ),
         ((MLP, *mnist, "--max-loss", "0.01", "--word", "2"), 1, "no words of 2 to 2 bits hold"),
         ((MLP, *mnist, *LOOSE, "--resume", cut), 3, "is cut"),
         (
