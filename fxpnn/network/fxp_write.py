@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 from safetensors.numpy import save as save_tensors
 
 from fxpnn import files
@@ -29,9 +30,16 @@ def dumps(fixed: "FixedNetwork") -> bytes:
         nodes=nodes,
         normalisation=fixed.normalisation or msgspec.UNSET,
     )
-    text = msgspec.json.encode(header)
+    text = msgspec.json.encode(header, enc_hook=_plain)
     signed = Signed(SCHEMA, digest(text, tensors), msgspec.Raw(text))
     return save_tensors(tensors, {"fxpnn": msgspec.json.encode(signed).decode()})
+
+
+def _plain(value: object) -> object:
+    """Give Python's number for one of NumPy's, such as a place of an array's order."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a header must hold numbers and texts, not {value!r}")
 
 
 def save(fixed: "FixedNetwork", path: Path | str) -> None:

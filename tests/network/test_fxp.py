@@ -6,16 +6,28 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fxpnn
 from fxpnn.errors import DataError, ModelError
-from fxpnn.network import fxp
+from fxpnn.fixedpoint.qformat import QFormat
+from fxpnn.network import fxp, fxp_write
+from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.fxp import dumps, load, loads, save
-from fxpnn.network.layers import Layer, layer_types
+from fxpnn.network.layers import (
+    Layer,
+    MaxPool2D,
+    Slice,
+    Take,
+    Transpose,
+    Window,
+    layer_types,
+)
 from tests.support.fxp_sample import (
     HEADER,
     SAMPLE,
@@ -154,3 +166,26 @@ def test_what_a_file_lies_in_length_is_told_in_short(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=told) as caught:
         load(path)
     assert len(str(caught.value)) < 3000
+
+
+def test_numbers_of_numpy_are_written_as_numbers() -> None:
+    """A layer may be built with places, sizes and axes that come out of arrays."""
+    one: Any = np.int64(1)
+    places: list[Any] = [*np.argsort([3.0, 1.0, 2.0])]
+    kinds: list[tuple[Layer, Layer]] = [
+        (Take(0, tuple(places)), Take(0, (1, 2, 0))),
+        (MaxPool2D(Window((one, one))), MaxPool2D(Window((1, 1)))),
+        (Transpose(tuple(places)), Transpose((1, 2, 0))),
+        (Slice(one, one, one + one), Slice(1, 1, 2)),
+    ]
+    for theirs, ours in kinds:
+        fmt = QFormat(8, 4)
+        given, plainly = (
+            FixedNetwork(
+                "n", (3, 2, 1), fmt, (FixedNode("a", layer, ("input",), output_format=fmt),)
+            )
+            for layer in (theirs, ours)
+        )
+        assert dumps(given) == dumps(plainly)
+    with pytest.raises(TypeError, match=r"^a header must hold numbers and texts, not <object .*>$"):
+        fxp_write._plain(object())
