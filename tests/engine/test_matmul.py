@@ -11,7 +11,7 @@ from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import MatMul, Reshape, Shape, Slice
 from fxpnn.proofs.bounds import prove
-from tests.support.agreement import agree
+from tests.support.agreement import agree, agree_in_dirty_memory
 from tests.support.oracles import ORACLES, judged
 from tests.support.strategies import NetworkCase, matrix_products
 
@@ -97,3 +97,4 @@ def test_method_is_what_the_proof_licenses(
     raw = np.random.default_rng(1).integers(word.min, word.max + 1, (3, *fixed.input_shape))
     raw[2] = word.min
     agree(NetworkCase(fixed, raw.astype(np.int16)))
+    agree_in_dirty_memory(NetworkCase(fixed, raw.astype(np.int16)), -32768)

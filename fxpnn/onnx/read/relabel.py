@@ -103,7 +103,7 @@ def reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:
 
 def _reshape(trace: Trace, op: Op) -> Value:
     x = trace.pending(op)
-    full = (trace.batch, *x.shape)
+    full = x.shape if x.merged else (trace.batch, *x.shape)
     wanted = sizes(trace.constant(op, 1))
     if not op.flag("allowzero"):
         if any(size == 0 and axis >= len(full) for axis, size in enumerate(wanted)):
@@ -112,7 +112,11 @@ def _reshape(trace: Trace, op: Op) -> Value:
     if wanted.count(-1) == 1:
         rest = math.prod(size for size in wanted if size != -1)
         wanted[wanted.index(-1)] = math.prod(full) // rest if rest else 0
-    return reshaped(trace, op, x, tuple(wanted))
+    target = tuple(wanted)
+    if trace.batch == 1 and target and target[0] != 1 and trace.only_moved(op):
+        y = moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
+        return replace(y, merged=True)
+    return reshaped(trace, op, x, target)
 
 
 def _flatten(trace: Trace, op: Op) -> Value:
@@ -129,11 +133,14 @@ def _flatten(trace: Trace, op: Op) -> Value:
 
 def _transpose(trace: Trace, op: Op) -> Value:
     x = trace.rows(trace.pending(op, turned=True))
-    rank = 1 + len(x.shape)
+    rank = len(x.shape) + (not x.merged)
     order = tuple(op.get("perm", range(rank)[::-1]))
-    if order == (1, 0):
+    if x.merged and order[:1] == (0,) and trace.only_moved(op):
+        y = moved(trace, op, x, Transpose(order), lambda array: array.transpose(order))
+        return replace(y, merged=True)
+    if order == (1, 0) and not x.merged:
         return replace(x, turned=not x.turned)
-    if order[:1] != (0,):
+    if order[:1] != (0,) or x.merged:
         raise ModelError(
             f"must keep the images as the first axis, not reorder to {order}: each is computed for "
             "itself"

@@ -30,10 +30,11 @@ class Value:
     """A tensor that depends on the input: node ``source``'s output, then ``affine``.
 
     ``shape`` leaves the batch out. ``shared`` tells that more than one operator reads it, so that
-    nothing may be folded into its source; ``turned`` that its images are columns, not rows.
-    ``maps`` tells that the node holds ``(channels, length)`` as maps of height 1, which is how
-    one-dimensional convolutions and pools are computed. ``chosen`` tells that the model goes on
-    with the class, or the logarithms, for which its logits stand.
+    nothing may be folded into its source; ``turned`` that its images are columns, not rows;
+    ``merged`` that the first axis is that of a single image and another, as one. ``maps`` tells
+    that the node holds ``(channels, length)`` as maps of height 1, which is how one-dimensional
+    convolutions and pools are computed. ``chosen`` tells that the model goes on with the class, or
+    the logarithms, for which its logits stand.
     """
 
     source: str
@@ -41,6 +42,7 @@ class Value:
     shared: bool = False
     affine: Affine | None = None
     turned: bool = False
+    merged: bool = False
     maps: bool = False
     chosen: bool = False
 
@@ -57,6 +59,8 @@ REFUSED = ""
 
 FORMS = ("Cast", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Reshape", "Flatten")
 """What exporters write behind a class at the end, which changes its form alone."""
+MOVING = ("Reshape", "Transpose")
+"""What may read a tensor in which the axis of a single image is merged with another."""
 PASSING = (*FORMS, "ArgMax", "TopK", "LogSoftmax", "Log")
 """What may stand between logits that are left in a class's place and the output."""
 
@@ -78,6 +82,9 @@ class Trace:
         self.casts: dict[str, Shift] = {}  # of Quantize layers
         self._lost: set[str] = set()  # refused tensors that depend on the network's input
         self._uses = graph.uses
+        moving = {name for op in graph.ops if op.kind in MOVING for name in op.inputs}
+        moving.difference_update(*(op.inputs for op in graph.ops if op.kind not in MOVING))
+        self._moving = moving.difference(graph.outputs)
         self._ends = {name for name in graph.outputs if self._uses[name] == 1}
         for op in reversed(graph.ops):
             if op.kind in PASSING and self.ends(op) and self._uses[op.inputs[0]] == 1:
@@ -162,6 +169,10 @@ class Trace:
     def reads(self, name: str) -> bool:
         """Tell whether an operator reads a tensor, or it is an output."""
         return self._uses[name] > 0
+
+    def only_moved(self, op: Op) -> bool:
+        """Tell whether all that read what an operator gives reshape or transpose it."""
+        return op.outputs[0] in self._moving
 
     def ends(self, op: Op) -> bool:
         """Tell whether all that an operator gives is an output, or becomes one, and no more."""

@@ -40,7 +40,14 @@ GROUPED = (
     "Conv2D Reshape LayerNorm Reshape Conv2D Relu Conv2D Reshape LayerNorm Reshape Conv2D "
     "LeakyRelu MaxPool2D Reshape Dense"
 )
+TURNED = (
+    "Reshape Transpose Reshape Transpose Reshape Transpose Reshape Transpose Reshape MatMul Conv2D "
+    "Softmax MatMul"
+)
 LAYERS = {
+    "torch-transformer-dynamo": f"LayerNorm {LINEAR} Slice Slice Slice {TURNED} "
+    f"Transpose Reshape {LINEAR} Add LayerNorm {LINEAR} Gelu {LINEAR} Add "
+    "Transpose Reshape AvgPool2D Reshape Dense",
     "torch-transformer-opset17": f"LayerNorm {LINEAR} Slice Slice Slice {HEADS} "
     f"Transpose Reshape {LINEAR} Add LayerNorm {LINEAR} Gelu {LINEAR} Add "
     "Transpose Reshape AvgPool2D Reshape Dense",

@@ -86,6 +86,15 @@ FORMS = {
         op("MatMul", "x t", "y"),
         shape=ROWS,
     ),
+    "heads that are merged with the image, turned, and parted": form(
+        "Reshape Transpose Reshape MatMul",
+        op("Reshape", "x merged", "m"),
+        op("Transpose", "m", "t", perm=[0, 2, 1]),
+        op("Reshape", "t parted", "p"),
+        op("MatMul", "x p", "y"),
+        weights={"merged": np.array([-1, 6, 5]), "parted": np.array([1, 2, 5, 6])},
+        shape=(1, *MAPS[1:]),
+    ),
     "one that repeats": form(
         "Slice Transpose MatMul",
         op("Slice", "x zero one axis", "s"),
@@ -114,6 +123,9 @@ def test_matrices_become_layers(case: Form) -> None:
         if isinstance(node.layer, Conv2D):
             assert node.layer.window.kernel == (1, 1)
 
+
+MERGED = op("Reshape", "x merged", "m")
+AXES = {"merged": np.array([-1, 6, 5]), "parted": np.array([2, 5, 6])}
 
 REFUSED = {
     "a vector": (
@@ -151,3 +163,38 @@ REFUSED = {
 def test_what_mixes_images_or_does_not_fit_is_refused(refused: object, message: str) -> None:
     """In one line."""
     refuse(refused, f"MatMul (node y, opset 17): {message}")  # type: ignore[arg-type]
+
+
+MIXED = {
+    "computed with": (
+        model(MERGED, op("Relu", "m", "y"), weights=AXES, shape=MAPS),
+        "Reshape (node m, opset 17): must keep the 1 images apart, not give (2, 6, 5)",
+    ),
+    "turned out of its place": (
+        model(
+            MERGED,
+            op("Transpose", "m", "t", perm=[2, 0, 1]),
+            op("Reshape", "t parted", "y"),
+            weights=AXES,
+            shape=MAPS,
+        ),
+        "Transpose (node t, opset 17): must keep the images as the first axis, not reorder to "
+        "(2, 0, 1): each is computed for itself",
+    ),
+    "never parted": (
+        model(
+            MERGED,
+            op("Transpose", "m", "t", perm=[0, 2, 1]),
+            op("Reshape", "t parted", "y"),
+            weights=AXES,
+            shape=MAPS,
+        ),
+        "Reshape (node y, opset 17): must keep the 1 images apart, not give (2, 5, 6)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("refused", "message"), MIXED.values(), ids=MIXED)
+def test_an_image_that_is_merged_with_an_axis_is_only_moved(refused: object, message: str) -> None:
+    """As PyTorch's exporter turns keys: it must stand alone again before anything is computed."""
+    refuse(refused, message)  # type: ignore[arg-type]

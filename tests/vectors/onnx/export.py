@@ -266,6 +266,7 @@ def main() -> None:
     write("torch-efficientnet-opset17", EfficientNet(), (3, 12, 12), 17, **traced, **open_batch)
     write("torch-efficientnet-dynamo", EfficientNet(), (3, 12, 12), 20, **dynamo)
     write("torch-transformer-opset17", Transformer(), (6, 8), 17, **traced, **open_batch)
+    write("torch-transformer-dynamo", Transformer(), (6, 8), 20, **dynamo)
     x, y = load_digits(return_X_y=True)
     x = x.astype(np.float32)
     classifier = make_pipeline(
