@@ -146,6 +146,7 @@ def test_an_interrupted_run_goes_on(folder: Path) -> None:
     for more, name, ours, theirs in (
         (("--seed", "4"), "seed", "4", "1"),
         (("--rate", "0.1"), "recipe", "2 epochs of 16 at rate 0.1", "2 epochs of 16 at rate 0.02"),
+        (("--epochs", "3"), "recipe", "3 epochs of 16 at rate 0.02", "2 epochs of 16 at rate 0.02"),
     ):
         done = fxp(*command(folder, *more, "--resume", at, target="v.fxp"))
         line = f"{at}: must be of a training with the same {name}, {ours}, not {theirs}"
