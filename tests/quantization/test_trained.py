@@ -37,6 +37,7 @@ def test_every_file_is_small_and_held() -> None:
     assert max(files.values()) < 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "word"), HELD)
 def test_short_words_keep_the_accuracy(name: str, word: int) -> None:
     """Of the 10,000 bundled test images, formats calibrated on the bundled training images."""
