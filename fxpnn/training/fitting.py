@@ -99,43 +99,33 @@ def fitting_counts(counts: Array, bias: Array, source: QFormat, register: Accumu
         return counts
     made = counts.reshape(len(counts), -1).copy()
     for excess, *costs in sides:
-        rows = np.flatnonzero(excess > 0)
-        made[rows] = _shrunk(made[rows], excess[rows], *costs)
+        _shrink(made, excess, *costs)
     return made.reshape(counts.shape)
 
 
-def _shrunk(counts: Array, excess: Array, positive: int, negative: int) -> Array:
-    """Return channels whose words are smaller until their extremes are, by ``excess`` each.
+def _shrink(counts: Array, excess: Array, positive: int, negative: int) -> None:
+    """Shrink words, in place, until the extremes of their channels are, by ``excess`` each.
 
     A positive word adds its magnitude times ``positive`` to the extreme, a negative one
-    ``negative``.
+    ``negative``. Few words are not 0 where the register is narrow: only these are sorted.
     """
-    signs = np.sign(counts)
-    magnitudes = counts * signs
-    words = np.rint(magnitudes)
-    costs = np.where(signs > 0, counts.dtype.type(positive), counts.dtype.type(negative))
-    errors = np.where(words * costs > 0, magnitudes - words, np.inf)
-    while (left := excess > 0).any():
-        held = (errors < np.inf).sum(1)
-        fewest = np.minimum(np.ceil(excess / max(positive, negative)).astype(np.int64), held)
-        fewest[~left] = 0
-        if not fewest.any():  # the biases alone are beyond
-            break
-        chosen = _least(errors, fewest)
-        words -= chosen
-        errors += chosen
-        errors[words == 0] = np.inf
-        excess = excess - (costs * chosen).sum(1, dtype=np.float64)
-    smaller = words < np.rint(magnitudes)
-    return np.where(smaller, (words + counts.dtype.type(INSIDE)) * signs, counts)
-
-
-def _least(errors: Array, counts: Array) -> Array:
-    """Tell which are the least of each row, so many as ``counts`` says; of equals the first."""
-    most = int(counts.max())
-    least = np.sort(np.partition(errors, most - 1, axis=1)[:, :most], axis=1)
-    last = np.take_along_axis(least, np.maximum(counts - 1, 0)[:, None], axis=1)
-    last[counts == 0] = -np.inf
-    below, at = errors < last, errors == last
-    spare = counts - below.sum(1)
-    return np.asarray(below | at & (np.cumsum(at, axis=1) <= spare[:, None]))
+    words = np.rint(counts)
+    adds = words > 0 if positive else np.zeros(words.shape, np.bool_)
+    if negative:
+        adds |= words < 0
+    rows, columns = np.nonzero(adds & (excess > 0)[:, None])
+    signs, before = np.sign(words[rows, columns]), np.abs(words[rows, columns])
+    costs, after = np.where(signs > 0, positive, negative), before.copy()
+    errors = np.abs(counts[rows, columns]) - before
+    while (held := np.flatnonzero((after > 0) & (excess[rows] > 0))).size:
+        place, least = rows[held], errors[held].astype(np.float64)
+        order = np.argsort(least + place * (least.max() + 1))  # by channels, then by errors
+        rank = np.arange(len(held)) - np.searchsorted(place, place)
+        fewest = np.ceil(excess / max(positive, negative))
+        chosen = held[order[rank < fewest[place]]]
+        after[chosen] -= 1
+        errors[chosen] += 1
+        excess = excess - np.bincount(rows[chosen], costs[chosen], len(counts))
+    less = after < before
+    inside = (after[less] + counts.dtype.type(INSIDE)) * signs[less]
+    counts[rows[less], columns[less]] = inside
