@@ -1,5 +1,7 @@
 """``fxpnn search``: small words for each layer under a limit of loss."""
 
+import errno
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -263,8 +265,20 @@ class _Table:
             self.skip -= 1
         else:
             cells = self.spell.cells(point, self.name, now - self.last)
-            self.file.write(self.spell.line(cells))
+            self._append(self.spell.line(cells))
         self.last = now
+
+    def _append(self, line: bytes) -> None:
+        """Append a line; of one that a full disk takes in part nothing stays."""
+        end = self.file.tell()
+        try:
+            if self.file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            with suppress(OSError):
+                self.file.truncate(end)
+            reason = error.strerror or error
+            raise DataError(f"{self.path}: cannot be written: {reason}") from None
 
     def remove(self) -> None:
         """Remove a table that no search can go on with, unless it was there before."""

@@ -13,7 +13,9 @@ import pytest
 
 import fxpnn
 from fxpnn.analysis.points import HEAD
+from fxpnn.network.layers import Dense
 from tests.support.cli_runner import fxp, tiny
+from tests.support.full_disk import full_disk
 
 MLP = Path("models/mlp-784-100-10.onnx").resolve()
 LOOSE = ("--max-loss", "0.005", "--cost", "weights", "--output-word", "8")
@@ -187,6 +189,29 @@ def test_what_cannot_be_searched(searched: tuple[Path, Any], tmp_path: Path) -> 
     done = fxp("search", MLP, *mnist, *LOOSE, "-o", full / "below")
     assert (done.status, done.out) == (3, "")
     assert "cannot be written" in done.err
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
+    """The table's file is named, and the search goes on with it once there is room."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x, y=x[:, :3].argmax(1))
+    layers = {
+        "a": Dense(rng.normal(size=(4, 4)), np.zeros(4)),
+        "b": Dense(np.eye(3, 4), np.zeros(3)),
+    }
+    fxpnn.save_onnx(fxpnn.chain("room", (4,), layers), tmp_path / "m.onnx")
+    data = ("--data", tmp_path / "x.npz", "--calibration", tmp_path / "x.npz")
+    points = tmp_path / "s/points.csv"
+    command = ("search", tmp_path / "m.onnx", *data, "--max-loss", "0.5", "-o", points.parent, "-q")
+    with full_disk(1024):
+        done = fxp(*command)
+    line = f"fxpnn: error: {points}: cannot be written: "
+    assert (done.status, done.out, done.err[: len(line)]) == (3, "", line)
+    assert points.read_bytes().endswith(b"\n")
+    before = len(rows(points))
+    assert fxp(*command, "--resume", points).status == 0
+    assert len(rows(points)) > before > 0
 
 
 def test_training_images_decide_badly(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from fxpnn.targets.simulation.cosim import Core, Cosimulation, Simulator, cosimu
 from fxpnn.targets.simulation.result import Difference, Simulated
 from fxpnn.targets.vectors import vectors
 from tests.support import hostile
+from tests.support.full_disk import full_disk
 from tests.support.hostile import DENSE, POOL, RELU, SIGMOID
 
 
@@ -48,6 +49,14 @@ def test_units_are_1_to_256() -> None:
     """As those of an export."""
     with pytest.raises(FormatError, match=r"^macs must be 1 to 256, not 257$"):
         Core(257)
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    """By the file that could not be written; none is there in part."""
+    line = rf"^{tmp_path}/d/net\S*: cannot be written: File too large$"
+    with full_disk(2048), pytest.raises(DataError, match=line):
+        cosimulate(hostile.network(), hostile.images(), "c", tmp_path / "d")
+    assert [*(tmp_path / "d").iterdir()] == []
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

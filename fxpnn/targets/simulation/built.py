@@ -26,6 +26,7 @@ def executable(
     returns the program's path. Returns whether it had to.
 
     Raises:
+        DataError: the program cannot be written.
         ToolError: by ``make``.
     """
     sums = {f"file {name}": files.sha256(content) for name, content in sources.items()}
@@ -34,10 +35,9 @@ def executable(
     built = program is None
     if program is None:
         with tempfile.TemporaryDirectory(prefix="fxpnn-") as folder:
-            for name, content in sources.items():
-                (Path(folder) / name).write_bytes(content)
+            files.write_all([(Path(folder) / name, it) for name, it in sources.items()])
             program = make(Path(folder)).read_bytes()
         kept.write(kind, program)
-    target.write_bytes(program)
+    files.write(target, program)
     target.chmod(0o700)
     return built

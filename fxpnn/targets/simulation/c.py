@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from fxpnn import files
 from fxpnn.targets.c import export
 from fxpnn.targets.c.program import Program
 from fxpnn.targets.lowering import Lowering
@@ -42,11 +43,10 @@ def simulate(
 
 def write_sources(lowering: Lowering, name: str, vectors: Vectors, folder: Path) -> None:
     """Write the exported files into a folder, and what runs them."""
-    files = export.write(lowering, name, vectors)
-    files["run.h"] = words.glue(Program(lowering, name))
-    files["host.c"] = (resources.files("fxpnn.targets.c") / "host.c").read_bytes()
-    for file, content in files.items():
-        (folder / file).write_bytes(content)
+    sources = export.write(lowering, name, vectors)
+    sources["run.h"] = words.glue(Program(lowering, name))
+    sources["host.c"] = (resources.files("fxpnn.targets.c") / "host.c").read_bytes()
+    files.write_all([(folder / file, content) for file, content in sources.items()])
 
 
 def switches(name: str, on: bool) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fxpnn import files
 from fxpnn.engine.program import Words
 from fxpnn.errors import ToolError
 from fxpnn.network.fixed import Counts
@@ -61,7 +62,7 @@ def glue(program: Program) -> bytes:
 
 def write_images(lowering: Lowering, vectors: Vectors, folder: Path) -> None:
     """Write the images that a program reads."""
-    (folder / IMAGES).write_bytes(vectors.words[INPUT].astype("<i2").tobytes())
+    files.write(folder / IMAGES, vectors.words[INPUT].astype("<i2").tobytes())
 
 
 def read_words(
