@@ -29,6 +29,7 @@ WHEELS = (*PROJECT["dependencies"], "pytest", "hypothesis")
 ENGINE = "tests/engine/test_inference.py::"
 TESTS = (
     "tests/engine/test_same_bits.py",
+    "tests/engine/test_octets.py",
     f"{ENGINE}test_engine_is_the_golden_model",
     f"{ENGINE}test_every_layer_is_the_golden_model",
     f"{ENGINE}test_accumulators_at_their_limit",

@@ -126,7 +126,7 @@ class _Assembler(Emitter):
             if "group" in fields:
                 starts, alone = self.starts[fields["starts"]]
                 group = 1 if alone else max(1, min(images, GROUP_ROWS // starts.size))
-                rows = np.arange(group)[:, None] * fields["x_words"] + starts
+                rows = np.arange(group)[:, None] * (fields["total"] or fields["x_words"]) + starts
                 row["starts"], row["group"] = self.constants.put(INT64, rows), group
         return code
 
@@ -188,7 +188,8 @@ class _Assembler(Emitter):
         if taps is not None:
             fields |= {**self._windows(taps), "outputs": len(layer.weight)}
         fields["starts"] = len(self.starts)
-        self.starts.append((rows.starts, taps is not None or "total" in fields))
+        alone = "total" in fields and fields["op"] != instructions.SUM_8
+        self.starts.append((rows.starts, taps is not None or alone))
         y = self._fresh(self.standard(self.fixed.shapes[last.name]))
         op = fields.pop("op")
         absent = dict.fromkeys(instructions.ABSENT, 0)  # unless the layer has them

@@ -33,7 +33,7 @@ TILES = (40, 8, 1)
 """Multiples of the rows of a tile, which are 8, 5 or 2 by the machine."""
 FIRST = (
     *(instructions.SLOPE, instructions.CLAMP_32, instructions.DEPTHWISE, instructions.NORM),
-    instructions.MATMUL,
+    *(instructions.MATMUL, instructions.SUM_8),
 )
 """The first instruction of each kernel's but the first's."""
 LINE = 64
@@ -215,6 +215,6 @@ def _parts(code: Code) -> tuple[tuple[Kernel, Code], ...]:
     parts = zip(np.split(kinds, cuts), np.split(code, cuts), strict=True)
     kernels = (
         *(compiled.run, compiled.run_rare, compiled.run_steps),
-        *(compiled.run_depthwise, compiled.run_norms, compiled.run_matmul),
+        *(compiled.run_depthwise, compiled.run_norms, compiled.run_matmul, compiled.run_octets),
     )
     return tuple((kernels[kind[0]], part) for kind, part in parts if part.size)

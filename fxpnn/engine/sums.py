@@ -13,10 +13,14 @@ import numpy as np
 from fxpnn.engine.program import INT16, INT32, INT64, Constants, Fields, Places, Tensor
 from fxpnn.fixedpoint.interval import Interval
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, Product, QFormat
+from fxpnn.kernels.build import processor
 from fxpnn.kernels.layout import instructions, packing, rounding
 from fxpnn.network.fixed import FixedNode
 from fxpnn.network.layers import Array, Conv2D, Dense
 from fxpnn.proofs.bounds import Proof
+
+FOURS = processor.adds_fours(processor.features())
+"""Whether sums of bytes are faster than those of 16-bit words."""
 
 
 class Known(NamedTuple):
@@ -273,12 +277,26 @@ def register_of(word: Accumulator, method: int, dropped: Places, constants: Cons
 def _exact(rows: Rows, bias: Array, known: Known, constants: Constants) -> Fields:
     extra = _extra(rows, known)
     assert extra is not None
+    lift = _lift(rows) if FOURS and extra == 0 else None
+    if lift is not None:
+        fields = {"op": instructions.SUM_8, "extra": 0, "lift": lift}
+        bias = bias - lift * rows.weight.sum(axis=1, dtype=np.int64)
+        packed = packing.pack(rows.weight, rows.offsets, packing.FOUR)
+        return fields | _packed(packed, bias.astype(np.int32), INT32, constants)  # modulo 2**32
     if extra == 0:
         packed = packing.pack(rows.weight, rows.offsets)
         return {"op": instructions.SUM_32, "extra": 0} | _packed(packed, bias, INT32, constants)
     kinds = rows.offsets % rows.features
     packed = packing.pack_chunks(rows.weight, rows.offsets, rows.low[kinds], rows.high[kinds])
     return {"op": instructions.SUM_64, "extra": extra} | _packed(packed, bias, INT64, constants)
+
+
+def _lift(rows: Rows) -> int | None:
+    """Return what makes bytes without a sign of all input words if weights have 8 bits, too."""
+    low, high = int(rows.low.min()), int(rows.high.max())
+    lift = 128 if low < 0 else 0
+    suits = rows.weight.min() >= -128 and rows.weight.max() < 128
+    return lift if suits and low + lift >= 0 and high + lift < 256 else None
 
 
 def _clamped(rows: Rows, bias: Array, bits: int, constants: Constants) -> Fields:

@@ -69,7 +69,7 @@ def clamped(
         were below 0.
     """
     cuts, starts, windows = tables[CUTS], tables[STARTS], tables[WINDOWS]
-    framed, made, loose = scratch(tables, frame, STRIP)
+    framed, made, loose = scratch(x, tables, frame, STRIP)
     acc = aligned(loose)
     rooms = _rooms(x[: frame[IMAGES] * frame[WORDS]], steps, word, acc)
     overflows, saturations, fallen = 0, 0, 0

@@ -16,6 +16,7 @@ run_steps = Kernel("run_steps", "interpreter.run_steps", _MACHINE, seconds=5)
 run_depthwise = Kernel("run_depthwise", "interpreter.run_depthwise", _MACHINE, seconds=1)
 run_matmul = Kernel("run_matmul", "interpreter.run_matmul", _MACHINE, seconds=4)
 run_norms = Kernel("run_norms", "norms.run", _MACHINE, seconds=1)
+run_octets = Kernel("run_octets", "interpreter.run_octets", _MACHINE, seconds=2)
 
 _PLACES = (_QUADS, int, _WORDS)
 _FLOATS = (float, float, float, *_PLACES)

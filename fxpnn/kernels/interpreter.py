@@ -15,6 +15,7 @@ from fxpnn.kernels import (
     lookup,
     matmul,
     moves,
+    octets,
     pairs,
     plain,
     pool,
@@ -226,6 +227,23 @@ def _multiplied(
     constants = weights, offsets, starts, bias, shifts, quads[do.drops : do.drops + do.lanes]
     register = do.method, do.word_low, do.word_high, do.drop_rounding, do.casts != 0
     return registers.run(x, y, constants, frame, register, to)
+
+
+@loop
+def run_octets(
+    n: int, code: Code, words: I16, doubles: I32, quads: I64, flags: Bools, space: I16, counts: I64
+) -> None:
+    """Run sums of bytes, as ``run`` does the others."""
+    for i in range(code.size):
+        do = code[i]
+        x, y = _ends(do, space, n)
+        frame, word, to, wraps = _modes(do, n)
+        short, _ = _tables(do, words, doubles, quads)
+        framed, inside = octets.frames(x, frame, do.lift)
+        lost = products.exact(framed, y, short, inside, word, wraps, to)
+        free((framed,))
+        for kind in range(3):
+            counts[do.node, kind] += lost[kind]
 
 
 @loop

@@ -63,7 +63,7 @@ def exact(
     cuts, starts, windows = tables[CUTS], tables[STARTS], tables[WINDOWS]
     leave = frame[LEAVE]
     strip = STRIP if leave == STRIPS else max(1, starts.size)
-    framed, made, loose = scratch(tables, frame, ROWS if leave == DIRECT else strip)
+    framed, made, loose = scratch(x, tables, frame, ROWS if leave == DIRECT else strip)
     acc = aligned(loose)
     overflows, saturations, fallen = 0, 0, 0
     size = out.size // frame[IMAGES]

@@ -55,13 +55,13 @@ Counts: TypeAlias = tuple[int, int, int]
 
 
 @part
-def scratch(tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
+def scratch(x: I16, tables: Tables, frame: Frame, strip: int) -> tuple[I16, I16, Sums]:
     """Allocate an image's frame, what it makes before a pool, and a strip's sums.
 
     Pixels that share a row are read as vectors of their own, which end behind the last row.
     """
     starts, windows, bias = tables[STARTS], tables[WINDOWS], tables[BIAS]
-    framed = zeros(frame[TOTAL], np.int16)
+    framed = zeros(frame[TOTAL], x.dtype)
     made = empty((starts.size + 1) * LANES if windows.size else 0, np.int16)
     return framed, made, zeros((min(starts.size, strip) + 2) * LANES, bias.dtype)
 

@@ -92,7 +92,8 @@ def test_factors_repeat_along_axes(case: NetworkCase) -> None:
 def test_other_loops_and_processors_are_the_golden_model(environment: dict[str, str]) -> None:
     """The plain loops, compiled and in Python, and narrower vectors give the same bits."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    command += [str(Path(__file__).with_name("test_depthwise.py"))]
+    names = "test_depthwise.py", "test_octets.py"
+    command += [str(Path(__file__).with_name(name)) for name in names]
     command += ["-k", "is_the_golden_model and not other or limit or threads"]
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=900

@@ -30,6 +30,7 @@ import fxpnn
 from fxpnn import files
 from fxpnn.errors import DataError
 from fxpnn.fixedpoint import casting, qformat
+from fxpnn.kernels.build import processor
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def identity() -> dict[str, str]:
         "llvmlite": llvmlite.__version__,
         "system": binding.get_process_triple(),
         "processor": binding.get_host_cpu_name(),
-        "features": _features(),
+        "features": processor.features(),
         "settings": repr(sorted(settings.items())),
     }
 
@@ -170,10 +171,3 @@ def _numba() -> str:
     from importlib import metadata  # ten times slower
 
     return metadata.version("numba")
-
-
-def _features() -> str:
-    try:
-        return binding.get_host_cpu_features().flatten()
-    except RuntimeError:  # LLVM does not know them on every system
-        return ""

@@ -2,8 +2,9 @@
 
 A function of ``vector`` is an *intrinsic*: while a loop that calls it is compiled, Python runs its
 ``write``, which appends instructions to the loop. A ``Number`` stands for a value that is known
-when these run: ``a + b`` appends an addition. None is one processor's own: LLVM splits vectors to
-the width of the processor that it compiles for, and chooses the instructions.
+when these run: ``a + b`` appends an addition. None is one processor's own, but for what ``vector``
+asks by name: LLVM splits vectors to the width of the processor that it compiles for, and chooses
+the instructions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -107,11 +108,15 @@ class Number:
 
     def call(self, name: str, *others: "Number") -> "Number":
         """Call one of LLVM's own functions, whose arguments and result are of one type."""
-        kind = self.value.type
-        signature = ir.FunctionType(kind, [kind] * (1 + len(others)))
         suffix = f"i{self.bits}" if self.lanes == 1 else f"v{self.lanes}i{self.bits}"
-        function = _code.get_or_insert_function(self.b.module, signature, f"{name}.{suffix}")
-        return Number(self.b, self.b.call(function, [self.value, *(o.value for o in others)]))
+        return self.instruction(f"{name}.{suffix}", *others)
+
+    def instruction(self, name: str, *others: "Number") -> "Number":
+        """Call a function by its full name, as a processor's own are; it gives such a number."""
+        values = [self.value, *(other.value for other in others)]
+        signature = ir.FunctionType(self.value.type, [value.type for value in values])
+        function = _code.get_or_insert_function(self.b.module, signature, name)
+        return Number(self.b, self.b.call(function, values))
 
     def choose(self, one: "Number", other: "Number") -> "Number":
         """Select lane by lane: ``one`` where this flag is 1, else ``other``."""

@@ -20,6 +20,8 @@ NORM = 17
 """Vectors that are normalised: likewise."""
 MATMUL = 18
 """Products of two tensors: sums whose weights are packed for each image."""
+SUM_8 = 19
+"""Exact sums of bytes by weights of 8 bits: likewise."""
 EXACT, CLAMPED, WRAPPED = range(3)
 """Sums that are proved to fit their word, are clamped after each product, or wrap at the end."""
 STRIPS, DIRECT = range(2)
@@ -90,6 +92,7 @@ FIELDS_OF = {
     DEPTHWISE: _DEPTHWISE,
     NORM: ("weights", "classes", "epsilon"),
     MATMUL: _MATMUL,
+    SUM_8: (*_LAYER, "lift"),
 }
 """What an operation reads beside the common fields. The names of arrays say where these begin in
 their pool of constants, those with ``size`` how many values they have."""

@@ -22,6 +22,8 @@ import numpy.typing as npt
 
 LANES = 16
 """Outputs that the vector kernels compute at once, on every machine."""
+PAIR, FOUR = 2, 4
+"""Words that share an instruction, and bytes, which do where pairs would."""
 LIMIT = 2**31 - 1
 """How far a sum of 32 bits may rise or fall from 0."""
 HALF = LANES // 2
@@ -38,7 +40,8 @@ AHEAD = 32
 I16: TypeAlias = npt.NDArray[np.int16]
 I64: TypeAlias = npt.NDArray[np.int64]
 Pairs: TypeAlias = I64
-"""``(pairs, 2)``: the two k of each; the second may be ``len(offsets)``, which is none."""
+"""``(pairs, 2)``, of bytes ``(fours, 4)``: the k of each; all but the first may be
+``len(offsets)``, which is none."""
 
 
 class Column(NamedTuple):
@@ -51,7 +54,8 @@ class Column(NamedTuple):
 class Packed(NamedTuple):
     """A layer's weights in the order in which the kernels read them.
 
-    ``weights`` is int16 ``(pairs * 32,)``: for each pair two weights per lane. ``offsets`` is int64
+    ``weights`` is int16 ``(pairs * 32,)``: for each pair two weights per lane; or for four bytes
+    four of 8 bits, the first and the third in the lower half of a word. ``offsets`` is int64
     ``(pairs,)``. ``cuts`` is int64 ``(columns, segments + 1)``: segment ``s`` of column ``c`` is
     the pairs from ``cuts[c, s]`` up to ``cuts[c, s + 1]``; it may be empty.
     """
@@ -100,15 +104,16 @@ def fill_lanes(values: I64, mode: Literal["constant", "edge"] = "constant") -> I
     return np.concatenate([values, np.full(missing, last, values.dtype)])
 
 
-def pack(weight: I16, offsets: I64) -> Packed:
+def pack(weight: I16, offsets: I64, size: int = PAIR) -> Packed:
     """Pack for sums that fit 32 bits.
 
     Args:
         weight: int16 ``(outputs, k)``.
         offsets: int64 ``(k,)``, where each word lies in a row; all different.
+        size: ``PAIR``; or ``FOUR`` for bytes, whose weights have 8 bits.
     """
-    columns = [_pair(offsets, _used(column)) for column in _columns(weight)]
-    return _join(weight, offsets, [Column(pairs, np.array([len(pairs)])) for pairs in columns])
+    columns = [_group(offsets, _used(column), size) for column in _columns(weight)]
+    return _join(weight, offsets, [Column(groups, np.array([len(groups)])) for groups in columns])
 
 
 def pack_chunks(weight: I16, offsets: I64, low: I64, high: I64) -> Packed:
@@ -152,7 +157,7 @@ def pack_steps(weight: I16, offsets: I64, features: int, whole: int = 2) -> tupl
     apart = offsets + np.arange(k) // size * (offsets.max() + 2)  # no pair across an edge
     pairs, alone = [], []
     for used in map(_used, _columns(weight)):
-        paired = _pair(apart, used)
+        paired = _group(apart, used)
         pairs.append(Column(paired, np.searchsorted(paired[:, 0] // size, range(1, len(edges)))))
         alone.append(Column(_alone(used, k), np.searchsorted(used, edges[1:])))
     packed, steps = _join(weight, offsets, pairs), _join(weight, offsets, alone)
@@ -197,7 +202,7 @@ def convolution(
     ]
 
     def cost(rows: Rows) -> float:
-        pairs = len(_pair(rows.offsets, _used(rows.weight)))
+        pairs = len(_group(rows.offsets, _used(rows.weight)))
         half = len(rows.weight) <= HALF
         return (pairs + ROW_PAIRS) * (HALF_COST if half else 1) / rows.share
 
@@ -285,15 +290,16 @@ def _alone(ks: I64, none: int) -> Pairs:
     return np.stack([ks, np.full_like(ks, none)], axis=1)
 
 
-def _pair(offsets: I64, ks: I64) -> Pairs:
-    """Join each k with the k behind it in memory, if that one is not taken yet."""
+def _group(offsets: I64, ks: I64, size: int = PAIR) -> Pairs:
+    """Join each k with those behind it in memory, ``size`` together, unless they are taken."""
     ks = ks[np.argsort(offsets[ks])]
     order = np.arange(len(ks))
     begins = np.diff(offsets[ks], prepend=-2) != 1  # a run of neighbours
-    leads = (order - np.maximum.accumulate(np.where(begins, order, 0))) % 2 == 0
-    pairs = _alone(ks, len(offsets))
-    pairs[:-1, 1] = np.where(leads[1:], len(offsets), ks[1:])
-    return pairs[leads]
+    place = (order - np.maximum.accumulate(np.where(begins, order, 0))) % size
+    leads = place == 0
+    groups = np.full((np.count_nonzero(leads), size), len(offsets))
+    groups[leads.cumsum() - 1, place] = ks
+    return groups
 
 
 def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
@@ -305,7 +311,7 @@ def _chunks(column: I16, offsets: I64, low: I64, high: I64) -> Column:
     reach = np.zeros((2 * lanes, none + 1), np.int64)
     np.maximum(at_low, at_high, out=reach[:lanes, :none])
     np.maximum(-at_low, -at_high, out=reach[lanes:, :none])
-    pairs = _pair(offsets, _used(column))
+    pairs = _group(offsets, _used(column))
     together = _reach(reach, pairs)
     heavy = (together > LIMIT).any(axis=0)  # 2**31: -32768 by -32768, twice
     if heavy.any():
@@ -358,6 +364,7 @@ def _join(weight: I16, offsets: I64, columns: Sequence[Column]) -> Packed:
         cuts[c, 1 : len(ends) + 1] = first + ends
         first = cuts[c, -1]
         mine = lanes[c * LANES : (c + 1) * LANES]
-        weights.append(mine[:, pairs].transpose(1, 0, 2).ravel())
+        kind = "<i2" if pairs.shape[1] == PAIR else "<i1"
+        weights.append(mine[:, pairs].transpose(1, 0, 2).astype(kind).ravel().view("<i2"))
         places.append(offsets[pairs[:, 0]])
     return Packed(np.concatenate(weights), np.concatenate(places), cuts)

@@ -24,6 +24,7 @@ from fxpnn.kernels.build.llvm import (
     types,
     writer,
 )
+from fxpnn.kernels.build.processor import ADDS_FOURS, adds_fours
 from fxpnn.kernels.layout.packing import LANES
 
 PARTIAL_SUMS = 4
@@ -31,8 +32,8 @@ PARTIAL_SUMS = 4
 
 Numbers: TypeAlias = tuple[Number, ...]
 Arrays: TypeAlias = tuple[Memory, ...]
-Update: TypeAlias = Callable[[Sequence[Number], Sequence[Number]], list[Number]]
-"""Returns the next sums of some rows, from their sums and their next products."""
+Update: TypeAlias = Callable[[Sequence[Number], Number, Sequence[Number]], list[Number]]
+"""Returns the next sums of some rows, from their sums, the next weights and the rows' words."""
 
 
 def rows_per_tile() -> int:
@@ -119,15 +120,19 @@ def step(_: Any, lanes: Any, rows: Any, arrays: Any, at: Any, word: Any) -> Intr
                 found = reduce(Number.joined, flags[first : first + together])
                 counted.set(counted.get() + found.count())
 
-        def clamp(above: Sequence[Number], products: Sequence[Number]) -> list[Number]:
+        def clamp(
+            above: Sequence[Number], weights: Number, words: Sequence[Number]
+        ) -> list[Number]:
             # Sums less the least: as unsigned numbers, those below the word are too large as well.
-            exact = _add(above, [product.sized(acc.bits) for product in products])
+            exact = _add(above, weights, words)
             count([total.exceeds(high - low) for total in exact])
             return [total.max(low.constant(0)).min(high - low) for total in exact]
 
-        def saturate(totals: Sequence[Number], products: Sequence[Number]) -> list[Number]:
+        def saturate(
+            totals: Sequence[Number], weights: Number, words: Sequence[Number]
+        ) -> list[Number]:
             # Only a sum 2**30 or more from 0 can wrap, and such a one loses its sign only then.
-            added = _add(totals, products)
+            added = _add(totals, weights, words)
             wrapped = [
                 ((new ^ old) & (old + 2**30)) < 0 for new, old in zip(added, totals, strict=True)
             ]
@@ -178,8 +183,13 @@ def add_products(
     return _add_pairs(points, weights, offsets, (first, last), sums, _add)
 
 
-def _add(totals: Sequence[Number], products: Sequence[Number]) -> list[Number]:
-    return list(map(Number.__add__, totals, products))
+def _add(totals: Sequence[Number], weights: Number, words: Sequence[Number]) -> list[Number]:
+    if weights.bits == 8:
+        return [add_fours(total, weights, each) for total, each in zip(totals, words, strict=True)]
+    return [
+        total + multiply_add(weights, each).sized(total.bits)
+        for total, each in zip(totals, words, strict=True)
+    ]
 
 
 def _add_pairs(
@@ -190,23 +200,36 @@ def _add_pairs(
     sums: Sequence[Number],
     update: Update,
 ) -> list[Number]:
-    """Loop over a span of pairs and update all rows' sums, or a lone row's sums in turn."""
+    """Loop over a span of pairs and update all rows' sums, or a lone row's sums in turn.
+
+    Where words are bytes, four take the place of a pair, and of their weights two lie in a word.
+    """
     cells = [Variable(total) for total in sums]
     stride = len(sums) // len(points)
     with loop(*span, stride) as pair:
         for ahead in range(stride):
             offset = offsets.load(pair + ahead)
             lanes = weights.load((pair + ahead) * (2 * LANES), 2 * sums[0].lanes)
-            order = [0, 1] * (lanes.lanes // 2)
-            products = [
-                multiply_add(lanes, point.load(offset, 2).shuffle(order)) for point in points
-            ]
+            lanes = lanes.halves() if points[0].bits == 8 else lanes
+            order = [*range(lanes.lanes // sums[0].lanes)] * sums[0].lanes
+            words = [point.load(offset, 32 // point.bits).shuffle(order) for point in points]
             rows = cells[ahead::stride]
-            for cell, total in zip(
-                rows, update([cell.get() for cell in rows], products), strict=True
-            ):
+            totals = update([cell.get() for cell in rows], lanes, words)
+            for cell, total in zip(rows, totals, strict=True):
                 cell.set(total)
     return [cell.get() for cell in cells]
+
+
+def add_fours(totals: Number, weights: Number, octets: Number) -> Number:
+    """Add the products of four weights, which have signs, and four bytes, which have none.
+
+    LLVM 22 knows no shape as the one instruction for it; so here it is named where there is one.
+    """
+    if adds_fours(machine()[1]):
+        return totals.instruction(f"{ADDS_FOURS}.{32 * totals.lanes}", octets, weights)
+    products = weights.sized(32) * (octets.sized(32) & 255)
+    orders = [range(first, products.lanes, 4) for first in range(4)]
+    return reduce(Number.__add__, map(products.shuffle, orders), totals)
 
 
 def multiply_add(weights: Number, words: Number) -> Number:

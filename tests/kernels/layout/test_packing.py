@@ -15,17 +15,18 @@ from fxpnn.kernels.layout.packing import LANES, LIMIT, Packed
 Ints = npt.NDArray[np.int64]
 
 
-def unpacked(packed: Packed, outputs: int, words: int) -> Ints:
-    """Add each weight back to the word that it meets: ``(outputs, words)``."""
-    weights = packed.weights.reshape(-1, LANES, 2).astype(np.int64)
-    matrix = np.zeros((len(packed.cuts) * LANES, words + 1), np.int64)
+def unpacked(packed: Packed, outputs: int, words: int, size: int = packing.PAIR) -> Ints:
+    """Add each weight back to the word, or byte, that it meets: ``(outputs, words)``."""
+    kind = {packing.PAIR: np.int16, packing.FOUR: np.int8}[size]
+    weights = packed.weights.view(kind).reshape(-1, LANES, size).astype(np.int64)
+    matrix = np.zeros((len(packed.cuts) * LANES, words + size - 1), np.int64)
     for column, cuts in enumerate(packed.cuts):
         mine = matrix[column * LANES : (column + 1) * LANES]
         for pair in range(cuts[0], cuts[-1]):
             offset = packed.offsets[pair]
-            mine[:, offset : offset + 2] += weights[pair]
+            mine[:, offset : offset + size] += weights[pair]
     assert not matrix[outputs:].any()
-    assert not matrix[:, words].any()
+    assert not matrix[:, words:].any()
     return matrix[:outputs, :words]
 
 
@@ -51,21 +52,27 @@ def test_every_layout_holds_each_weight_at_its_word(outputs: int, k: int, words:
     alone = Packed(*steps[:3])
     for packed in (packing.pack(weight, offsets), chunks, pairs, alone):
         np.testing.assert_array_equal(unpacked(packed, outputs, words), expected)
+    low = weight.astype(np.int8)
+    expected[:, offsets] = low
+    fours = packing.pack(low.astype(np.int16), offsets, packing.FOUR)
+    np.testing.assert_array_equal(unpacked(fours, outputs, words, packing.FOUR), expected)
 
 
 def test_neighbours_share_pairs_and_pruned_words_take_none() -> None:
-    """A run of n words takes half of n pairs, rounded up; a word without a weight ends a run."""
+    """A run of n words takes n / 2 pairs or fours of n / 4, rounded up; a 0 for a word ends it."""
     weight = np.ones((16, 11), np.int16)
     weight[:, 4] = 0
     packed = packing.pack(weight, np.arange(11))
     assert packed.offsets.tolist() == [0, 2, 5, 7, 9]
+    assert packing.pack(weight, np.arange(11), packing.FOUR).offsets.tolist() == [0, 5, 9]
 
 
 def test_a_layer_of_zeros_has_a_segment_without_pairs() -> None:
     """A column without a weight is empty, and still begins its sums."""
     weight, offsets = np.zeros((17, 5), np.int16), np.arange(5)
     chunks = packing.pack_chunks(weight, offsets, offsets - 9, offsets)
-    for packed in (packing.pack(weight, offsets), chunks):
+    fours = packing.pack(weight, offsets, packing.FOUR)
+    for packed in (packing.pack(weight, offsets), fours, chunks):
         assert packed.cuts.tolist() == [[0, 0], [0, 0]]
         assert packed.weights.size == 0
 
