@@ -294,7 +294,7 @@ def _exact(rows: Rows, bias: Array, known: Known, constants: Constants) -> Field
 def _lift(rows: Rows) -> int | None:
     """Return what makes bytes without a sign of all input words if weights have 8 bits, too."""
     low, high = int(rows.low.min()), int(rows.high.max())
-    lift = 128 if low < 0 else 0
+    lift = packing.LIFT if low < 0 else 0
     suits = rows.weight.min() >= -128 and rows.weight.max() < 128
     return lift if suits and low + lift >= 0 and high + lift < 256 else None
 

@@ -7,6 +7,7 @@ The private words of these loops:
 - *lane*: one of the 16 outputs that a vector holds; *column*: the outputs of 16 lanes.
 - *block*: the 32 outputs that vectors of a depthwise convolution hold; also some images.
 - *pair*: two words that are neighbours in memory, and in each lane the two weights that meet them.
+- *four*: four bytes, words of 8 bits, in the place of a pair, and four weights in each lane.
 - *segment*: pairs that are summed in 32 bits at once. A *chunk* is a segment whose sum provably
   fits 32 bits; segments of clamped sums are the steps between two looks at a bound.
 - *tile*: the rows whose sums stay in registers together: 8, 5 or 2 by the processor.

@@ -24,6 +24,8 @@ LANES = 16
 """Outputs that the vector kernels compute at once, on every machine."""
 PAIR, FOUR = 2, 4
 """Words that share an instruction, and bytes, which do where pairs would."""
+LIFT = 128
+"""What makes bytes without a sign of those with one."""
 LIMIT = 2**31 - 1
 """How far a sum of 32 bits may rise or fall from 0."""
 HALF = LANES // 2
