@@ -89,17 +89,14 @@ def fitting_counts(counts: Array, bias: Array, source: QFormat, register: Accumu
     again, first those that are rounded up the most, or down the least: where all inputs weigh the
     same these are the nearest words that fit. No count changes but theirs.
     """
-    words = np.rint(counts)
-    fall, rise = extremes(words, source)
-    sides = (
-        (rise - (register.max - bias), source.max, -source.min),
-        (fall - (bias - register.min), -source.min, source.max),
-    )
-    if not any((excess > 0).any() for excess, *_ in sides):
+    fall, rise = extremes(np.rint(counts), source)
+    above, below = register.max - bias, bias - register.min
+    if not ((rise > above).any() or (fall > below).any()):
         return counts
     made = counts.reshape(len(counts), -1).copy()
-    for excess, *costs in sides:
-        _shrink(made, excess, *costs)
+    _shrink(made, rise - above, source.max, -source.min)
+    fall, _ = extremes(np.rint(made), source)  # of inputs with a sign, smaller by now
+    _shrink(made, fall - below, -source.min, source.max)
     return made.reshape(counts.shape)
 
 

@@ -51,6 +51,10 @@ def test_words_fit(data: st.DataObject) -> None:
         low, high = reached(old, int(b), source)
         if register.min <= low and high <= register.max:
             assert np.array_equal(before, after)
+        elif any(new):  # not smaller than they must be: less than one input and 1 is left over
+            low, high = reached(new, int(b), source)
+            left = min(register.max - high, low - register.min)
+            assert left < max(-source.min, source.max)
 
 
 @given(
