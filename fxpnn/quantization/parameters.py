@@ -169,7 +169,7 @@ def _fraction_bits(values: Array) -> int:
     return int((53 - exponents - trailing).max(initial=0))
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what no double holds leaves every register
+@np.errstate(over="ignore")  # what no double holds leaves every register
 def _with_room(
     widest: Shift,
     rows: Array,
@@ -193,6 +193,8 @@ def _with_room(
     saturates = register.overflow is not Overflow.WRAP
     needed = known + np.minimum(sums, largest) if saturates else np.minimum(known + sums, largest)
     finest = widest.format
+    if not np.isfinite(needed).all():  # no fraction is coarse enough
+        return finest
     best, least = finest, math.inf
     for frac in range(finest.frac, -1001, -1):
         fmt, scale = replace(finest, frac=frac), source.frac + frac

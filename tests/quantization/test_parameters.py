@@ -1,5 +1,6 @@
 """Biases and the fractions of weights are chosen with each other and the register in view."""
 
+import math
 import re
 import tracemalloc
 from fractions import Fraction
@@ -215,7 +216,7 @@ def test_a_threshold_is_exact_where_no_double_holds_its_count(
     assert step.threshold == word
 
 
-@pytest.mark.parametrize(("size", "frac"), [(1.7e308, 15), (1e300, 15), (1.0, -1000)])
+@pytest.mark.parametrize(("size", "frac"), [(1.7e308, 15), (1e300, 15), (1e300, -10), (1.0, -1000)])
 def test_parameters_beyond_every_register_are_clipped(size: float, frac: int) -> None:
     """Numbers whose counts no double holds saturate, and are counted where the format is given."""
     node = Node("a", Dense(np.full((1, 2), size), np.zeros(1)), ("input",))
@@ -225,6 +226,6 @@ def test_parameters_beyond_every_register_are_clipped(size: float, frac: int) ->
     assert isinstance(layer, Dense)
     assert layer.weight.tolist() == [[2**15 - 1] * 2]
     if size < 1e308:
-        _, (chosen,), losses = raw_layer(node, source, Settings(), 1.0)
+        _, (chosen,), losses = raw_layer(node, source, Settings(), math.inf)
         assert chosen == calibration.fitting(size, size, 16)
         assert losses == Losses()
