@@ -1,6 +1,6 @@
 """Public functions refuse what is no array of numbers by errors of their own that say what is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,13 @@ NETWORK = fxpnn.chain(
 FIXED = fxpnn.quantize(NETWORK, IMAGES)
 FORMAT = fxpnn.QFormat(8, 4)
 RECIPE = Recipe(epochs=1, batch=2, rate=0.01)
+KEEPING: dict[str, Callable[[Any], Mapping[str, Any]]] = {
+    "infer": lambda keep: fxpnn.infer(FIXED, IMAGES, keep=keep).tensors,
+    "forward": lambda keep: fxpnn.forward(NETWORK, IMAGES, keep=keep),
+    "predict": lambda keep: predict(NETWORK, IMAGES, keep=keep),
+}
+"""What gives the values of nodes that are named."""
+
 NO_NUMBERS: dict[str, Any] = {
     "complex numbers": IMAGES + 0j,
     "longdoubles": IMAGES.astype(np.longdouble) / 3,
@@ -88,6 +95,24 @@ def test_integers_that_no_double_is_have_no_exact_float() -> None:
     message = r"^raw values must be doubles, not reach 0..9007199254740993$"
     with pytest.raises(fxpnn.DataError, match=message):
         fxpnn.to_float([0, 2**53 + 1], FORMAT)
+
+
+def test_numbers_beyond_all_doubles_have_no_exact_float() -> None:
+    """Infinity is what no word means."""
+    coarse = fxpnn.QFormat(32, -1000)
+    assert fxpnn.to_float([2**23], coarse).tolist() == [2.0**1023]
+    message = r"^raw values of Q1031\.-1000 must mean doubles, not reach 0\.\.16777216$"
+    with pytest.raises(fxpnn.DataError, match=message):
+        fxpnn.to_float([0, 2**24], coarse)
+
+
+@pytest.mark.parametrize("call", KEEPING)
+def test_what_is_kept_may_be_named_by_an_iterator(call: str) -> None:
+    """Each name is heeded, though it can be read but once; one that is no node's is refused."""
+    assert set(KEEPING[call](iter(["d", "input"]))) >= {"d", "input"}
+    message = r"^what is kept must be nodes of n, not e, f$"
+    with pytest.raises(fxpnn.DataError, match=message):
+        KEEPING[call](iter(["f", "d", "e"]))
 
 
 @pytest.mark.parametrize("kind", [*NO_NUMBERS, "a list"])

@@ -23,7 +23,7 @@ from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 from fxpnn.kernels.build import fallback
 from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
-from fxpnn.network.images import check_images, logits_of, takes_every_word
+from fxpnn.network.images import check_images, check_names, logits_of, takes_every_word
 from fxpnn.network.layers import Array, MatMul, Softmax, products
 from fxpnn.network.value import Value
 from fxpnn.proofs.bounds import Proof, prove
@@ -179,6 +179,8 @@ class Engine:
     ) -> Run:
         """Run images, as ``infer`` takes them; keep the named tensors too."""
         check_images(self.fixed, x)
+        keep = tuple(keep)  # it may be an iterator, and is read twice
+        check_names(self.fixed, keep)
         program = self._compiled(keep)
         names = {*self.fixed.outputs, *keep, self._logits}
         tensors = {n: np.empty((len(x), *self.fixed.shapes[n]), np.int16) for n in names}
@@ -238,7 +240,7 @@ def infer(
 
     Raises:
         DataError: the images are none, of another shape or dtype, or hold NaN or words that the
-            input's format has not.
+            input's format has not; or ``keep`` names no node.
     """
     return prepared(fixed).run(x, threads, keep, progress)
 

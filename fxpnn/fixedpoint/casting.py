@@ -143,12 +143,18 @@ def to_float(raw: npt.ArrayLike, source: QFormat) -> Floats:
     """Return the exact values of raw integers, float64.
 
     Raises:
-        DataError: ``raw`` holds no integers, or one beyond ``2**53``, which no double is.
+        DataError: ``raw`` holds no integers, or one that means no double: a count beyond ``2**53``,
+            or a number beyond ``2**1024``.
     """
     array = integers(raw)
     if array.size and (array.min() < -(2**53) or array.max() > 2**53):
         raise DataError(f"raw values must be doubles, not reach {array.min()}..{array.max()}")
-    return np.ldexp(array.astype(np.float64), -source.frac)
+    with np.errstate(over="ignore"):
+        floats = np.ldexp(array.astype(np.float64), -source.frac)
+    if np.isinf(floats).any():
+        ends = f"{array.min()}..{array.max()}"
+        raise DataError(f"raw values of {source} must mean doubles, not reach {ends}")
+    return floats
 
 
 def integers(raw: npt.ArrayLike, name: str = "raw values") -> npt.NDArray[np.integer[Any]]:

@@ -1,6 +1,7 @@
 """Which images a network takes, and which of its nodes tells their class."""
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,12 @@ def check_images(network: Network | FixedNetwork, x: Array) -> None:
         raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
     if isinstance(network, FixedNetwork):
         _check_words(network, x)
+
+
+def check_names(network: Network | FixedNetwork, names: Collection[str]) -> None:
+    """Raise ``DataError`` unless all names are of nodes, or the input's."""
+    if unknown := sorted(set(names) - network.shapes.keys()):
+        raise DataError(f"what is kept must be nodes of {network.name}, not {', '.join(unknown)}")
 
 
 def words_of(values: npt.ArrayLike, shape: Shape, fmt: QFormat) -> RawArray:

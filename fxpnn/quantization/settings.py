@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from typing import Any, NamedTuple, Self
 
 from fxpnn.errors import FormatError
@@ -104,8 +105,8 @@ class Settings:
         for name, value in parsed.items():
             object.__setattr__(self, name, value)
         for word in (self.word, self.weight_bits, self.output_bits):
-            if not 2 <= word <= TENSOR_BITS:
-                raise FormatError(f"a tensor's word must be 2 to {TENSOR_BITS} bits, not {word}")
+            if not isinstance(word, Integral) or not 2 <= word <= TENSOR_BITS:
+                raise FormatError(f"a tensor's word must be 2 to {TENSOR_BITS} bits, not {word!r}")
         for fmt in (*self.weights, self.output):
             if fmt is not None:
                 fmt.for_tensor()

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from fxpnn.errors import DataError
 from fxpnn.network.graph import INPUT, Network, Scaling
-from fxpnn.network.images import check_images, logits_of
+from fxpnn.network.images import check_images, check_names, logits_of
 from fxpnn.network.layers import Array
 from fxpnn.reference.formulas import compute
 
@@ -42,7 +42,8 @@ def predict(
     the outputs.
 
     Raises:
-        DataError: the images are none, or not of the network's shape or of a known dtype.
+        DataError: the images are none, or not of the network's shape or of a known dtype, or
+            ``keep`` names no node.
     """
     names = tuple(network.outputs if keep is None else keep)
     check_images(network, x)
@@ -72,9 +73,11 @@ def forward(
     By default these are the outputs; ``network.shapes`` keeps every node and the input.
 
     Raises:
-        DataError: the images are none, or not of the network's shape, or no real numbers.
+        DataError: the images are none, or not of the network's shape, or no real numbers, or
+            ``keep`` names no node.
     """
     wanted = set(network.outputs if keep is None else keep)
+    check_names(network, wanted)
     return {name: values for name, values in steps(network, x, dtype) if name in wanted}
 
 

@@ -82,6 +82,8 @@ def test_settings_take_texts() -> None:
         ("accumulator", "^an accumulator must look like .*, not 'nonsense'$"),
         ("output", "^a format must look like .*, not 'nonsense'$"),
         ("weight", "^a format must look like .*, not 'nonsense'$"),
+        ("word", "^a tensor's word must be 2 to 16 bits, not 'nonsense'$"),
+        ("weight_word", "^a tensor's word must be 2 to 16 bits, not 'nonsense'$"),
     ],
 )
 def test_nonsense_in_settings_is_refused(key: str, message: str) -> None:
