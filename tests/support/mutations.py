@@ -66,8 +66,8 @@ REGISTERS = (
     Mutation(
         "that only a proved register is as good as all bits",
         "fxpnn/engine/sums.py",
-        "return own and not (known.proved and bool((node.dropped(source) <= 0).all()))",
-        "return own and not bool((node.dropped(source) <= 0).all())",
+        "return own and not (known.proved and bool((node.dropped(*sources) <= 0).all()))",
+        "return own and not bool((node.dropped(*sources) <= 0).all())",
         "tests/engine/test_registers.py",
     ),
     Mutation(
