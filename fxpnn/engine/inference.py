@@ -24,10 +24,9 @@ from fxpnn.kernels.build import fallback
 from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.images import check_images, check_names, logits_of, takes_every_word
-from fxpnn.network.layers import Array, MatMul, Softmax, products
+from fxpnn.network.layers import Array, Softmax, products
 from fxpnn.network.value import Value
 from fxpnn.proofs.bounds import Proof, prove
-from fxpnn.proofs.sums import summed
 
 CACHED_WORDS = 1 << 18
 """A block's workspace takes at most this many words where it can: it stays in a core's cache."""
@@ -270,8 +269,6 @@ def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
     for node in fixed.nodes:
         proof, source = proofs[node.name], intervals[node.inputs[0]]
         if proof.total is not None:
-            if isinstance(node.layer, MatMul):
-                source = summed(node.layer, *(intervals[name] for name in node.inputs))[1]
             dropped = node.dropped(*fixed.sources(node))
             found[node.name] = known_of(proof, dropped, source)
     return found

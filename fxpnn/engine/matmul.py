@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fxpnn.engine.program import INT64, Constants, Fields, Places
-from fxpnn.engine.sums import Known, drops, in_words, leaving, method_of, register_of
+from fxpnn.engine.sums import Known, drops, leaving, method_of, register_of
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.kernels.layout import instructions, packing, rounding
 from fxpnn.network.fixed import FixedNode
@@ -72,65 +72,33 @@ def sums(
     }
     shifts = node.shift(*formats) if own else cast.dropped(node.product_fracs(*formats))
     shifts, bias = np.repeat(shifts, n), np.zeros(n, np.int64)
-    chunks = None if own or plainly or method == instructions.CLAMPED else _chunks(known, k)
-    if chunks is None:
+    # Chunks of products are cut by the words of each image: at worst, each product is one.
+    extra = rounding.extra_bits(max(-known.total[0], known.total[1]), k + 1)
+    if own or plainly or method == instructions.CLAMPED or extra is None:
         fields |= {**_plain(k, bias, shifts, constants), **dict.fromkeys(instructions.DROPS, 0)}
         if not own:
             return fields, "plain loops"
         dropped = np.repeat(node.dropped(*formats), n)
         fields |= register_of(word, method, dropped, constants)
         return fields, f"stepwise in {word.format}"
-    columns, pairs = -(-n // packing.LANES), -(-k // chunks.together)
-    begins = np.arange(columns)[:, None] * pairs
-    offsets = np.tile(np.arange(pairs) * chunks.together, columns)
-    cuts = np.concatenate([begins, begins + chunks.ends], axis=1)
-    lanes = packing.fill_lanes(bias)
+    columns, lanes = -(-n // packing.LANES), packing.fill_lanes(bias)
     fields |= {
-        **dict.fromkeys(instructions.DROPS, 0),
+        **dict.fromkeys((*instructions.DROPS, "offsets", "offsets_size", "cuts", "segments"), 0),
         "sums": instructions.SUM_64,
-        "together": chunks.together,
-        "extra": chunks.extra,
-        "weights_size": columns * pairs * 2 * packing.LANES,
-        "offsets": constants.put(INT64, offsets),
-        "offsets_size": offsets.size,
-        "cuts": constants.put(INT64, cuts),
+        "extra": extra,
+        "weights_size": columns * k * 2 * packing.LANES,
         "columns": columns,
-        "segments": len(chunks.ends),
         "bias": constants.put(INT64, lanes),
         "lanes": lanes.size,
     }
     shifts = packing.fill_lanes(shifts, "edge")
-    fields |= leaving(node, known, method, shifts, lanes, chunks.extra, constants)
-    text = in_words(True, len(chunks.ends))
-    return fields, text + ", wrapped" * (method == instructions.WRAPPED)
-
-
-class _Chunks(NamedTuple):
-    """How many k share a pair, where chunks of pairs that fit 32 bits end, and bits beyond 32."""
-
-    together: int
-    ends: Places
-    extra: int
-
-
-def _chunks(known: Known, k: int) -> _Chunks | None:
-    """Cut the products into chunks that are sure to fit 32 bits, whatever the words are.
-
-    Where two products of -32768 by -32768 may meet, each is a pair of its own.
-    """
-    low, high = (np.broadcast_to(end, (k,)) for end in known.inputs.once)
-    reach = np.stack([np.maximum(high, 0), np.maximum(-low, 0)])
-    paired = np.add.reduceat(reach, np.arange(0, k, 2), axis=1)
-    together = 2 if paired.max() <= packing.LIMIT else 1
-    ends = packing.chunk_ends(paired if together == 2 else reach)
-    extra = rounding.extra_bits(max(-known.total[0], known.total[1]), len(ends) + 1)
-    return None if extra is None else _Chunks(together, ends, extra)
+    fields |= leaving(node, known, method, shifts, lanes, extra, constants)
+    return fields, "64-bit in chunks by the words" + ", wrapped" * (method == instructions.WRAPPED)
 
 
 def _plain(k: int, bias: Places, shifts: Places, constants: Constants) -> Fields:
     return {
         "sums": instructions.PLAIN,
-        "together": 0,
         "weights_size": bias.size * k,
         "offsets": constants.put(INT64, np.arange(k)),
         "offsets_size": k,

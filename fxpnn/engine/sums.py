@@ -27,8 +27,7 @@ class Known(NamedTuple):
     """What is known of a layer's sums for every input.
 
     ``proved`` says that no step overflows the accumulator. ``terms`` is the range of the products'
-    sum, ``total`` of it with the bias, at every step. ``inputs`` bounds each input value or, of
-    products of two inputs, each term.
+    sum, ``total`` of it with the bias, at every step. ``inputs`` bounds each input value.
     ``below_zero`` says that the cast may clamp at 0 what is counted apart.
     """
 

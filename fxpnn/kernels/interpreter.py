@@ -46,6 +46,7 @@ from fxpnn.kernels.layout.instructions import (
     Code,
     Target,
 )
+from fxpnn.kernels.layout.packing import LIMIT
 
 Pools: TypeAlias = tuple[I16, I32, I64, Bools]
 """The constants that instructions point into, by their width, and flags of words."""
@@ -187,39 +188,60 @@ def run_matmul(
     """Run products of two tensors' matrices, as ``run`` does layers of products.
 
     Each matrix of the second is packed as the weights of the rows of the first; one that several
-    meet in a row is packed once.
+    meet in a row is packed once. No chunk of products is longer than the largest words of both
+    let it be, so that its sum fits 32 bits. Where two products of -32768 by -32768 may meet, each
+    has a pair of its own.
     """
     for i in range(code.size):
         do = code[i]
         packed = empty(do.weights_size, np.int16)
+        offsets, cuts = empty(do.columns * do.k, np.int64), empty(do.columns * (do.k + 1), np.int64)
         firsts, size = matrix(quads[do.firsts :], do.matrices, 2), do.rows * do.outputs
         inner, steps = (do.k, do.outputs), (do.down, do.across)
+        starts = quads[do.starts : do.starts + do.rows]
+        together, largest, segments = 0, 0, 0
         for block in range(n * do.matrices):
             image, which = block // do.matrices, block % do.matrices
             x = space[do.x + image * do.x_words + firsts[which, 0] :]
-            if which == 0 or firsts[which, 1] != firsts[which - 1, 1]:
-                other = space[do.other + image * do.other_words + firsts[which, 1] :]
-                if do.sums == SUM_64:
-                    matmul.pack(other, inner, steps, do.together, packed)
-                else:
+            other = space[do.other + image * do.other_words + firsts[which, 1] :]
+            fresh = which == 0 or firsts[which, 1] != firsts[which - 1, 1]
+            if do.sums != SUM_64:
+                if fresh:
                     matmul.turn(other, inner, steps, packed)
+            else:
+                if fresh:
+                    together = 2
+                    largest = matmul.pack(other, inner, steps, together, packed)
+                most = largest * matmul.magnitude(x, starts, do.k)
+                wanted = 2 if 2 * most <= LIMIT else 1
+                if wanted != together:
+                    together = wanted
+                    matmul.pack(other, inner, steps, together, packed)
+                segments = matmul.cut(do.columns, do.k, together, most, offsets, cuts)
             y = space[do.y + block * size : do.y + (block + 1) * size]
-            lost = _multiplied(do, packed, doubles, quads, x, y)
+            chunks = offsets, matrix(cuts, do.columns, segments + 1)
+            lost = _multiplied(do, packed, chunks, doubles, quads, x, y)
             for kind in range(3):
                 counts[do.node, kind] += lost[kind]
-        free((packed,))
+        free((packed, offsets, cuts))
 
 
 @part
 def _multiplied(
-    do: np.void, weights: I16, doubles: I32, quads: I64, x: I16, y: I16
+    do: np.void,
+    weights: I16,
+    chunks: tuple[I64, I64],
+    doubles: I32,
+    quads: I64,
+    x: I16,
+    y: I16,
 ) -> row_blocks.Counts:
     """Multiply rows by packed weights, as ``do`` says the sums are made."""
     frame, word, to, wraps = _modes(do, 1)
     _, long = _tables(do, weights, doubles, quads)
     offsets, starts, shifts, bias = long[1], long[3], long[4], long[6]
     if do.sums == SUM_64:
-        tables = (weights, *long[1:])
+        tables = (weights, *chunks, *long[3:])
         return products.exact(x, y, tables, frame, word, wraps, to)
     if do.sums == PLAIN:
         how = (do.method, do.word_low, do.word_high)

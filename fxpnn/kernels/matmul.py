@@ -1,12 +1,14 @@
 """How a tensor's matrix is packed, image by image, as the weights of a layer of products."""
 
-from fxpnn.kernels.arithmetic import I16
+import numpy as np
+
+from fxpnn.kernels.arithmetic import I16, I64
 from fxpnn.kernels.build.decorators import loop
-from fxpnn.kernels.layout.packing import LANES
+from fxpnn.kernels.layout.packing import LANES, LIMIT
 
 
 @loop
-def pack(b: I16, size: tuple[int, int], steps: tuple[int, int], together: int, out: I16) -> None:
+def pack(b: I16, size: tuple[int, int], steps: tuple[int, int], together: int, out: I16) -> int:
     """Pack a matrix of k rows and n columns as ``packing`` packs weights, for whole columns.
 
     Args:
@@ -14,12 +16,16 @@ def pack(b: I16, size: tuple[int, int], steps: tuple[int, int], together: int, o
         size: ``(k, n)``.
         steps: how far apart rows lie, and columns.
         together: how many k share a pair, 2 or 1.
-        out: for each pair of each column two words in each of 16 lanes.
+        out: for each pair of each column two words in each of 16 lanes; it may be longer.
+
+    Returns:
+        The largest magnitude of the words.
     """
     (k, n), (down, across) = size, steps
     pairs, columns = (k + together - 1) // together, (n + LANES - 1) // LANES
-    for i in range(out.size):
-        out[i] = 0
+    words = out[: columns * pairs * 2 * LANES]
+    for i in range(words.size):
+        words[i] = 0
     for column in range(columns):
         first = column * LANES
         lanes = min(LANES, n - first)
@@ -29,6 +35,43 @@ def pack(b: I16, size: tuple[int, int], steps: tuple[int, int], together: int, o
             half = row % together
             for lane in range(lanes):
                 target[2 * lane + half] = source[lane * across]
+    return largest(words)
+
+
+@loop
+def largest(words: I16) -> int:
+    """Return the largest magnitude of words."""
+    low, high = np.int16(0), np.int16(0)
+    for i in range(words.size):
+        low, high = min(low, words[i]), max(high, words[i])
+    return max(-np.int64(low), np.int64(high))
+
+
+@loop
+def magnitude(x: I16, starts: I64, k: int) -> int:
+    """Return the largest magnitude of rows of k words."""
+    most = np.int64(0)
+    for row in range(starts.size):
+        most = max(most, largest(x[starts[row] : starts[row] + k]))
+    return most
+
+
+@loop
+def cut(columns: int, k: int, together: int, most: int, offsets: I64, cuts: I64) -> int:
+    """Write where pairs lie in a row, and where chunks end whose sums fit 32 bits.
+
+    A product is at most ``most``, and so many ``together`` at most ``LIMIT``. Return how many
+    chunks a column has.
+    """
+    pairs = (k + together - 1) // together
+    size = min(pairs, LIMIT // max(1, together * most))
+    segments = (pairs + size - 1) // size
+    for column in range(columns):
+        for pair in range(pairs):
+            offsets[column * pairs + pair] = pair * together
+        for segment in range(segments + 1):
+            cuts[column * (segments + 1) + segment] = column * pairs + min(segment * size, pairs)
+    return segments
 
 
 @loop

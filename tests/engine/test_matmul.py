@@ -81,9 +81,9 @@ def test_a_bound_is_reached(k: int) -> None:
 @pytest.mark.parametrize(
     ("word", "accumulator", "method"),
     [
-        (QFormat(8, 4), Accumulator(), "64-bit in 1 chunk"),
-        (WORD, Accumulator(), "64-bit in 40 chunks"),
-        (WORD, Accumulator(34, Overflow.WRAP), "64-bit in 40 chunks, wrapped"),
+        (QFormat(8, 4), Accumulator(), "64-bit in chunks by the words"),
+        (WORD, Accumulator(), "64-bit in chunks by the words"),
+        (WORD, Accumulator(34, Overflow.WRAP), "64-bit in chunks by the words, wrapped"),
         (WORD, Accumulator(34), "plain loops"),
         (WORD, Accumulator(24, Overflow.SATURATE, 6), "stepwise in Q17.6"),
     ],
@@ -91,7 +91,7 @@ def test_a_bound_is_reached(k: int) -> None:
 def test_method_is_what_the_proof_licenses(
     word: QFormat, accumulator: Accumulator, method: str
 ) -> None:
-    """Short words take one chunk; a product of the least words alone fills 32 bits."""
+    """Also where all words are the least, of which two products pass 32 bits."""
     fixed = product((2, 9, 40), (2, 40, 21), accumulator, word)
     assert Engine(fixed).methods["y"] == method
     raw = np.random.default_rng(1).integers(word.min, word.max + 1, (3, *fixed.input_shape))

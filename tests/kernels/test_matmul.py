@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fxpnn.kernels import matmul
 from fxpnn.kernels.build.pipeline import alone
-from fxpnn.kernels.layout.packing import LANES
+from fxpnn.kernels.layout.packing import LANES, LIMIT
 from tests.support.loops import in_python
 
 PACK = alone(matmul.pack), in_python(matmul.pack)
@@ -45,3 +45,38 @@ def test_a_turned_matrix_has_its_columns_as_rows(turn: Loop, k: int, n: int) -> 
     out = np.zeros(k * n, np.int16)
     turn(matrix.reshape(-1), (k, n), (n, 1), out)
     assert np.array_equal(out.reshape(n, k), matrix.T)
+
+
+CUT = alone(matmul.cut), in_python(matmul.cut)
+
+
+@pytest.mark.parametrize("cut", CUT, ids=["jit", "python"])
+@given(k=SIZES, columns=st.integers(1, 3), bits=st.integers(0, 30), less=st.integers(0, 1))
+def test_chunks_fit_32_bits_and_are_as_long_as_may_be(
+    cut: Loop, k: int, columns: int, bits: int, less: int
+) -> None:
+    """Of products of the largest magnitude; pairs of them must fit, else each is alone."""
+    most = max((1 << bits) - less, 0)
+    together = 2 if 2 * most <= LIMIT else 1
+    offsets, cuts = np.zeros(columns * k, np.int64), np.zeros(columns * (k + 1), np.int64)
+    segments = cut(columns, k, together, most, offsets, cuts)
+    pairs = -(-k // together)
+    ends = cuts[: columns * (segments + 1)].reshape(columns, -1)
+    assert (ends[:, 0] == np.arange(columns) * pairs).all()
+    assert (ends[:, -1] - ends[:, 0] == pairs).all()
+    longest = int(np.diff(ends).max())
+    assert np.diff(ends).min() > 0
+    assert longest * together * most <= LIMIT
+    assert segments == 1 or (longest + 1) * together * most > LIMIT
+    found = offsets[: columns * pairs].reshape(columns, pairs)
+    assert (found == np.arange(pairs) * together).all()
+
+
+@pytest.mark.parametrize("magnitude", [alone(matmul.magnitude), in_python(matmul.magnitude)])
+@pytest.mark.parametrize(("word", "most"), [(-32768, 32768), (32767, 32767), (-3, 3), (0, 0)])
+def test_the_largest_magnitude_is_found_in_any_row(magnitude: Loop, word: int, most: int) -> None:
+    """That of the least word takes 16 bits; words between rows are not looked at."""
+    for place in range(4):
+        x = np.array([[0, 0, -32768]] * 2, np.int16)
+        x[place // 2, place % 2] = word
+        assert magnitude(x.reshape(-1), np.array([0, 3]), 2) == most

@@ -63,7 +63,7 @@ DROPS = ("drops", "drop_rounding", "casts")
 _MATMUL = (
     *(name for name in _LAYER if name != "weights"),
     *DROPS,
-    *("other", "other_words", "matrices", "firsts", "k", "down", "across", "together", "sums"),
+    *("other", "other_words", "matrices", "firsts", "k", "down", "across", "sums"),
 )
 _POOL = (
     *("kind", "kernel_h", "kernel_w", "stride_h", "stride_w", "origin_h", "origin_w"),
