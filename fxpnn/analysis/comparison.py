@@ -356,7 +356,7 @@ def _layer_report(
         counts.saturations,
         error.sqnr_db if error else None,
         error.largest if error else None,
-        str(_fitting(error, output)) if error else None,
+        _fitting(error, output) if error else None,
         counts.below_zero,
         **asdict(node.losses if node else Losses()),
         **modes(fixed, name),
@@ -368,9 +368,14 @@ def _layer_report(
     )
 
 
-def _fitting(error: ErrorStatistics, output: QFormat) -> QFormat:
-    """Return the format of the same word for the reference; what is below 0 asks for a sign."""
-    return fitting(error.low, error.high, output.word, output.signed or error.low < 0)
+def _fitting(error: ErrorStatistics, output: QFormat) -> str | None:
+    """Return the format of the same word for the reference; what is below 0 asks for a sign.
+
+    There is none where the reference leaves the range of float32.
+    """
+    if not (math.isfinite(error.low) and math.isfinite(error.high)):
+        return None
+    return str(fitting(error.low, error.high, output.word, output.signed or error.low < 0))
 
 
 def _softmax_report(fixed: FixedNetwork, run: Run) -> SoftmaxReport | None:

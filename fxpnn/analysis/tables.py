@@ -140,8 +140,8 @@ def _count(count: int) -> Text:
 
 
 def sqnr_text(decibels: float | None) -> Text:
-    """Print an SQNR in dB, or that nothing or all of the signal is lost."""
-    if decibels is None:
+    """Print an SQNR in dB, or that nothing or all of the signal is lost; nothing if not known."""
+    if decibels is None or math.isnan(decibels):  # the reference left the range of float32
         return Text("")
     if math.isfinite(decibels):
         return Text(f"{round(decibels, 1) + 0.0:.1f}")  # no -0.0
@@ -154,7 +154,7 @@ def _worst(channel: int | None, decibels: float | None) -> Text:
 
 def bar(decibels: float | None) -> Text:
     """Draw the SQNR, so that the layer that loses most is seen before it is read."""
-    if decibels is None:
+    if decibels is None or math.isnan(decibels):
         return Text("")
     share = min(max(decibels / FULL_DB, 0.0), 1.0)
     style = next(style for limit, style in BAR_STYLES if decibels >= limit)
@@ -225,6 +225,8 @@ def _output(output: OutputReport) -> Text:
     if output.max_abs_error is None:
         return Text(told)
     sqnr = sqnr_text(output.sqnr_db).plain
+    if not sqnr:
+        return Text(f"{told}, SQNR unknown: its reference leaves the range of float32")
     decibels = f"SQNR {sqnr} dB" if sqnr[-1].isdigit() else sqnr
     return Text(f"{told}, {decibels}, error at most {output.max_abs_error:.2g}")
 

@@ -337,3 +337,19 @@ def test_a_lost_channel_that_others_hide_is_told() -> None:
     assert lost_channel(layers[2:]) == re.sub("; .*", "", lost_channel(layers[2:]) or "")
     assert lost_channel(compare(net, quantize(net, x), x).layers) is None
     assert lost_channel(compare(None, quantize(net, x, Settings(8)), x).layers) is None
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_a_reference_beyond_float32_is_no_number() -> None:
+    """Its layer has neither a fitting format nor an SQNR, and is drawn without; others have."""
+    net = chain("n", (2,), {"d": Dense(np.full((2, 2), 1e30), np.zeros(2))})
+    x = np.random.default_rng(1).uniform(-1, 1, (20, 2))
+    fixed = quantize(net, x)
+    x[3] = 3e38
+    report = compare(net, fixed, x)
+    d = report.layers[1]
+    assert (d.name, d.fitting_format, math.isnan(d.sqnr_db or 0)) == ("d", None, True)
+    assert report.layers[0].fitting_format is not None
+    told = re.sub(r"\s+", " ", str(report))
+    assert "SQNR unknown: its reference leaves the range of float32" in told
+    assert "lost" not in told
