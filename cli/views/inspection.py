@@ -13,6 +13,7 @@ from fxpnn.analysis.contents import (
     FixedLayer,
     FloatInspection,
     FloatLayer,
+    InputContents,
     Totals,
 )
 from fxpnn.analysis.inspection import FLOAT_BITS, inspect
@@ -55,11 +56,8 @@ def inspected(network: Network | FixedNetwork, model: ModelSource) -> FloatModel
 def print_inspection(found: FixedModel | FloatModel) -> None:
     """Draw a model."""
     console = ResultConsole()
-    shape = _shape(found.input_shape)
-    kind = f"float, input {shape}"
-    if isinstance(found, FixedModel):
-        kind = f"fixed point, input {shape} of {found.input_format}"
-    kind = f"{kind}, uint8 as {scaling_text(found.scaling)}"
+    kind = "fixed point" if isinstance(found, FixedModel) else "float"
+    kind = f"{kind}, {_inputs(found.inputs)}, uint8 as {scaling_text(found.scaling)}"
     console.print_title(found.model.name, kind)
     if isinstance(found, FixedModel):
         _print_fixed(console, found.layers)
@@ -75,6 +73,15 @@ def print_inspection(found: FixedModel | FloatModel) -> None:
         for loss in parameter_losses(found.layers):
             console.print(Padding(Text(loss, "yellow"), (1, 1, 0, 1), expand=False))
     console.print()
+
+
+def _inputs(inputs: Sequence[InputContents]) -> str:
+    """Say what a model reads; one input needs no name."""
+    told = [_shape(it.shape) + (f" of {it.format}" if it.format else "") for it in inputs]
+    if len(told) == 1:
+        return f"input {told[0]}"
+    named = zip(inputs, told, strict=True)
+    return f"inputs {', '.join(f'{one_line(it.name)} {text}' for it, text in named)}"
 
 
 def _roundings(layers: tuple[FixedLayer, ...]) -> Iterator[str]:

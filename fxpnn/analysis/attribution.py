@@ -30,10 +30,11 @@ from fxpnn.errors import FxpnnError
 from fxpnn.fixedpoint.qformat import TENSOR_BITS, Accumulator, Overflow, QFormat
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.fixed import Counts, FixedNetwork
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
 from fxpnn.network.images import logits_of
 from fxpnn.network.layers import Array
 from fxpnn.network.rounded import WeightRounding
+from fxpnn.network.rows import Images, as_rows
 from fxpnn.network.traits import Output
 from fxpnn.quantization.changes import Change, changed
 from fxpnn.quantization.moments import products
@@ -116,9 +117,9 @@ class _Judge:
 def explain(
     network: Network,
     fixed: FixedNetwork,
-    x: Array,
+    x: Images,
     y: Array | None = None,
-    calibration: Array | None = None,
+    calibration: Images | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -139,9 +140,9 @@ def explain(
         DataError: the images or labels do not fit.
         ModelError: the reference has other layers than the fixed network.
     """
-    network = reference_of(network, fixed)
+    network, x = reference_of(network, fixed), as_rows(fixed, x)
     target = target_of(network, fixed, x, y, threads)
-    calibration = x[:CALIBRATED] if calibration is None else calibration
+    calibration = x[:CALIBRATED] if calibration is None else as_rows(fixed, calibration)
     judge = _Judge(network, fixed, target, calibration, threads, executor, progress)
     ideal = _ideal(network, fixed, calibration)
     (given,) = judge.effects([{}])
@@ -167,10 +168,10 @@ def explain(
 def repair(
     network: Network,
     fixed: FixedNetwork,
-    x: Array,
+    x: Images,
     y: Array,
     max_loss: float,
-    calibration: Array | None = None,
+    calibration: Images | None = None,
     threads: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -181,6 +182,8 @@ def repair(
     raised, are those of ``explain``.
     """
     network, steps = reference_of(network, fixed), list[Step]()
+    x = as_rows(fixed, x)
+    calibration = None if calibration is None else as_rows(fixed, calibration)
     while True:
         found = explain(network, fixed, x, y, calibration, threads, executor, progress)
         if not steps:
@@ -227,7 +230,7 @@ def _ideal(network: Network, fixed: FixedNetwork, calibration: Array) -> dict[st
         )
         if change != Change():
             found[node.name] = change
-    return {INPUT: Change(output=Shift(best.input_format)), **found}
+    return {**{it.name: Change(output=Shift(it.format)) for it in best.inputs}, **found}
 
 
 def _roomy(register: Accumulator) -> Accumulator:
@@ -260,7 +263,7 @@ def _layers(
         effects = judge.effects([others, later, {name: ideal[name]}, *parts])
         alone, prefix, repaired, *each = effects
         has = [any(made != Change() for made in one.values()) for one in parts]
-        node = None if name == INPUT else judge.fixed[name]
+        node = judge.fixed.node(name)
         told.append(
             LayerExplanation(
                 name,

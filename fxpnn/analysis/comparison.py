@@ -47,9 +47,10 @@ from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.kernels import compiled
 from fxpnn.kernels.layout import exact_sum
 from fxpnn.network.fixed import Counts, FixedNetwork, Losses
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
 from fxpnn.network.images import check_images, logits_of
 from fxpnn.network.layers import Array, Softmax
+from fxpnn.network.rows import Images, as_rows
 from fxpnn.proofs.bounds import Proof, prove
 from fxpnn.quantization.calibration import fitting
 from fxpnn.reference import scale, steps
@@ -62,7 +63,7 @@ PARTS = 16
 def compare(
     network: Network | None,
     fixed: FixedNetwork,
-    x: Array,
+    x: Images,
     y: Array | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -101,13 +102,13 @@ def compare(
 def examine(
     network: Network | None,
     fixed: FixedNetwork,
-    x: Array,
+    x: Images,
     y: Array | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Report, Run]:
     """Do as ``compare`` and give the run's raw results too."""
-    engine = prepared(fixed)
+    engine, x = prepared(fixed), as_rows(fixed, x)
     found, run = _measure(network, engine, x, y, 0, threads, progress)
     return with_remedy(summarize(fixed, found, engine.proofs), fixed, x, threads), run
 
@@ -116,12 +117,13 @@ def examine_by(
     executor: Executor,
     network: Network | None,
     fixed: FixedNetwork,
-    x: Array,
+    x: Images,
     y: Array | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Do as ``compare``: an executor's workers measure parts of the images, which are merged."""
+    x = as_rows(fixed, x)
     check_images(fixed, x)  # as a whole: a part of what does not fit may fit
     y = class_labels(fixed, class_count(fixed), x, y)
     block = block_images(fixed)
@@ -144,7 +146,7 @@ def examine_by(
 def measure(
     network: Network | None,
     fixed: FixedNetwork,
-    x: Array,
+    x: Images,
     y: Array | None = None,
     first: int = 0,
     threads: int | None = None,
@@ -159,7 +161,7 @@ def measure(
         DataError: the images or labels do not fit, or ``first`` is negative.
         ModelError: the reference has other layers than the fixed network.
     """
-    return _measure(network, prepared(fixed), x, y, first, threads, progress)[0]
+    return _measure(network, prepared(fixed), as_rows(fixed, x), y, first, threads, progress)[0]
 
 
 def summarize(
@@ -222,7 +224,7 @@ def _measure(
         hits=0 if y is None else int((run.predictions == y).sum()),
         reference_hits=0 if y is None or classes is None else int((classes == y).sum()),
         flipped=tuple(_flips(run, classes, y, first)),
-        counts={name: run.layers[name] for name in (INPUT, *(node.name for node in fixed.nodes))},
+        counts={name: run.layers[name] for name in fixed.shapes},
         errors=errors,
         softmax=_softmax_report(fixed, run),
         seconds=seconds,
@@ -340,7 +342,7 @@ def _layer_report(
     counts: Counts,
     error: ErrorStatistics | None,
 ) -> LayerReport:
-    node = None if name == INPUT else fixed[name]
+    node = fixed.node(name)
     output = fixed.formats[name]
     worst = channels.worst(error, fixed.shapes[name])
     return LayerReport(

@@ -76,10 +76,22 @@ class Totals(msgspec.Struct, frozen=True):
     bits: int
 
 
-class FloatInspection(msgspec.Struct, frozen=True, kw_only=True):
-    """A float network: its layers in order, and what they add up to."""
+class InputContents(msgspec.Struct, frozen=True):
+    """An input; ``format`` is null where the network is one of floats."""
 
-    input_shape: Shape
+    name: str
+    shape: Shape
+    format: str | None
+
+
+class FloatInspection(msgspec.Struct, frozen=True, kw_only=True):
+    """A float network: its layers in order, and what they add up to.
+
+    ``input_shape`` is null where ``inputs`` are several.
+    """
+
+    input_shape: Shape | None
+    inputs: tuple[InputContents, ...]
     scaling: Scaling
     layers: tuple[FloatLayer, ...]
     totals: Totals
@@ -87,11 +99,15 @@ class FloatInspection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FixedInspection(msgspec.Struct, frozen=True, kw_only=True):
-    """A fixed network: its layers in order, what they add up to, and where it came from."""
+    """A fixed network: its layers in order, what they add up to, and where it came from.
 
-    input_shape: Shape
+    ``input_shape`` and ``input_format`` are null where ``inputs`` are several.
+    """
+
+    input_shape: Shape | None
+    inputs: tuple[InputContents, ...]
     scaling: Scaling
-    input_format: str
+    input_format: str | None
     layers: tuple[FixedLayer, ...]
     totals: Totals
     provenance: Provenance

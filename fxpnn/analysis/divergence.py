@@ -23,6 +23,7 @@ from fxpnn.network.fixed import FixedNetwork, FixedNode, RawArray
 from fxpnn.network.graph import INPUT
 from fxpnn.network.images import words_of
 from fxpnn.network.layers import Array, Shape
+from fxpnn.network.rows import Images
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -77,13 +78,15 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(layer.name for layer in self.layers if layer.state == "missing")
 
 
-def diff(fixed: FixedNetwork, words: Mapping[str, Array], image: Array | None = None) -> Divergence:
+def diff(
+    fixed: FixedNetwork, words: Mapping[str, Array], image: Images | None = None
+) -> Divergence:
     """Compare the words of a device with those that a network computes.
 
     Args:
         fixed: the network.
         words: raw words by the names of layers, integers of a layer's shape; ``"input"`` names the
-            network's input, and any may be missing.
+            network's input where it has one, and any may be missing.
         image: the image that the device was given, as ``tracing.trace`` takes it; without one, the
             words of the input are taken to be right.
 
@@ -97,8 +100,8 @@ def diff(fixed: FixedNetwork, words: Mapping[str, Array], image: Array | None = 
     meant: dict[str, RawArray] = {}
     layers: list[LayerDifference] = []
     shown = None
-    for node in (None, *fixed.nodes):
-        name = INPUT if node is None else node.name
+    for name in fixed.shapes:
+        node = fixed.node(name)
         found, known = words.get(name), right.get(name)
         if node is not None:
             made = _made(fixed, node, seen, meant)
@@ -110,7 +113,7 @@ def diff(fixed: FixedNetwork, words: Mapping[str, Array], image: Array | None = 
         layer = _compared(fixed, name, found, known, own)
         first = layer.first
         if first is not None and found is not None and own is not None:
-            layer = msgspec.structs.replace(layer, cause=_cause(fixed, node, found, own))
+            layer = msgspec.structs.replace(layer, cause=_cause(fixed, name, found, own))
             if node is not None and all(it.state != "differs" for it in layers):
                 shown = element(node, _formats(fixed, node), own.inputs, first.index)
         layers.append(layer)
@@ -161,13 +164,13 @@ class _Made(NamedTuple):
 
 
 def _right(
-    fixed: FixedNetwork, words: Mapping[str, RawArray], image: Array | None
+    fixed: FixedNetwork, words: Mapping[str, RawArray], image: Images | None
 ) -> Mapping[str, RawArray]:
     """Compute all layers of the image, or else of the words for the input; none without either."""
     if image is None:
-        if INPUT not in words:
+        if not all(it.name in words for it in fixed.inputs):
             return MappingProxyType({})
-        image = words[INPUT].astype(np.int16)
+        image = {it.name: words[it.name].astype(np.int16) for it in fixed.inputs}
     return {name: array.astype(np.int64) for name, array in trace(fixed, image).items()}
 
 
@@ -205,7 +208,8 @@ def _compared(
 ) -> LayerDifference:
     """Compare a layer's words with those that are ``known`` to be right, and with its ``own``."""
     all_of_it = _unlike(known, found)
-    of_inputs = None if own is None or name == INPUT else _unlike(own.words, found)
+    node = fixed.node(name)
+    of_inputs = None if own is None or node is None else _unlike(own.words, found)
     state: Literal["equal", "follows", "differs", "missing", "unknown"]
     first = None
     if found is None:
@@ -220,7 +224,7 @@ def _compared(
         first = Mismatch(index, int(own.words[index]), int(found[index]))
     return LayerDifference(
         name=name,
-        op="Input" if name == INPUT else fixed[name].op,
+        op="Input" if node is None else node.op,
         format=str(fixed.formats[name]),
         values=prod(fixed.shapes[name]),
         state=state,
@@ -230,12 +234,11 @@ def _compared(
     )
 
 
-def _cause(
-    fixed: FixedNetwork, node: FixedNode | None, found: RawArray, own: _Made
-) -> Cause | None:
+def _cause(fixed: FixedNetwork, name: str, found: RawArray, own: _Made) -> Cause | None:
     """Say what explains all words of a layer, or of the input, that differ from its own."""
+    node = fixed.node(name)
     if node is None:
-        return misspelled(own.words, found, fixed.input_format)
+        return misspelled(own.words, found, fixed.formats[name])
     formats, shape = _formats(fixed, node), fixed.shapes[node.name]
     others = [x.shape for x in own.inputs[:1] if x.size == found.size]
     return misspelled(own.words, found, node.output_format, others) or miscomputed(

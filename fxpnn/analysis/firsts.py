@@ -11,7 +11,7 @@ from fxpnn.engine.inference import Engine, prepared
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.fixed import Counts, FixedNetwork
-from fxpnn.network.graph import INPUT
+from fxpnn.network.inputs import split
 from fxpnn.network.layers import Array, products
 from fxpnn.reference import scale
 
@@ -71,9 +71,9 @@ class _Watch(golden.Unit):
 
 def _element(fixed: FixedNetwork, image: Array, name: str, kind: str) -> tuple[int, ...] | None:
     """Return the index of the first element of an image's output that overflows."""
-    if name == INPUT:
-        return _input_element(fixed, image)
-    node, shape = fixed[name], fixed.shapes[name]
+    node, shape = fixed.node(name), fixed.shapes[name]
+    if node is None:
+        return _input_element(fixed, image, name)
     size = int(np.prod(shape))
     if max(products(node.layer, shape, fixed.shapes[node.inputs[0]]), size) > LARGEST:
         return None
@@ -86,10 +86,11 @@ def _element(fixed: FixedNetwork, image: Array, name: str, kind: str) -> tuple[i
     return tuple(int(i) for i in np.unravel_index(place, shape))
 
 
-def _input_element(fixed: FixedNetwork, image: Array) -> tuple[int, ...] | None:
-    """Return the index of the first value of an image that the input's format does not hold."""
+def _input_element(fixed: FixedNetwork, image: Array, name: str) -> tuple[int, ...] | None:
+    """Return the index of the first value of an image that an input's format does not hold."""
     values = scale(image, fixed.scaling, np.float64)
     if fixed.normalisation is not None:
         values = fixed.normalisation.apply(values, np.float64)
-    beyond = np.argwhere(Shift(fixed.input_format).counted(values[0])[1])
+    values = split(fixed.inputs, values)[name]
+    beyond = np.argwhere(Shift(fixed.formats[name]).counted(values[0])[1])
     return tuple(int(i) for i in beyond[0]) if len(beyond) else None

@@ -15,8 +15,9 @@ from fxpnn.engine.inference import Engine
 from fxpnn.engine.threads import spread
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network.fixed import FixedNetwork
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
 from fxpnn.network.layers import Array
+from fxpnn.network.rows import Images, as_rows
 from fxpnn.proofs.bounds import signed_bits
 from fxpnn.reference import compute, forward, scale
 from fxpnn.reference.blas import one_thread
@@ -49,7 +50,7 @@ class FloatValues(msgspec.Struct, frozen=True):
 def float_values(
     network: Network,
     fixed: FixedNetwork,
-    x: Array,
+    x: Images,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Mapping[str, FloatValues]:
@@ -63,7 +64,7 @@ def float_values(
         DataError: the images do not fit.
         ModelError: the reference has other layers than the fixed network.
     """
-    network = reference_of(network, fixed)
+    network, x = reference_of(network, fixed), as_rows(fixed, x)
     step, engine = block_images(fixed), Engine(fixed)
     engine.program(fixed.shapes)  # made once, before the threads ask for it
 
@@ -141,7 +142,7 @@ def _counted(values: Array, fmt: QFormat, rectified: bool) -> _Counts:
 
 
 def _values(fixed: FixedNetwork, name: str, found: _Counts) -> FloatValues:
-    fmt, node = fixed.formats[name], None if name == INPUT else fixed[name]
+    fmt, node = fixed.formats[name], fixed.node(name)
     below, *counts, above = found.counts.tolist()
     # 1 itself, which the last word of a softmax or sigmoid stands for
     if node is not None and (node.clips_one or node.layer.traits.format is not None):

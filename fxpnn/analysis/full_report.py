@@ -8,7 +8,7 @@ import numpy as np
 
 from fxpnn.analysis.attribution import explain, passes
 from fxpnn.analysis.comparison import examine
-from fxpnn.analysis.contents import Totals
+from fxpnn.analysis.contents import InputContents, Totals
 from fxpnn.analysis.explanation import (
     Effect,
     Explanation,
@@ -19,7 +19,7 @@ from fxpnn.analysis.explanation import (
     Tried,
 )
 from fxpnn.analysis.float_values import FloatValues, float_values
-from fxpnn.analysis.inspection import inspect
+from fxpnn.analysis.inspection import inputs_of, inspect
 from fxpnn.analysis.intervals import Interval, paired_loss, wilson
 from fxpnn.analysis.matching import class_count, class_labels, reference_of
 from fxpnn.analysis.report import Accuracy, LayerReport, OutputReport, SoftmaxReport
@@ -31,6 +31,7 @@ from fxpnn.network.graph import Network, Scaling
 from fxpnn.network.images import logits_of
 from fxpnn.network.layers import Array, Shape
 from fxpnn.network.normalisation import Normalisation
+from fxpnn.network.rows import Images, as_rows
 from fxpnn.reference import forward, scale
 
 PICTURES = 16
@@ -74,7 +75,8 @@ class FullReport(
     begins with the smallest margin of the float network and tells a few; ``accuracy`` counts all.
     """
 
-    input_shape: Shape
+    input_shape: Shape | None
+    inputs: tuple[InputContents, ...]
     images: int
     accuracy: Accuracy
     reference_interval: Interval | None
@@ -107,9 +109,9 @@ def report_passes(fixed: FixedNetwork) -> int:
 def full_report(
     network: Network,
     fixed: FixedNetwork,
-    x: Array,
+    x: Images,
     y: Array | None = None,
-    calibration: Array | None = None,
+    calibration: Images | None = None,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> FullReport:
@@ -117,7 +119,7 @@ def full_report(
 
     Nothing in it depends on time or on the number of threads.
     """
-    network = reference_of(network, fixed)
+    network, x = reference_of(network, fixed), as_rows(fixed, x)
     report, run = examine(network, fixed, x, y, threads, progress)
     found = explain(network, fixed, x, y, calibration, threads, None, progress)
     values = float_values(network, fixed, x, threads, progress)
@@ -126,7 +128,8 @@ def full_report(
     judged = report.accuracy.loss is not None
     hits = [round((a or 0) * len(x)) for a in (report.accuracy.reference, report.accuracy.fixed)]
     return FullReport(
-        input_shape=fixed.input_shape,
+        input_shape=None if fixed.further else fixed.input_shape,
+        inputs=inputs_of(fixed),
         images=len(x),
         accuracy=report.accuracy,
         reference_interval=wilson(hits[0], len(x)) if judged else None,

@@ -10,6 +10,7 @@ from fxpnn.analysis.contents import (
     FixedLayer,
     FloatInspection,
     FloatLayer,
+    InputContents,
     Memory,
     Totals,
 )
@@ -37,6 +38,13 @@ def inspect(network: Network | FixedNetwork) -> FloatInspection | FixedInspectio
     return _fixed(network) if isinstance(network, FixedNetwork) else _float(network)
 
 
+def inputs_of(network: Network | FixedNetwork) -> tuple[InputContents, ...]:
+    """Say what a network reads."""
+    if isinstance(network, FixedNetwork):
+        return tuple(InputContents(it.name, it.shape, str(it.format)) for it in network.inputs)
+    return tuple(InputContents(it.name, it.shape, None) for it in network.inputs)
+
+
 def _float(network: Network) -> FloatInspection:
     layers = tuple(
         FloatLayer(
@@ -54,7 +62,8 @@ def _float(network: Network) -> FloatInspection:
     )
     bits = FLOAT_BITS * sum(layer.parameters for layer in layers)
     return FloatInspection(
-        input_shape=network.input_shape,
+        input_shape=None if network.further else network.input_shape,
+        inputs=inputs_of(network),
         scaling=network.scaling,
         layers=layers,
         totals=_totals(layers, bits),
@@ -66,9 +75,10 @@ def _fixed(fixed: FixedNetwork) -> FixedInspection:
     engine = Engine(fixed)
     layers = tuple(_fixed_layer(node, engine) for node in fixed.nodes)
     return FixedInspection(
-        input_shape=fixed.input_shape,
+        input_shape=None if fixed.further else fixed.input_shape,
+        inputs=inputs_of(fixed),
         scaling=fixed.scaling,
-        input_format=str(fixed.input_format),
+        input_format=None if fixed.further else str(fixed.input_format),
         layers=layers,
         totals=_totals(layers, sum(layer.memory.bits for layer in layers)),
         provenance=fixed.provenance,

@@ -17,8 +17,9 @@ from fxpnn.engine.inference import Engine
 from fxpnn.engine.threads import spread
 from fxpnn.fixedpoint.casting import to_float
 from fxpnn.network.fixed import FixedNetwork
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
 from fxpnn.network.images import check_images, logits_of
+from fxpnn.network.inputs import split
 from fxpnn.network.layers import Array
 from fxpnn.reference import compute, forward, scale
 from fxpnn.reference.blas import one_thread
@@ -134,9 +135,10 @@ def own_errors(
         images = x[start : start + step]
         raw = engine.run(images, 1, fixed.shapes).tensors
         values = {n: to_float(raw[n], fixed.formats[n]).astype(np.float32) for n in fixed.shapes}
-        ideal = {INPUT: scale(images, network.scaling)}
+        entered = scale(images, network.scaling)
         if network.normalisation is not None:
-            ideal[INPUT] = network.normalisation.apply(ideal[INPUT], np.float32)
+            entered = network.normalisation.apply(entered, np.float32)
+        ideal = split(network.inputs, entered)
         for node in network.nodes:
             found = compute(node.layer, *(values[name] for name in node.inputs))
             ideal[node.name] = np.maximum(found, 0) if node.name in fixed.rectified else found

@@ -37,9 +37,11 @@ def reference_of(network: Network, fixed: FixedNetwork) -> Network:
     """
     if fixed.normalisation is None:  # it was folded where pixels chose the formats
         network = without_normalisation(network)
-    if dict(network.shapes) != dict(fixed.shapes) or network.outputs != fixed.outputs:
+    order = [[it.name for it in each.inputs] for each in (network, fixed)]
+    same = network.outputs == fixed.outputs and order[0] == order[1]
+    if dict(network.shapes) != dict(fixed.shapes) or not same:
         odd = set(network.shapes.items()) ^ set(fixed.shapes.items())
-        names = ", ".join(sorted({name for name, _ in odd})) or "outputs"
+        names = ", ".join(sorted({name for name, _ in odd})) or "inputs or outputs"
         raise ModelError(
             f"the reference must be the network that {fixed.name} was quantized from; "
             f"they differ in {names}"

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from fxpnn.fixedpoint.qformat import Overflow, Rounding
 from fxpnn.network.fixed import FixedNetwork, FixedNode
-from fxpnn.network.graph import INPUT, Scaling
+from fxpnn.network.graph import Scaling
 from fxpnn.network.normalisation import Normalisation
 
 LISTED = 16
@@ -21,10 +21,10 @@ class Modes(TypedDict):
 
 def modes(fixed: FixedNetwork, name: str) -> Modes:
     """Return how a layer, or the input, rounds, what overflows become, what softmax subtracts."""
-    if name == INPUT:
+    node = fixed.node(name)
+    if node is None:
         rounding, overflow = Rounding.NEAREST_EVEN, Overflow.SATURATE
         return Modes(rounding=rounding.value, overflow=overflow.value, softmax=None)
-    node = fixed[name]
     traits = node.layer.traits
     return Modes(
         rounding=node.rounding.value if traits.casts else None,

@@ -8,7 +8,7 @@ from fxpnn.analysis.explanation import Tried
 from fxpnn.fixedpoint.qformat import TENSOR_BITS, Accumulator, Overflow, QFormat, Rounding
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.fixed import FixedNetwork, raw_weights
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
 from fxpnn.network.rounded import WeightRounding
 from fxpnn.proofs.bounds import prove
 from fxpnn.quantization.changes import Change
@@ -53,7 +53,8 @@ def change_of(
 
 
 def _cast(fixed: FixedNetwork, name: str) -> Shift:
-    return Shift(fixed.input_format) if name == INPUT else fixed[name].requantize
+    node = fixed.node(name)
+    return Shift(fixed.formats[name]) if node is None else node.requantize
 
 
 def options(network: Network, fixed: FixedNetwork, name: str, ideal: Change) -> Iterator[Option]:

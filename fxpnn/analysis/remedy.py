@@ -15,7 +15,8 @@ from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixedpoint.casting import to_float
 from fxpnn.fixedpoint.qformat import TENSOR_BITS, QFormat
 from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
-from fxpnn.network.graph import INPUT, chosen_at
+from fxpnn.network.graph import chosen_at
+from fxpnn.network.inputs import entrance, split
 from fxpnn.network.layers import Array, Flatten, Relu
 from fxpnn.quantization.calibration import fitting
 from fxpnn.quantization.dequantizer import float_layer
@@ -33,7 +34,7 @@ def remedy(fixed: FixedNetwork, layer: LayerReport, x: Array, threads: int | Non
     was not seen to help, or that is farther from the layer's exact outputs than what overflowed.
     """
     names = chosen_at(fixed, layer.name)
-    if names[0] == INPUT and x.dtype.kind == "i":
+    if fixed.node(names[0]) is None and x.dtype.kind == "i":
         return None  # raw words have the input's format already
     try:
         trials = _Trials(fixed, names, x, threads)
@@ -63,7 +64,7 @@ def _remedies(
     fixed: FixedNetwork, layer: LayerReport, names: Sequence[str], known: _Found
 ) -> Iterator[tuple[dict[str, Any], QFormat | None, str]]:
     """Give what a user may choose: changes of the last layer, a format, and how to tell both."""
-    node = None if layer.name == INPUT else fixed[layer.name]
+    node = fixed.node(layer.name)
     changes: dict[str, Any] = {}
     told = []
     if node and node.accumulator and layer.accumulator_overflows:
@@ -85,7 +86,7 @@ def _remedies(
 def _formats(fixed: FixedNetwork, names: Sequence[str], known: _Found) -> Iterator[QFormat]:
     """Give formats that hold a range: of the same word, then of one that is as fine as now."""
     fmt = fixed.formats[names[0]]
-    if names[0] != INPUT and fixed[names[0]].layer.traits.format is not None:
+    if (node := fixed.node(names[0])) and node.layer.traits.format is not None:
         return
     signed = fmt.signed or known.low < 0
     try:
@@ -108,9 +109,10 @@ class _Trials:
         self, fixed: FixedNetwork, names: Sequence[str], x: Array, threads: int | None
     ) -> None:
         self.fixed, self.names, self.x, self.threads = fixed, names, x, threads
-        self.inner = [fixed[name] for name in names if name != INPUT]
+        self.inner = [node for name in names if (node := fixed.node(name))]
         self.exact = [float_layer(n, fixed.formats[n.inputs[0]]) for n in self.inner]
-        self.sources = () if names[0] == INPUT else fixed[names[0]].inputs
+        self.begin = fixed.node(names[0])
+        self.sources = self.begin.inputs if self.begin else ()
 
     def run(self, changes: dict[str, Any] | None = None, fmt: QFormat | None = None) -> _Found:
         """Run the layers in a format, the last with changes."""
@@ -135,8 +137,8 @@ class _Trials:
             entered = scale(block, self.fixed.scaling, np.float64)
             if self.fixed.normalisation is not None:
                 entered = self.fixed.normalisation.apply(entered)
-            inputs = [entered]
-            yield entered
+            inputs = [split(self.fixed.inputs, entered)[self.names[0]]]
+            yield inputs[0]
         for node, layer in zip(self.inner, self.exact, strict=True):
             output = compute(layer, *inputs)
             inputs = [np.maximum(output, 0) if node.name in self.fixed.rectified else output]
@@ -160,9 +162,9 @@ class _Trials:
         behind = Relu() if last in fixed.rectified else Flatten()
         unused = "/".join(fixed.shapes)
         end = FixedNode(unused, behind, (last,), made)
-        entrance = made if self.names[0] == INPUT else fixed.input_format
+        inputs = [replace(it, format=made) if it.name in self.names else it for it in fixed.inputs]
         all_nodes = (*before, *nodes, end)
-        return replace(fixed, input_format=entrance, nodes=all_nodes, outputs=(end.name,))
+        return replace(fixed, **entrance(inputs), nodes=all_nodes, outputs=(end.name,))
 
 
 def with_remedy(report: Report, fixed: FixedNetwork, x: Array, threads: int | None) -> Report:

@@ -283,6 +283,6 @@ def identity(task: Task, *others: object) -> str:
 
     ``others`` say which model, data and version it is.
     """
-    network = task.network.input_shape, task.network.scaling  # where options say them
+    network = task.network.image_shape, task.network.scaling  # where options say them
     said = (network, repr(task.settings), task.max_loss, task.cost.text, task.margin, others)
     return hashlib.sha256(repr(said).encode()).hexdigest()[:CHECKSUM]

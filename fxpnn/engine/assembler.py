@@ -40,7 +40,6 @@ from fxpnn.kernels.layout.depthwise import WIDE
 from fxpnn.kernels.layout.instructions import INSTRUCTION, Code
 from fxpnn.network import layers, memory_plan
 from fxpnn.network.fixed import FixedNetwork, FixedNode
-from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Shape
 from fxpnn.network.lookup import response
 
@@ -86,16 +85,17 @@ class _Assembler(Emitter):
         for node in self.fixed.nodes:
             for name in node.inputs:
                 self.readers.setdefault(name, []).append(node)
-        self.tensors[INPUT] = self._fresh(self.standard(self.fixed.input_shape))
+        entering = {it.name: self._fresh(self.standard(it.shape)) for it in self.fixed.inputs}
+        self.tensors |= entering
         last = {name: node.name for node in self.fixed.nodes for name in node.inputs}
-        kept: dict[str, Kept] = {}
+        kept = {name: Kept.of(x) for name, x in entering.items() if name not in last}
         for node in self.fixed.nodes:
             if node.name not in self.tensors:
                 self._node(node)
             for name in {node.name, *node.inputs}:
                 if last.get(name, name) == node.name:
                     done = self.tensors.pop(name)  # the places of all would take much memory
-                    if name in self.keep or name == INPUT:
+                    if name in self.keep or name in entering:
                         kept[name] = Kept.of(done)
         plan = memory_plan.plan(self.sizes, self._uses(), {tensor.base for tensor in kept.values()})
         if words is not None:
@@ -105,7 +105,8 @@ class _Assembler(Emitter):
         kept = {name: tensor._replace(base=begins[tensor.base]) for name, tensor in kept.items()}
         size = plan.words * images + WIDE  # vectors read words behind those they use
         pools, nodes = self.constants.pools(), tuple(self.numbers)
-        return Program(code, pools, images, size, kept, nodes, self.methods)
+        inputs = self.fixed.inputs
+        return Program(code, pools, images, size, inputs, kept, nodes, self.methods)
 
     def _uses(self) -> list[memory_plan.Use]:
         return [

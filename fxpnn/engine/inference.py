@@ -22,9 +22,10 @@ from fxpnn.fixedpoint.interval import full
 from fxpnn.fixedpoint.qformat import Overflow, QFormat, Rounding
 from fxpnn.kernels.build import fallback
 from fxpnn.network.fixed import Counts, FixedNetwork, FixedNode
-from fxpnn.network.graph import INPUT
 from fxpnn.network.images import check_images, check_names, logits_of, takes_every_word
+from fxpnn.network.inputs import FixedInput
 from fxpnn.network.layers import Array, Softmax, products
+from fxpnn.network.rows import Images, as_rows
 from fxpnn.network.value import Value
 from fxpnn.proofs.bounds import Proof, prove
 
@@ -94,7 +95,8 @@ class Engine:
         self.fixed = fixed
         self.proofs = prove(fixed)
         self._known = known(fixed, self.proofs)
-        self._conversion = _conversion(fixed)
+        self._conversions = tuple(_conversion(fixed, it) for it in fixed.inputs)
+        self._shape = fixed.image_shape
         self._plainly = os.environ.get(PLAIN) == "plain" or fallback.active()
         self._work = sum(_work(node, fixed) for node in fixed.nodes)
         self._logits = logits_of(fixed)
@@ -108,7 +110,7 @@ class Engine:
     def __repr__(self) -> str:
         return f"Engine({self.fixed!r})"
 
-    def __call__(self, x: Array) -> Words:
+    def __call__(self, x: Images) -> Words:
         """Return the first output's raw words for images, and nothing else: the shortest way.
 
         One image takes microseconds, most of them in its sums: kernels are bound to a workspace
@@ -120,7 +122,7 @@ class Engine:
         program, images = self._main, len(x)
         fits = 0 < images <= program.images and x.dtype.char in self._unchecked
         fits = fits and self.fixed.normalisation is None
-        if not fits or x.shape[1:] != self.fixed.input_shape:
+        if not fits or x.shape[1:] != self._shape:
             return self.run(x).raw
         space = self._space(program)
         space.enter(x)
@@ -160,7 +162,7 @@ class Engine:
         if program is self._main:
             with suppress(IndexError):  # another thread may take the last
                 return self._spaces.pop()
-        return Workspace(program, self._conversion)
+        return Workspace(program, self._conversions)
 
     def _entered(self, x: Array) -> Array:
         """Return images behind the normalisation, as float64; raw words are behind it already."""
@@ -171,12 +173,13 @@ class Engine:
 
     def run(
         self,
-        x: Array,
+        x: Images,
         threads: int | None = None,
         keep: Iterable[str] = (),
         progress: Progress | None = None,
     ) -> Run:
         """Run images, as ``infer`` takes them; keep the named tensors too."""
+        x = as_rows(self.fixed, x)
         check_images(self.fixed, x)
         keep = tuple(keep)  # it may be an iterator, and is read twice
         check_names(self.fixed, keep)
@@ -190,7 +193,7 @@ class Engine:
 
         idle: list[Workspace] = []
 
-        def work(start: int) -> int:
+        def work(start: int) -> list[int]:
             """Run a block in a workspace that no other thread has now."""
             try:
                 space = idle.pop()
@@ -207,19 +210,21 @@ class Engine:
             idle.append(space)
             return saturations
 
-        saturations = sum(spread(work, starts, workers))
+        saturations = map(sum, zip(*spread(work, starts, workers), strict=True))
         totals = np.zeros_like(idle[0].counts)
         for space in idle:
             totals += space.counts
         if program is self._main:
             self._spaces += idle
-        found = {INPUT: Counts(saturations=saturations), **counts(program, totals)}
+        entered = zip(self.fixed.inputs, saturations, strict=True)
+        found = {it.name: Counts(saturations=count) for it, count in entered}
+        found |= counts(program, totals)
         return _finish(self.fixed, tensors, found, self._logits)
 
 
 def infer(
     fixed: FixedNetwork,
-    x: Array,
+    x: Images,
     threads: int | None = None,
     keep: Iterable[str] = (),
     progress: Progress | None = None,
@@ -232,7 +237,8 @@ def infer(
     Args:
         fixed: the network.
         x: ``(N, *input_shape)``: uint8 pixels (scaled as the network says), scaled floats, or int16
-            raw words of the input's format.
+            raw words of the input's format. Of several inputs, arrays by name, or rows
+            (``network.rows``).
         threads: how many to use, by default one per core; results do not depend on it.
         keep: names of further nodes whose raw output is wanted.
         progress: called with the number of images done since the last call, from any thread.
@@ -263,7 +269,7 @@ def _work(node: FixedNode, fixed: FixedNetwork) -> int:
 
 def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
     """Gather what the proofs say of the sums of each layer that has an accumulator."""
-    intervals = {INPUT: full(fixed.input_format, fixed.input_shape)}
+    intervals = {it.name: full(it.format, it.shape) for it in fixed.inputs}
     intervals |= {name: proof.output for name, proof in proofs.items()}
     found = {}
     for node in fixed.nodes:
@@ -274,18 +280,18 @@ def known(fixed: FixedNetwork, proofs: Mapping[str, Proof]) -> dict[str, Known]:
     return found
 
 
-def _conversion(fixed: FixedNetwork) -> Conversion:
+def _conversion(fixed: FixedNetwork, entry: FixedInput) -> Conversion:
     """Return what each of 256 pixels of a channel becomes, and how floats become raw words."""
     channels = max(len(fixed.scaling.mean), len(fixed.scaling.std))
-    channels = fixed.input_shape[0] if channels > 1 else 1
+    channels = entry.shape[0] if channels > 1 else 1
     pixels = np.broadcast_to(np.arange(256, dtype=np.uint8), (1, channels, 256))
-    fmt = fixed.input_format
+    fmt = entry.format
     raw, over = from_float_counted(
         fixed.scaling.apply(pixels)[0],
         fmt,
         Rounding.NEAREST_EVEN,
         Overflow.SATURATE,
-        INPUT,
+        entry.name,
     )
     tables = np.ascontiguousarray(raw, np.int16), np.ascontiguousarray(over)
     return Conversion(*tables, 2.0**fmt.frac, float(fmt.min), float(fmt.max))

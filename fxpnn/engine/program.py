@@ -17,6 +17,7 @@ from fxpnn.kernels.build.kernel import Kernel
 from fxpnn.kernels.layout import instructions
 from fxpnn.kernels.layout.instructions import Code
 from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.inputs import FixedInput
 from fxpnn.network.layers import Array, Shape
 
 Places: TypeAlias = npt.NDArray[np.int64]
@@ -185,7 +186,7 @@ class Constants:
 class Program:
     """A program for blocks of up to ``images`` images, in a workspace of ``size`` words.
 
-    ``tensors`` says where the input and the kept tensors lie. ``parts`` is the code in runs of
+    ``tensors`` says where the ``inputs`` and the kept tensors lie. ``parts`` is the code in runs of
     instructions, each behind the kernel that runs it. ``nodes`` names the rows of the counts.
     ``methods`` says in words how each layer's sums are computed.
     """
@@ -194,6 +195,7 @@ class Program:
     pools: Pools
     images: int
     size: int
+    inputs: tuple[FixedInput, ...]
     tensors: Mapping[str, Kept]
     nodes: tuple[str, ...]
     methods: Mapping[str, str]

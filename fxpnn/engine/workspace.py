@@ -1,17 +1,18 @@
 """One run of a program on one block of images, in a workspace of its own."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from fxpnn.engine.program import Program, Words, aligned
+from fxpnn.engine.program import Kept, Program, Words, aligned
 from fxpnn.errors import DataError
 from fxpnn.kernels import compiled
 from fxpnn.kernels.build.kernel import Bound
 from fxpnn.network.fixed import Counts
-from fxpnn.network.graph import INPUT
+from fxpnn.network.inputs import split
 from fxpnn.network.layers import Array
 
 
@@ -34,44 +35,36 @@ class Workspace:
 
     Kernels are bound to it once: one image takes little longer to compute than Python would take to
     hand over what they need. ``counts`` grows by every block, ``(nodes, 3)``, as ``Counts`` has
-    them. Without a conversion images are raw words.
+    them. ``conversions`` are those of the inputs; without any, images are raw words.
     """
 
-    def __init__(self, program: Program, conversion: Conversion | None = None) -> None:
+    def __init__(self, program: Program, conversions: Sequence[Conversion] = ()) -> None:
         self.program = program
         self.counts = np.zeros((len(program.nodes), 3), np.int64)
         self._words = aligned(program.size, np.int16)
-        self._conversion = conversion
         self._tensors = {name: self._tensor(name) for name in program.tensors}
         given = (*program.pools, self._words, self.counts)
         self._parts = [kernel.bind(code, *given) for kernel, code in program.parts]
-        self._entries: dict[np.dtype[np.generic], Bound] = {}
+        each: Sequence[Conversion | None] = conversions or [None] * len(program.inputs)
+        self._entries = tuple(
+            _Entry(it.name, program.tensors[it.name], self._words, conversion)
+            for it, conversion in zip(program.inputs, each, strict=True)
+        )
 
-    def enter(self, x: Array, start: int = 0) -> int:
-        """Put images ``(n, *shape)`` where the program reads them; return how many saturated.
+    def enter(self, x: Array, start: int = 0) -> list[int]:
+        """Put images where the program reads them; return how many values of each input saturated.
 
         Args:
-            x: pixels, floats or raw words, n at most the program's.
+            x: pixels, floats or raw words, ``(n, *shape)`` or rows, n at most the program's.
             start: the first image's number, for an error.
 
         Raises:
             DataError: a float is NaN.
         """
-        entry = self._entries.get(x.dtype)
-        if entry is None:  # or it is of another byte order, or a rarer kind of float
-            kind = x.dtype.char if x.dtype.char in "Bhfd" else "d"
-            if kind == "f" and not self._scales_float32():
-                kind = "d"
-            x = x.astype(kind, copy=False)
-            entry = self._entries.setdefault(x.dtype, self._entry(kind))
-        if not (x.flags.c_contiguous and x.flags.aligned):  # kernels take no others
-            x = x.copy()
-        counts = entry(x.reshape(len(x), -1))
-        if len(counts) > 1 and counts[1]:
-            index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
-            index[0] += start
-            raise DataError(f"{INPUT}{index} must be a number, not NaN")
-        return int(counts[0])
+        if len(self._entries) == 1:
+            return [self._entries[0].enter(x, start)]
+        parts = split(self.program.inputs, x)
+        return [entry.enter(parts[entry.name], start) for entry in self._entries]
 
     def run(self, images: int) -> None:
         """Run the program on the images that were entered."""
@@ -94,10 +87,37 @@ class Workspace:
         strides = block.itemsize * np.array([words, *steps])
         return as_strided(block[:, first:], (len(block), *shape), strides.tolist())
 
-    def _entry(self, kind: str) -> Bound:
+
+class _Entry:
+    """The way by which one input's images enter a workspace; its kernels are bound once."""
+
+    def __init__(self, name: str, kept: Kept, words: Words, conversion: Conversion | None) -> None:
+        self.name = name
+        self._kept, self._words, self._conversion = kept, words, conversion
+        self._bound: dict[np.dtype[np.generic], Bound] = {}
+
+    def enter(self, x: Array, start: int = 0) -> int:
+        """Put images ``(n, *shape)`` where the program reads them; return how many saturated."""
+        entry = self._bound.get(x.dtype)
+        if entry is None:  # or it is of another byte order, or a rarer kind of float
+            kind = x.dtype.char if x.dtype.char in "Bhfd" else "d"
+            if kind == "f" and not self._scales_float32():
+                kind = "d"
+            x = x.astype(kind, copy=False)
+            entry = self._bound.setdefault(x.dtype, self._bind(kind))
+        if not (x.flags.c_contiguous and x.flags.aligned):  # kernels take no others
+            x = x.copy()
+        counts = entry(x.reshape(len(x), -1))
+        if len(counts) > 1 and counts[1]:
+            index = [int(i) for i in np.argwhere(np.isnan(x))[0]]
+            index[0] += start
+            raise DataError(f"{self.name}{index} must be a number, not NaN")
+        return int(counts[0])
+
+    def _bind(self, kind: str) -> Bound:
         """Bind what takes images of a dtype to where the program reads them."""
-        base, words, *_ = kept = self.program.tensors[INPUT]
-        places = kept.places.ravel()
+        base, words, *_ = self._kept
+        places = self._kept.places.ravel()
         in_order = np.array_equal(places, np.arange(words))
         ends = places[: 0 if in_order else None], words, self._words[base:]
         if kind == "h":

@@ -15,15 +15,16 @@ from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import fxp_write
 from fxpnn.network.graph import (
-    INPUT,
     Node,
     Scaling,
+    check_entrance,
     check_outputs,
     chosen_at,
     infer_shapes,
     rectified,
 )
 from fxpnn.network.graph import Provenance as Provenance
+from fxpnn.network.inputs import INPUT, FixedInput, image_shape
 from fxpnn.network.layers import Array, Layer, Number, Shape, Softmax, Step
 from fxpnn.network.losses import Losses as Losses
 from fxpnn.network.normalisation import Normalisation
@@ -144,6 +145,8 @@ class FixedNetwork(Value):
     """A network of integers: everything that the hardware stores, and the meaning of each word.
 
     ``shapes`` and ``formats`` hold the shape and format of the input and of every node's output.
+    Where inputs are several, the first is called ``input_name``, ``further`` holds the others, and
+    ``inputs`` all.
     ``rectified`` names the nodes whose unsigned output is that of the ReLU behind them already:
     what they clamp at 0 is no overflow, and they stand for ``max(0, x)``.
 
@@ -160,22 +163,23 @@ class FixedNetwork(Value):
     scaling: Scaling = field(default_factory=Scaling)
     provenance: Provenance = field(default_factory=Provenance)
     normalisation: Normalisation | None = None
+    input_name: str = INPUT
+    further: tuple[FixedInput, ...] = ()
     shapes: Mapping[str, Shape] = field(init=False, repr=False)
     formats: Mapping[str, QFormat] = field(init=False, repr=False)
     rectified: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        shapes = infer_shapes(self.input_shape, self.nodes)
-        self.scaling.check(self.input_shape)
-        if self.normalisation is not None:
-            self.normalisation.check(self.input_shape)
+        shapes = infer_shapes(self.inputs, self.nodes)
+        check_entrance(self.inputs, self.scaling, self.normalisation)
         object.__setattr__(self, "outputs", self.outputs or (self.nodes[-1].name,))
-        check_outputs(self.outputs, shapes)
-        try:
-            self.input_format.for_tensor()
-        except FormatError as error:
-            raise ModelError(f"input: {error}") from None
-        formats = {INPUT: self.input_format}
+        check_outputs(self.outputs, self.nodes)
+        for it in self.inputs:
+            try:
+                it.format.for_tensor()
+            except FormatError as error:
+                raise ModelError(f"{it.name}: {error}") from None
+        formats = {it.name: it.format for it in self.inputs}
         formats |= {node.name: node.output_format for node in self.nodes}
         for node in self.nodes:
             sources = [formats[name] for name in node.inputs]
@@ -189,11 +193,25 @@ class FixedNetwork(Value):
         object.__setattr__(self, "rectified", _rectified(self.nodes, self.outputs))
 
     @cached_property
+    def inputs(self) -> tuple[FixedInput, ...]:
+        """Give the name, shape and format of each input."""
+        return (FixedInput(self.input_name, self.input_shape, self.input_format), *self.further)
+
+    @cached_property
+    def image_shape(self) -> Shape:
+        """Give the shape in which one image stands in an array: a row of several inputs' values."""
+        return image_shape(self.inputs)
+
+    @cached_property
     def _by_name(self) -> dict[str, FixedNode]:
         return {node.name: node for node in self.nodes}
 
     def __getitem__(self, name: str) -> FixedNode:
         return self._by_name[name]
+
+    def node(self, name: str) -> FixedNode | None:
+        """Return a layer, or ``None`` where the name is an input's."""
+        return self._by_name.get(name)
 
     def with_scaling(self, scaling: Scaling) -> Self:
         """Return the network with pixels that become numbers in another way."""

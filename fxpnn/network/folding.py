@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fxpnn.network.graph import INPUT, Network, Node, read_from
+from fxpnn.network.graph import Network, Node, read_from
 from fxpnn.network.layers import (
     Array,
     Concat,
@@ -49,7 +49,7 @@ class _Unfolded:
 
     def __init__(self, network: Network, begin: tuple[Array, Array]) -> None:
         self.network, self.nodes = network, list[Node]()
-        self._pending = {INPUT: begin}
+        self._pending = {network.input_name: begin}
         self._settled: dict[str, str] = {}
         self._taken = set(network.shapes)
         self._budget = MOST

@@ -20,6 +20,7 @@ from fxpnn.network.fixed import FixedNetwork, FixedNode, Losses
 from fxpnn.network.fxp_schema import SCHEMA, TABLE, Header, NodeHeader, Schema, Signed, digest
 from fxpnn.network.fxp_write import dumps as dumps
 from fxpnn.network.fxp_write import save as save
+from fxpnn.network.inputs import INPUT, FixedInput
 from fxpnn.network.layers import Array, Layer, layer_types
 from fxpnn.network.rounded import Rounded
 from fxpnn.network.traits import Output
@@ -98,6 +99,10 @@ def _unpack(header: Header, tensors: dict[str, Array], schema: int) -> FixedNetw
         scaling=header.scaling,
         provenance=header.provenance,
         normalisation=header.normalisation or None,
+        input_name=INPUT if header.input_name is msgspec.UNSET else header.input_name,
+        further=tuple(
+            FixedInput(it.name, it.shape, QFormat.parse(it.format)) for it in header.further or ()
+        ),
     )
 
 

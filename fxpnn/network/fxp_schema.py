@@ -44,6 +44,14 @@ class NodeHeader(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     weight_overflow: Overflow = Overflow.SATURATE
 
 
+class InputHeader(msgspec.Struct, forbid_unknown_fields=True):
+    """An input beside the first."""
+
+    name: str
+    shape: tuple[int, ...]
+    format: str
+
+
 class Header(msgspec.Struct, forbid_unknown_fields=True):
     """All of a network but its tensors."""
 
@@ -55,6 +63,8 @@ class Header(msgspec.Struct, forbid_unknown_fields=True):
     provenance: Provenance
     nodes: tuple[NodeHeader, ...]
     normalisation: Normalisation | msgspec.UnsetType = msgspec.UNSET
+    input_name: str | msgspec.UnsetType = msgspec.UNSET
+    further: tuple[InputHeader, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Schema(msgspec.Struct):

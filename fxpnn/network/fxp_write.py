@@ -9,7 +9,8 @@ import numpy as np
 from safetensors.numpy import save as save_tensors
 
 from fxpnn import files
-from fxpnn.network.fxp_schema import SCHEMA, TABLE, Header, NodeHeader, Signed, digest
+from fxpnn.network.fxp_schema import SCHEMA, TABLE, Header, InputHeader, NodeHeader, Signed, digest
+from fxpnn.network.inputs import INPUT
 from fxpnn.network.layers import Array
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def dumps(fixed: "FixedNetwork") -> bytes:
     """Return the bytes of a .fxp file; equal networks give equal bytes."""
     tensors: dict[str, Array] = {}
     nodes = tuple(_pack(node, tensors) for node in fixed.nodes)
+    further = tuple(InputHeader(it.name, it.shape, str(it.format)) for it in fixed.further)
     header = Header(
         name=fixed.name,
         input_shape=fixed.input_shape,
@@ -29,6 +31,8 @@ def dumps(fixed: "FixedNetwork") -> bytes:
         provenance=fixed.provenance,
         nodes=nodes,
         normalisation=fixed.normalisation or msgspec.UNSET,
+        input_name=msgspec.UNSET if fixed.input_name == INPUT else fixed.input_name,
+        further=further or msgspec.UNSET,
     )
     text = msgspec.json.encode(header, enc_hook=_plain)
     signed = Signed(SCHEMA, digest(text, tensors), msgspec.Raw(text))

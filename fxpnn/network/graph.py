@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 from fxpnn.errors import ModelError
 from fxpnn.network import budget
+from fxpnn.network.inputs import INPUT as INPUT
+from fxpnn.network.inputs import Input, image_shape
 from fxpnn.network.layers import Array, Layer, Shape
 from fxpnn.network.normalisation import Normalisation
 from fxpnn.network.traits import Output
 from fxpnn.network.value import Value
-
-INPUT = "input"
-"""The name by which nodes refer to the network's input."""
 
 _Network = TypeVar("_Network", bound="Network")
 
@@ -75,7 +74,7 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Node(Value):
-    """A layer in its place: its name and the names of the nodes it reads (or ``INPUT``)."""
+    """A layer in its place: its name and the names of the nodes, or inputs, it reads."""
 
     name: str
     layer: Layer
@@ -99,6 +98,10 @@ class Network(Value):
     ``normalisation`` is applied to an input, after its scaling; ``INPUT`` names what it gives.
     Where it has to be a layer (``without_normalisation`` says when), that is called ``normaliser``.
 
+    The first input is called ``input_name``; where there are others, ``further`` holds them, and
+    ``inputs`` all. Images of several are rows of one array (``network.rows``), whose values nothing
+    but ``scaling`` changes: a normalisation is then part of the layers.
+
     Raises:
         ModelError: a name is unknown or doubled, shapes do not fit, a parameter is not finite; the
             message names the layer.
@@ -111,16 +114,16 @@ class Network(Value):
     scaling: Scaling = field(default_factory=Scaling)
     normalisation: Normalisation | None = None
     normaliser: str = f"{INPUT}.add"
+    input_name: str = INPUT
+    further: tuple[Input, ...] = ()
     shapes: Mapping[str, Shape] = field(init=False, repr=False)
     sha256: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
-        shapes = infer_shapes(self.input_shape, self.nodes)
-        self.scaling.check(self.input_shape)
-        if self.normalisation is not None:
-            self.normalisation.check(self.input_shape)
+        shapes = infer_shapes(self.inputs, self.nodes)
+        check_entrance(self.inputs, self.scaling, self.normalisation)
         object.__setattr__(self, "outputs", self.outputs or (self.nodes[-1].name,))
-        check_outputs(self.outputs, shapes)
+        check_outputs(self.outputs, self.nodes)
         for node in self.nodes:
             _check_finite(node)
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
@@ -129,11 +132,25 @@ class Network(Value):
         return (*super().__reduce__(), {"sha256": self.sha256})
 
     @cached_property
+    def inputs(self) -> tuple[Input, ...]:
+        """Give the name and shape of each input."""
+        return (Input(self.input_name, self.input_shape), *self.further)
+
+    @cached_property
+    def image_shape(self) -> Shape:
+        """Give the shape in which one image stands in an array: a row of several inputs' values."""
+        return image_shape(self.inputs)
+
+    @cached_property
     def _by_name(self) -> dict[str, Node]:
         return {node.name: node for node in self.nodes}
 
     def __getitem__(self, name: str) -> Node:
         return self._by_name[name]
+
+    def node(self, name: str) -> Node | None:
+        """Return a layer, or ``None`` where the name is an input's."""
+        return self._by_name.get(name)
 
     def with_scaling(self, scaling: Scaling) -> Self:
         """Return the network with pixels that become numbers in another way."""
@@ -166,19 +183,23 @@ def chain(
     return Network(name, input_shape, tuple(nodes), scaling=scaling or Scaling())
 
 
-def infer_shapes(input_shape: Shape, nodes: tuple[Node, ...]) -> dict[str, Shape]:
-    """Return the shape of the input and of every node's output.
+def infer_shapes(inputs: Sequence[Input], nodes: tuple[Node, ...]) -> dict[str, Shape]:
+    """Return the shape of each input and of every node's output.
 
     Raises:
         ModelError: the graph is not one, or a layer cannot take its inputs; it names the layer.
     """
-    if not _countable(input_shape):
-        raise ModelError(f"the input must hold 1 to 2**27 values on its axes, not {input_shape}")
+    for it in inputs:
+        if not _countable(it.shape):
+            which = "the input" if len(inputs) == 1 else f"input {it.name}"
+            raise ModelError(f"{which} must hold 1 to 2**27 values on its axes, not {it.shape}")
+    shapes = {it.name: it.shape for it in inputs}
+    if len(shapes) < len(inputs) or "" in shapes:
+        raise ModelError("names of inputs must be unique and not empty")
     if not nodes:
         raise ModelError("a network must have one or more layers, not none")
     if len(nodes) > budget.NODES:
         raise ModelError(f"a network must have at most {budget.NODES} layers, not {len(nodes)}")
-    shapes = {INPUT: input_shape}
     for node in nodes:
         where = f"layer {node.name} ({node.op})"
         if not node.name or node.name in shapes:
@@ -209,7 +230,7 @@ def rectified(nodes: Sequence[Node], outputs: Collection[str]) -> frozenset[str]
     """
     readers: dict[str, list[Node]] = {node.name: [] for node in nodes}
     for node in nodes:
-        for name in {*node.inputs} - {INPUT}:
+        for name in {*node.inputs} & readers.keys():
             readers[name].append(node)
     found: set[str] = set()
     for node in reversed(nodes):  # all that read a node are judged before it
@@ -223,21 +244,37 @@ def rectified(nodes: Sequence[Node], outputs: Collection[str]) -> frozenset[str]
 
 
 class _Holder(Protocol):
-    def __getitem__(self, name: str) -> Node: ...
+    def node(self, name: str) -> Node | None: ...
 
 
 def chosen_at(network: _Holder, name: str) -> tuple[str, ...]:
     """Name the layers from the one that chooses a layer's format, or the input, to the layer."""
     names = [name]
-    while names[0] != INPUT and network[names[0]].layer.traits.output is Output.KEPT:
-        names.insert(0, network[names[0]].inputs[0])
+    while (node := network.node(names[0])) and node.layer.traits.output is Output.KEPT:
+        names.insert(0, node.inputs[0])
     return tuple(names)
 
 
-def check_outputs(outputs: tuple[str, ...], shapes: Mapping[str, Shape]) -> None:
+def check_entrance(
+    inputs: Sequence[Input], scaling: Scaling, normalisation: Normalisation | None
+) -> None:
+    """Raise ``ModelError`` unless what is done to images fits the inputs."""
+    if len(inputs) == 1:
+        scaling.check(inputs[0].shape)
+        if normalisation is not None:
+            normalisation.check(inputs[0].shape)
+        return
+    if len(scaling.mean) > 1 or len(scaling.std) > 1:
+        raise ModelError("mean and std must hold 1 value where inputs are several")
+    if normalisation is not None:
+        raise ModelError("a normalisation must be of one input, not of several")
+
+
+def check_outputs(outputs: tuple[str, ...], nodes: Sequence[Node]) -> None:
     """Raise ``ModelError`` unless every output is a layer's name, once."""
+    known = {node.name for node in nodes}
     for name in outputs:
-        if name not in shapes or name == INPUT:
+        if name not in known:
             raise ModelError(f"outputs must be names of layers, not {name!r}")
     if len(set(outputs)) != len(outputs):
         raise ModelError(f"outputs must be unique, not {', '.join(outputs)}")

@@ -1,7 +1,7 @@
 """Which images a network takes, and which of its nodes tells their class."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from fxpnn.fixedpoint.casting import as_array, is_array
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network.fixed import FixedNetwork, RawArray
 from fxpnn.network.graph import Network
+from fxpnn.network.inputs import Input, split
 from fxpnn.network.layers import Array, Shape, Softmax
 
 EVERY_WORD = (-(1 << 15), (1 << 15) - 1)
@@ -28,9 +29,10 @@ def check_images(network: Network | FixedNetwork, x: Array) -> None:
         raise DataError(f"images must be pixels or real numbers, not {x.dtype}")
     if x.dtype.kind == "f" and x.dtype.itemsize > 8:
         raise DataError(f"images must be floats of at most 64 bits, not {x.dtype}, to round once")
-    if not x.ndim or x.shape[1:] != network.input_shape or not len(x):
-        wanted = ", ".join(map(str, ("N", *network.input_shape)))
-        raise DataError(f"images must be ({wanted}) with N of 1 or more, not {x.shape}")
+    if not x.ndim or x.shape[1:] != network.image_shape or not len(x):
+        wanted = ", ".join(map(str, ("N", *network.image_shape)))
+        told = f"images must be ({wanted}) with N of 1 or more, not {x.shape}"
+        raise DataError(told + _by_name(network.inputs))
     if isinstance(network, FixedNetwork):
         _check_words(network, x)
 
@@ -59,8 +61,8 @@ def words_of(values: npt.ArrayLike, shape: Shape, fmt: QFormat) -> RawArray:
 
 
 def takes_every_word(fixed: FixedNetwork) -> bool:
-    """Return whether every 16-bit word is one of the input's format."""
-    return (fixed.input_format.min, fixed.input_format.max) == EVERY_WORD
+    """Return whether every 16-bit word is one of the format of each input."""
+    return all((it.format.min, it.format.max) == EVERY_WORD for it in fixed.inputs)
 
 
 def logits_of(network: Network | FixedNetwork) -> str:
@@ -76,6 +78,17 @@ def _check_words(fixed: FixedNetwork, x: Array) -> None:
         )
     if x.dtype.char != "h" or takes_every_word(fixed):
         return
-    fmt = fixed.input_format
-    if x.min() < fmt.min or x.max() > fmt.max:
-        raise DataError(f"raw words must fit {fmt}, not reach {x.min()}..{x.max()}")
+    parts = split(fixed.inputs, x)
+    for it in fixed.inputs:
+        low, high = parts[it.name].min(), parts[it.name].max()
+        if low < it.format.min or high > it.format.max:
+            where = f" of {it.name}" if fixed.further else ""
+            raise DataError(f"raw words{where} must fit {it.format}, not reach {low}..{high}")
+
+
+def _by_name(inputs: Sequence[Input]) -> str:
+    """Say how images of several inputs are given."""
+    if len(inputs) == 1:
+        return ""
+    shapes = ", ".join(f"{it.name} ({', '.join(map(str, ('N', *it.shape)))})" for it in inputs)
+    return f": rows of all inputs, or arrays by name, {shapes}"

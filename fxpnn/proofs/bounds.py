@@ -20,7 +20,6 @@ from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNetwork, FixedNode
-from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array, Layer, Shape
 from fxpnn.network.lookup import response
 from fxpnn.proofs import windows
@@ -56,7 +55,7 @@ class Proof:
 
 def prove(fixed: FixedNetwork) -> dict[str, Proof]:
     """Bound every layer of a network for every input that its input format can hold."""
-    known = {INPUT: full(fixed.input_format, fixed.input_shape)}
+    known = {it.name: full(it.format, it.shape) for it in fixed.inputs}
     proofs, effort = {}, EFFORT // len(fixed.nodes)
     for node in fixed.nodes:
         formats = [fixed.formats[name] for name in node.inputs]

@@ -10,7 +10,8 @@ import numpy as np
 from fxpnn.fixedpoint.qformat import WIDEST, Accumulator, QFormat
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.fixed import BIAS_BITS, FixedNetwork, FixedNode, RawArray
-from fxpnn.network.graph import INPUT, Network, Node
+from fxpnn.network.graph import Network, Node
+from fxpnn.network.inputs import entrance
 from fxpnn.network.layers import Layer
 from fxpnn.network.rounded import Rounded, WeightRounding
 from fxpnn.network.traits import Output
@@ -44,8 +45,11 @@ def changed(network: Network, fixed: FixedNetwork, changes: Mapping[str, Change]
     Raises:
         FormatError, ModelError: there is no such network.
     """
-    entrance = changes.get(INPUT, Change()).output
-    formats = {INPUT: entrance.format if entrance else fixed.input_format}
+    casts = {it.name: changes.get(it.name, Change()).output for it in fixed.inputs}
+    inputs = [
+        replace(it, format=cast.format) if (cast := casts[it.name]) else it for it in fixed.inputs
+    ]
+    formats = {it.name: it.format for it in inputs}
     nodes = []
     for node in fixed.nodes:
         change = changes.get(node.name, Change())
@@ -53,7 +57,7 @@ def changed(network: Network, fixed: FixedNetwork, changes: Mapping[str, Change]
         finer = sum(formats[name].frac - fixed.formats[name].frac for name in node.inputs)
         nodes.append(_changed(network[node.name], node, change, *sources, finer))
         formats[node.name] = nodes[-1].output_format
-    return replace(fixed, input_format=formats[INPUT], nodes=tuple(nodes))
+    return replace(fixed, **entrance(inputs), nodes=tuple(nodes))
 
 
 def _changed(

@@ -8,7 +8,7 @@ import numpy as np
 
 from fxpnn.fixedpoint.qformat import TENSOR_BITS, Overflow, QFormat
 from fxpnn.network.folding import without_normalisation
-from fxpnn.network.graph import INPUT, Network, Node, Scaling, rectified
+from fxpnn.network.graph import Network, Node, Scaling, rectified
 from fxpnn.network.layers import Layer
 from fxpnn.network.rounded import WeightRounding
 from fxpnn.network.traits import Output
@@ -23,7 +23,8 @@ def choices(network: Network, plan: Plan, floats: bool) -> dict[str, Choice]:
     """Say how each format is chosen that depends on calibration data, pixels or ``floats``."""
     kept = keepers_of(network, plan)
     names = calibrated(network, plan, floats)
-    made = {name: _choice(plan[name], name, kept, floats) for name in names}
+    pixels = set() if floats else {it.name for it in network.inputs}
+    made = {name: _choice(plan[name], name, kept, name in pixels) for name in names}
     for name in unsigned(network, plan, kept) & made.keys():
         made[name] = replace(made[name], signed=False)
     return made
@@ -38,7 +39,7 @@ def ever_needed(network: Network) -> set[str]:
     """Name the tensors whose values some plan may ask for."""
     made = (node.name for node in network.nodes if node.layer.traits.chosen)
     growing = (node.name for node in network.nodes if node.layer.growth() > 1)
-    return {INPUT, *made, *growing}
+    return {*(it.name for it in network.inputs), *made, *growing}
 
 
 def measured(network: Network, plan: Plan) -> dict[str, bool]:
@@ -60,7 +61,8 @@ def entered(network: Network, floats: bool, plan: Plan) -> Network:
     """
     if network.normaliser in plan.layers:
         return without_normalisation(network)
-    return network if floats or plan[INPUT].output is not None else without_normalisation(network)
+    given = plan[network.input_name].output is not None
+    return network if floats or given else without_normalisation(network)
 
 
 def asks(network: Network, plan: Plan, floats: bool = False) -> bool:
@@ -79,7 +81,9 @@ def corrected(node: Node, plan: Plan) -> bool:
 
 def calibrated(network: Network, plan: Plan, floats: bool = False) -> tuple[str, ...]:
     """Name the tensors whose formats are chosen on calibration data, pixels or ``floats``."""
-    entrance = [INPUT] if _is_observed(plan[INPUT], network.scaling, floats) else []
+    entrance = (
+        it.name for it in network.inputs if _is_observed(plan[it.name], network.scaling, floats)
+    )
     layers = (
         node.name
         for node in network.nodes
@@ -95,10 +99,12 @@ def _is_observed(settings: Settings, scaling: Scaling, floats: bool) -> bool:
     return settings.method is not Method.PROVED and pixel_format(settings, scaling) is None
 
 
-def _choice(settings: Settings, name: str, kept: Mapping[str, list[Node]], floats: bool) -> Choice:
-    """Say how a tensor's format is chosen: for it, and those after it that keep it and may grow."""
+def _choice(settings: Settings, name: str, kept: Mapping[str, list[Node]], pixels: bool) -> Choice:
+    """Say how a tensor's format is chosen: for it, and those after it that keep it and may grow.
+
+    Pixels end where calibration's do.
+    """
     proved = settings.method is Method.PROVED  # of floats no more is known than what they showed
-    pixels = name == INPUT and not floats  # they end where calibration's do
     growing = (node.name for node, _ in keepers(kept, name) if node.layer.growth() > 1)
     return Choice(
         (name, *growing),

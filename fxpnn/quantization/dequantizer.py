@@ -8,6 +8,7 @@ from fxpnn.errors import ModelError
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_bias
 from fxpnn.network.graph import Network, Node
+from fxpnn.network.inputs import Input, entrance
 from fxpnn.network.layers import Array, Layer, LayerNorm
 
 FLOAT_LIMIT = 1 << 53
@@ -27,11 +28,11 @@ def dequantize(fixed: FixedNetwork) -> Network:
         for node in fixed.nodes
     )
     return Network(
-        fixed.name,
-        fixed.input_shape,
-        tuple(nodes),
-        fixed.outputs,
-        fixed.scaling,
+        name=fixed.name,
+        **entrance([Input(it.name, it.shape) for it in fixed.inputs]),
+        nodes=tuple(nodes),
+        outputs=fixed.outputs,
+        scaling=fixed.scaling,
         normalisation=fixed.normalisation,
     )
 

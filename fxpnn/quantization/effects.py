@@ -2,7 +2,7 @@
 
 from fxpnn.errors import FormatError
 from fxpnn.fixedpoint.qformat import Overflow, Rounding
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
 from fxpnn.network.rounded import WeightRounding
 from fxpnn.network.traits import Output, Traits
 from fxpnn.quantization.settings import ALL, Plan, Settings
@@ -17,15 +17,15 @@ def check(network: Network, plan: Plan) -> None:
     Raises:
         FormatError: one has none; the message names it.
     """
-    heeded = {INPUT: _of_input(plan[INPUT])}
+    heeded = {it.name: _of_input(plan[it.name]) for it in network.inputs}
     heeded |= {node.name: _of_layer(node.layer.traits, plan[node.name]) for node in network.nodes}
     for name in plan.layers:
-        judged = plan.stated(name)
-        if name != INPUT:
-            judged -= _told_elsewhere(network[name].layer.traits, plan[name])
+        judged, node = plan.stated(name), network.node(name)
+        if node is not None:
+            judged -= _told_elsewhere(node.layer.traits, plan[name])
         if odd := _sorted(judged - heeded[name]):
-            where = name if name == INPUT else f"layer {name} ({network[name].op})"
-            free = heeded[name] - (FIXED if name == INPUT else frozenset())
+            where = name if node is None else f"layer {name} ({node.op})"
+            free = heeded[name] - (FIXED if node is None else frozenset())
             raise FormatError(
                 f"{where} must be given no {odd}, without effect there; "
                 f"it heeds {_sorted(free) or 'no setting'}"

@@ -18,7 +18,7 @@ from fxpnn.fixedpoint.qformat import (
     parse_number,
 )
 from fxpnn.network.fixed import FixedNetwork, FixedNode
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
 from fxpnn.network.rounded import WeightRounding
 from fxpnn.quantization.settings import ALL, Method, Plan, Settings, parse_softmax
 
@@ -130,14 +130,17 @@ def formats_toml(fixed: FixedNetwork, network: Network) -> str:
     """
     parted = network.normalisation is not None and fixed.normalisation is None
     folded = parted and network.normaliser not in fixed.shapes
-    entrance = {"word": fixed.input_format.word} if folded else {"output": str(fixed.input_format)}
-    tables = [(INPUT, entrance)]
+    tables = [(it.name, _of_input(it.format, folded)) for it in fixed.inputs]
     tables += [(node.name, _of_node(node, fixed.formats[node.inputs[0]])) for node in fixed.nodes]
     return "\n".join(
         f"[layers.{_quoted(name)}]\n" + "".join(f"{key} = {_toml(keys[key])}\n" for key in keys)
         for name, keys in tables
         if keys
     )
+
+
+def _of_input(fmt: QFormat, folded: bool) -> dict[str, Any]:
+    return {"word": fmt.word} if folded else {"output": str(fmt)}
 
 
 def _of_node(node: FixedNode, source: QFormat) -> dict[str, Any]:

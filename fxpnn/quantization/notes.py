@@ -7,7 +7,8 @@ import numpy as np
 from fxpnn.fixedpoint.casting import from_float
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network.fixed import FixedNetwork
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
+from fxpnn.network.inputs import FixedInput
 from fxpnn.network.layers import Array, Concat
 from fxpnn.quantization.calibration import Chosen, fitting
 from fxpnn.quantization.observation import Ranges
@@ -25,13 +26,14 @@ def notes(
     ranges: Mapping[str, Ranges],
 ) -> tuple[str, ...]:
     """Say what a user should know of the formats that calibration data chose."""
-    if INPUT in ranges and not np.any(ranges[INPUT]):
+    entered = [ranges[it.name] for it in fixed.inputs if it.name in ranges]
+    if entered and not any(np.any(pair) for pair in entered):
         told = "every value of the calibration data is 0: formats chosen on them hold nothing else"
         return (told,)
     return (
         *_unmoved(chosen),
         *_outliers(fixed.formats, chosen),
-        *_vanished(fixed.input_format, ranges),
+        *(told for it in fixed.inputs for told in _vanished(it, ranges)),
         *_branches(network, fixed.formats, ranges),
     )
 
@@ -60,15 +62,15 @@ def _outliers(formats: Mapping[str, QFormat], chosen: Mapping[str, Chosen]) -> I
         )
 
 
-def _vanished(fmt: QFormat, ranges: Mapping[str, Ranges]) -> Iterator[str]:
-    """Name the places of the input that differ between images and whose words do not."""
-    if INPUT not in ranges:
+def _vanished(entry: FixedInput, ranges: Mapping[str, Ranges]) -> Iterator[str]:
+    """Name the places of an input that differ between images and whose words do not."""
+    if entry.name not in ranges:
         return
-    low, high = ranges[INPUT]
+    (low, high), fmt = ranges[entry.name], entry.format
     lost = np.flatnonzero((low < high) & (from_float(low, fmt) == from_float(high, fmt)))
     if lost.size:
         yield (
-            f"input: {fmt} turns all values of channel {_listed(lost)} into one word; "
+            f"{entry.name}: {fmt} turns all values of channel {_listed(lost)} into one word; "
             "features of unequal range lose less if all are scaled to one range before"
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fxpnn.errors import DataError, FormatError, ModelError
 from fxpnn.network import budget
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
 from fxpnn.network.images import check_images
 from fxpnn.network.layers import Array, Concat, Shape
 from fxpnn.network.value import Value
@@ -51,7 +51,7 @@ class Observation(Value):
 
     Any number of networks can be quantized by it. It depends on how values are distributed, not on
     the images' order, nor on how often all are repeated, and does not grow with them. ``floats``
-    says that the images were scaled floats, not pixels, ``normalised`` that ``INPUT`` is what the
+    says that the images were scaled floats, not pixels, ``normalised`` that the input is what the
     network's normalisation gives, which was not folded. ``ranges`` are those of tensors whose parts
     share a word though they may differ: the input, and what a concatenation reads. ``moments`` are
     those of layers' inputs, by the layers' names.
@@ -94,7 +94,7 @@ class Observation(Value):
             )
         for name, second in measured.items():
             found = self.moments.get(name)
-            entrance = INPUT in network[name].inputs and not self._same_input(network)
+            entrance = network.input_name in network[name].inputs and not self._same_input(network)
             if found is None or entrance or (second and found.second is None):
                 raise FormatError(
                     f"the observation must have the moments of {name}; observe for this plan"
@@ -107,7 +107,7 @@ class Observation(Value):
     def ranges_of(self, network: Network) -> Mapping[str, Ranges]:
         """Give the ranges; not the input's, if that is another here, normalised or not."""
         same = self._same_input(network)
-        return {name: pair for name, pair in self.ranges.items() if same or name != INPUT}
+        return {n: pair for n, pair in self.ranges.items() if same or n != network.input_name}
 
     def _same_input(self, network: Network) -> bool:
         return self.normalised == (network.normalisation is not None)
@@ -171,7 +171,8 @@ def _check_memory(network: Network, measured: Mapping[str, bool]) -> None:
 def _watched(network: Network) -> set[str]:
     """Name the tensors whose parts share a word though they may differ: input and branches."""
     joined = (node for node in network.nodes if isinstance(node.layer, Concat))
-    return {INPUT, *(name for node in joined for name in node.inputs)}
+    inputs = {it.name for it in network.inputs}
+    return inputs.union(name for node in joined for name in node.inputs)
 
 
 def blocks(network: Network, x: Array, wanted: Collection[str]) -> Iterator[tuple[str, Array]]:

@@ -15,10 +15,12 @@ from fxpnn.fixedpoint.qformat import Accumulator, QFormat
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNetwork, FixedNode, Provenance
-from fxpnn.network.graph import INPUT, Network, Node, chosen_at
+from fxpnn.network.graph import Network, Node, chosen_at
 from fxpnn.network.images import check_images
+from fxpnn.network.inputs import FixedInput, entrance
 from fxpnn.network.layers import Array, Layer, Range
 from fxpnn.network.rounded import Rounded, WeightRounding
+from fxpnn.network.rows import Images, as_rows
 from fxpnn.network.tables import table_for
 from fxpnn.network.traits import Output
 from fxpnn.proofs.bounds import prove_node
@@ -57,7 +59,7 @@ class Proposal(NamedTuple):
 
 def quantize(
     network: Network,
-    calibration: Array | Observation | None = None,
+    calibration: Images | Observation | None = None,
     plan: Plan | Settings | None = None,
     provenance: Provenance | None = None,
 ) -> FixedNetwork:
@@ -87,7 +89,7 @@ def quantize(
 
 def propose(
     network: Network,
-    calibration: Array | Observation | None = None,
+    calibration: Images | Observation | None = None,
     plan: Plan | Settings | None = None,
     provenance: Provenance | None = None,
 ) -> Proposal:
@@ -100,7 +102,7 @@ def propose(
 
 
 def observe(
-    network: Network, x: Array, plan: Plan | Settings | None = None, *, moments: bool = False
+    network: Network, x: Images, plan: Plan | Settings | None = None, *, moments: bool = False
 ) -> Observation:
     """Run calibration images once, for any number of networks that ``quantize`` makes of them.
 
@@ -116,6 +118,7 @@ def observe(
         DataError: the images are not the network's, or a tensor takes on infinity or NaN.
         FormatError: a setting names no layer or has no effect.
     """
+    x = as_rows(network, x)
     check_images(network, x)
     floats = x.dtype != np.uint8
     network = entered(network, floats, _plan(plan))
@@ -133,8 +136,7 @@ def _plan(plan: Plan | Settings | None) -> Plan:
 
 def _checked(network: Network, plan: Plan) -> Plan:
     """Return a plan of the network's layers, in which no setting is without effect."""
-    known = {INPUT, *(node.name for node in network.nodes)}
-    if unknown := [name for name in plan.layers if name not in known]:
+    if unknown := [name for name in plan.layers if name not in network.shapes]:
         raise FormatError(
             f"settings must name layers of {network.name}, not {', '.join(unknown)}; "
             f"it has {', '.join(n for n in network.shapes)}"
@@ -161,8 +163,7 @@ def _proposed(
     build = _Build(network, plan, chosen, {name: moments[name] for name in layers})
     fixed = FixedNetwork(
         name=network.name,
-        input_shape=network.input_shape,
-        input_format=build.formats[INPUT],
+        **entrance(build.inputs),
         nodes=tuple(build.node(node) for node in network.nodes),
         outputs=network.outputs,
         scaling=network.scaling,
@@ -180,8 +181,8 @@ def _check_known(
 
     That is so where a format is given, or maps or a scale say that inputs are pixels.
     """
-    known = plan[INPUT].output is not None or len(network.input_shape) == 3
-    if not known and network.scaling.assumed:
+    given = (plan[it.name].output is not None or len(it.shape) == 3 for it in network.inputs)
+    if not all(given) and network.scaling.assumed:
         raise FormatError(
             "the range of the input must be known: give calibration data or the input's format, "
             "or, if these are pixels, their scale"
@@ -214,8 +215,12 @@ class _Build:
     intervals: dict[str, Interval] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.formats[INPUT] = self._input_format()
-        self.intervals[INPUT] = full(self.formats[INPUT], self.network.input_shape)
+        entering = self.network.inputs
+        self.inputs = [
+            FixedInput(it.name, it.shape, self._input_format(it.name)) for it in entering
+        ]
+        self.formats |= {it.name: it.format for it in self.inputs}
+        self.intervals |= {it.name: full(it.format, it.shape) for it in self.inputs}
         self.kept = keepers_of(self.network, self.plan)
         self.unsigned = unsigned(self.network, self.plan, self.kept)
         self.effort = EFFORT // len(self.network.nodes)
@@ -273,12 +278,12 @@ class _Build:
             return max(-self.chosen[name].low, self.chosen[name].high) * HEADROOM
         return math.inf
 
-    def _input_format(self) -> QFormat:
-        settings, scaling = self.plan[INPUT], self.network.scaling
+    def _input_format(self, name: str) -> QFormat:
+        settings, scaling = self.plan[name], self.network.scaling
         if settings.output is not None:
             return settings.output
-        if INPUT in self.chosen:
-            return self.chosen[INPUT].format
+        if name in self.chosen:
+            return self.chosen[name].format
         if (fmt := pixel_format(settings, scaling)) is not None:
             return fmt
         ends = np.array([0, 255]) * scaling.scale

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fxpnn.errors import DataError
-from fxpnn.network.graph import INPUT, Network, Scaling
+from fxpnn.network.graph import Network, Scaling
 from fxpnn.network.images import check_images, check_names, logits_of
+from fxpnn.network.inputs import split
 from fxpnn.network.layers import Array
+from fxpnn.network.rows import Images, as_rows
 from fxpnn.reference.formulas import compute
 
 BLOCK = 256
@@ -30,7 +32,7 @@ def scale(x: Array, scaling: Scaling, dtype: npt.DTypeLike = np.float32) -> Arra
 
 def predict(
     network: Network,
-    x: Array,
+    x: Images,
     *,
     keep: Iterable[str] | None = None,
     dtype: npt.DTypeLike = np.float32,
@@ -46,6 +48,7 @@ def predict(
             ``keep`` names no node.
     """
     names = tuple(network.outputs if keep is None else keep)
+    x = as_rows(network, x)
     check_images(network, x)
     starts = range(0, len(x), block)
     parts = [
@@ -55,7 +58,7 @@ def predict(
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def classify(network: Network, x: Array, *, block: int = BLOCK) -> npt.NDArray[np.int64]:
+def classify(network: Network, x: Images, *, block: int = BLOCK) -> npt.NDArray[np.int64]:
     """Predict the class of each image: the first maximum of its logits, ``(N,)``."""
     name = logits_of(network)
     classes: npt.NDArray[np.int64] = predict(network, x, keep=[name], block=block)[name].argmax(-1)
@@ -64,11 +67,13 @@ def classify(network: Network, x: Array, *, block: int = BLOCK) -> npt.NDArray[n
 
 def forward(
     network: Network,
-    x: Array,
+    x: Images,
     dtype: npt.DTypeLike = np.float32,
     keep: Iterable[str] | None = None,
 ) -> dict[str, Array]:
     """Run a batch of scaled floats, ``(N, *input_shape)``, and give the nodes in ``keep``.
+
+    Those of several inputs are arrays by name, or rows (``network.rows``).
 
     By default these are the outputs; ``network.shapes`` keeps every node and the input.
 
@@ -78,7 +83,8 @@ def forward(
     """
     wanted = set(network.outputs if keep is None else keep)
     check_names(network, wanted)
-    return {name: values for name, values in steps(network, x, dtype) if name in wanted}
+    found = steps(network, as_rows(network, x), dtype)
+    return {name: values for name, values in found if name in wanted}
 
 
 def steps(
@@ -91,8 +97,9 @@ def steps(
     check_images(network, x)
     last_reader = {name: node.name for node in network.nodes for name in node.inputs}
     entered = network.normalisation
-    values = {INPUT: np.asarray(x, dtype) if entered is None else entered.apply(x, dtype)}
-    yield INPUT, values[INPUT]
+    x = np.asarray(x, dtype) if entered is None else entered.apply(x, dtype)
+    values = split(network.inputs, x)
+    yield from list(values.items())
     for node in network.nodes:
         output = compute(node.layer, *(values[name] for name in node.inputs))
         values[node.name] = output.astype(dtype, copy=False)

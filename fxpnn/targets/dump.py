@@ -82,15 +82,28 @@ def safe_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"layer_{place:0{width}}_{name}" for place, name in enumerate(kept))
 
 
+def file_stems(fixed: FixedNetwork) -> dict[str, str]:
+    """Give what the files of each input and of each layer begin with."""
+    names, safe = [node.name for node in fixed.nodes], tuple[str, ...]((INPUT,))
+    if fixed.further:
+        entered = safe_names([it.name for it in fixed.inputs])
+        safe = tuple(name.replace("layer", INPUT, 1) for name in entered)
+    return dict(zip(fixed.shapes, (*safe, *safe_names(names)), strict=True))
+
+
+def op_of(fixed: FixedNetwork, name: str) -> str:
+    """Give the kind of a layer, as reports spell it, or ``Input``."""
+    node = fixed.node(name)
+    return "Input" if node is None else node.op
+
+
 def manifest_of(fixed: FixedNetwork, model: str = "", data: str = "", index: int = 0) -> Manifest:
     """Say which files hold the input and every layer of a network."""
-    names = [node.name for node in fixed.nodes]
-    stems = dict(zip((INPUT, *names), (INPUT, *safe_names(names)), strict=True))
-    ops = {INPUT: "Input"} | {node.name: node.op for node in fixed.nodes}
+    stems = file_stems(fixed)
     tensors = (
         TensorFiles(
             name=name,
-            op=ops[name],
+            op=op_of(fixed, name),
             shape=fixed.shapes[name],
             format=str(fixed.formats[name]),
             npy=f"{stem}.npy",

@@ -11,11 +11,10 @@ import numpy as np
 
 from fxpnn.errors import one_line
 from fxpnn.network.fixed import FixedNetwork, raw_bias, raw_weights
-from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array, Shape
 from fxpnn.proofs.bounds import signed_bits
 from fxpnn.targets import readmemh
-from fxpnn.targets.dump import safe_names
+from fxpnn.targets.dump import file_stems, op_of
 from fxpnn.targets.lowering import Lowering, Step
 from fxpnn.targets.vectors import Vectors
 
@@ -60,10 +59,11 @@ def write(lowering: Lowering, vectors: Vectors) -> dict[str, bytes]:
 
 def golden(fixed: FixedNetwork, vectors: Vectors) -> dict[str, bytes]:
     """Spell the words of the input and of each tensor that vectors hold, image behind image."""
-    names, ops = stems(fixed), {INPUT: "Input"} | {node.name: node.op for node in fixed.nodes}
+    names = stems(fixed)
     files = {}
     for name, words in vectors.words.items():
-        fmt, what = fixed.formats[name], f"{name}, {ops[name]} {_sizes(fixed.shapes[name])}"
+        fmt, op = fixed.formats[name], op_of(fixed, name)
+        what = f"{name}, {op} {_sizes(fixed.shapes[name])}"
         header = _header(f"{what} of {fmt}, {vectors.images} images")
         files[f"{names[name]}.hex"] = readmemh.spell(words, fmt.word, header)
     return files
@@ -71,8 +71,7 @@ def golden(fixed: FixedNetwork, vectors: Vectors) -> dict[str, bytes]:
 
 def stems(fixed: FixedNetwork) -> dict[str, str]:
     """Give what the files of each layer, and of the input, begin with: the names of ``dump``."""
-    names = [node.name for node in fixed.nodes]
-    return dict(zip((INPUT, *names), (INPUT, *safe_names(names)), strict=True))
+    return file_stems(fixed)
 
 
 def parameter_file(names: Mapping[str, str], step: Step, parameter: Parameter) -> str:

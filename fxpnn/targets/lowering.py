@@ -16,6 +16,7 @@ from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network import layers, memory_plan
 from fxpnn.network.fixed import FixedNetwork, FixedNode, RawArray
 from fxpnn.network.graph import INPUT
+from fxpnn.network.inputs import check_one
 from fxpnn.network.layers import Shape
 from fxpnn.proofs.bounds import Proof, prove
 
@@ -144,6 +145,7 @@ class Memory:
 
 def lower(fixed: FixedNetwork, keep: Collection[str] = ()) -> Lowering:
     """Lower a network; the words of layers named in ``keep`` are stored, whatever reads them."""
+    check_one(fixed.inputs, "an export for hardware")
     proofs, readers = prove(fixed), _readers(fixed)
     asked = {*fixed.outputs, *keep}
     steps: dict[str, Step] = {}

@@ -15,7 +15,7 @@ import numpy as np
 
 from fxpnn.network import layers
 from fxpnn.network.curves import SELU_ALPHA, SELU_GAIN
-from fxpnn.network.graph import INPUT, Network
+from fxpnn.network.graph import Network
 from fxpnn.network.layers import Array, Layer, Window
 from fxpnn.reference.formulas import (
     batch_axis,
@@ -72,7 +72,7 @@ def backpropagate(
 
 
 def _depending(network: Network, to_input: bool) -> set[str]:
-    names = {INPUT} if to_input else set[str]()
+    names = {it.name for it in network.inputs} if to_input else set[str]()
     for node in network.nodes:
         if node.layer.arrays() or not names.isdisjoint(node.inputs):
             names.add(node.name)

@@ -13,6 +13,7 @@ from fxpnn.errors import FormatError, ModelError
 from fxpnn.network.fixed import FixedNetwork, FixedNode, Provenance, raw_weights
 from fxpnn.network.graph import Network
 from fxpnn.network.images import check_images
+from fxpnn.network.inputs import check_one
 from fxpnn.network.layers import Array
 from fxpnn.network.rounded import WeightRounding
 from fxpnn.quantization.choices import entered
@@ -91,6 +92,7 @@ class Qat:
             FormatError, ModelError: no such network can be trained.
             DataError: the images are not the network's.
         """
+        check_one(network.inputs, "training")
         check_images(network, calibration)
         network = entered(network, calibration.dtype != np.uint8, self.plan)
         for name in network.shapes:
@@ -125,6 +127,7 @@ class Qat:
             FormatError, ModelError: no such network can be trained, or training diverges.
             DataError: images, labels or targets do not fit the network.
         """
+        check_one(network.inputs, "training")
         check_images(network, x)
         keep_freed_memory()
         goals = targets(network, y, len(x))

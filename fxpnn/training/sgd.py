@@ -15,6 +15,7 @@ from fxpnn.errors import DataError, ModelError
 from fxpnn.fixedpoint.casting import is_array
 from fxpnn.network.graph import Network
 from fxpnn.network.images import check_images
+from fxpnn.network.inputs import check_one
 from fxpnn.network.layers import Array
 from fxpnn.reference import forward, scale
 from fxpnn.training.gradients import backpropagate
@@ -141,6 +142,7 @@ def descend(
         DataError: images, labels or targets do not fit the network.
         ModelError: the network has several outputs, or the weights run away to infinity.
     """
+    check_one(network.inputs, "training")
     check_images(network, x)
     keep_freed_memory()
     goals = targets(network, y, len(x), dtype)

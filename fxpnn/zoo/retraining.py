@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from fxpnn.network.graph import INPUT, Network, chosen_at
+from fxpnn.network.graph import Network, chosen_at
 from fxpnn.network.images import logits_of
 from fxpnn.network.layers import Array, Softmax
 from fxpnn.quantization.settings import Plan
@@ -42,7 +42,7 @@ def with_ends(plan: Plan, network: Network, last: int) -> Plan:
 
     What a short word loses of these two, no later layer can make good.
     """
-    ends = {INPUT: ENDS, chosen_at(network, logits_of(network))[0]: last}
+    ends = {network.input_name: ENDS, chosen_at(network, logits_of(network))[0]: last}
     layers = {**plan.layers}
     for name, word in ends.items():
         said = plan.stated(name) if name in plan.layers else frozenset[str]()

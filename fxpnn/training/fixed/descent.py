@@ -17,6 +17,7 @@ from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import INPUT, Network, Scaling
 from fxpnn.network.images import check_images
+from fxpnn.network.inputs import check_one
 from fxpnn.network.layers import Array
 from fxpnn.network.learning import MOMENTUM_FRAC, Learning
 from fxpnn.quantization.quantizer import quantize
@@ -104,6 +105,7 @@ def train_fixed(
         FormatError: a format cannot be, or rounds every weight to 0.
         ModelError: the network is no such chain, or the training diverges or never moves a weight.
     """
+    check_one(network.inputs, "training")
     check_images(network, x)
     _check_labels(network, y, len(x))
     if block < 1:
