@@ -71,5 +71,5 @@ def _run(
     network, model = sources.load_float(path)
     calibration = fxpnn.load_data("mnist:calibration").x
     fixed = fxpnn.quantize(network, calibration, settings)
-    data, source = sources.load_images("mnist", network.input_shape, limit)
+    data, source = sources.load_for(network, "mnist", limit)
     return comparing.compare_with_progress(network, fixed, data, model, source, threads, quiet)[0]

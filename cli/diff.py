@@ -67,7 +67,7 @@ def diff(
     if data is not None:
         if index is None:
             index = manifest.index if manifest else 0
-        image, of_data = sources.load_image(data, fixed.input_shape, index, pixels)
+        image, of_data = sources.load_image(data, fixed, index, pixels)
         if manifest and manifest.data not in ("", of_data.sha256):
             note(f"{folder} was traced on other data than {data}", quiet)
     if manifest and manifest.model not in ("", source.sha256):

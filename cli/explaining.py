@@ -12,7 +12,7 @@ from fxpnn.network.layers import Array
 
 from .console.terminal import note
 from .options import Pixels
-from .sources import DataSource, ModelSource, load_fixed, load_float, load_images
+from .sources import DataSource, ModelSource, load_fixed, load_float, load_for, shapes_of
 
 
 class Case(NamedTuple):
@@ -47,17 +47,17 @@ def load(
             and none other is allowed.
     """
     fixed, model_source = load_fixed(model, pixels)
-    network, reference_source = load_float(reference, fixed.input_shape)
+    network, reference_source = load_float(reference, shapes_of(fixed))
     network = network.with_scaling(fixed.scaling)
     if reference_matches(network, fixed) is False:
         other = f"{model} was quantized from another file than {reference}"
         if not allow_other_reference:
             raise DataError(f"{other}; --allow-other-reference takes it all the same")
         note(other, quiet)
-    images, source = load_images(data, fixed.input_shape, limit, pixels, labels=labels)
+    images, source = load_for(fixed, data, limit, pixels, labels=labels)
     chosen_on = chosen_source = None
     if calibration is not None:
-        chosen, chosen_source = load_images(calibration, fixed.input_shape, pixels=pixels)
+        chosen, chosen_source = load_for(fixed, calibration, pixels=pixels)
         chosen_on = chosen.x
     return Case(
         network,

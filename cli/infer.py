@@ -102,11 +102,9 @@ def infer(
     fixed, source = sources.load_fixed(model, pixels)
     network = None
     if reference is not None:
-        network, _ = sources.load_float(reference, fixed.input_shape)
+        network, _ = sources.load_float(reference, sources.shapes_of(fixed))
         network = network.with_scaling(fixed.scaling)  # the same numbers for both
-    images, images_source = sources.load_images(
-        data, fixed.input_shape, limit, pixels, labels=labels
-    )
+    images, images_source = sources.load_for(fixed, data, limit, pixels, labels)
     _tell_data(model, fixed, images, images_source, quiet)
     from fxpnn.analysis import tables
     from fxpnn.analysis.matching import class_count

@@ -15,6 +15,7 @@ from fxpnn.errors import DataError, one_line
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network
+from fxpnn.network.inputs import check_one
 from fxpnn.proofs.bounds import prove
 from fxpnn.quantization.formats_file import load_plan
 from fxpnn.quantization.settings import ALL, Method, Plan, Settings
@@ -135,6 +136,7 @@ def teach(
         ModelError: the network or the checkpoint cannot be used, or the training diverges.
     """
     network, plan = _network(lesson, words)
+    check_one(network.inputs, "training")
     (data, source), test = sets(data_name, labels, network.input_shape)
     if data.y is None:
         raise DataError("labels must be known to train on, not missing")

@@ -100,7 +100,11 @@ def quantize(
     data, data_source = _calibration(calibration, completed, network, pixels)
     if calibration and data and not asks(network, completed, data.x.dtype != "uint8"):
         note(f"no format is chosen on {calibration}: all are given or proved", quiet)
-    pixels_matter = data.x.dtype == "uint8" if data else completed["input"].output is None
+    pixels_matter = (
+        data.x.dtype == "uint8"
+        if data
+        else any(completed[it.name].output is None for it in network.inputs)
+    )
     if network.scaling.assumed and pixels_matter:
         note(f"{model} does not say how pixels become numbers: {ASSUMED}", quiet)
     provenance = Provenance(
@@ -153,7 +157,7 @@ def _calibration(
 
     from . import sources
 
-    fits = network.input_shape == sources.DEFAULT_SHAPE
+    fits = network.image_shape == sources.DEFAULT_SHAPE
     if name is None and not (fits and asks(network, plan)):
         return None, None
     return sources.load_calibration(name, network, pixels)

@@ -132,9 +132,7 @@ def search(
 
     wanted = sources.shape_or_seen(shape, calibration or data)
     network, source = sources.load_float(model, wanted, pixels)
-    images, images_source = sources.load_images(
-        data, network.input_shape, pixels=pixels, labels=labels
-    )
+    images, images_source = sources.load_for(network, data, pixels=pixels, labels=labels)
     check_labels(data, images.y, class_count(network), model)
     assert images.y is not None
     chosen_on, chosen_source = sources.load_calibration(calibration, network, pixels)

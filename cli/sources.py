@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy as np
 import fxpnn
 from fxpnn import files
 from fxpnn.analysis.points import MAX_FILE, Point, read
-from fxpnn.datasets import Data, Split, data_sha256, load_data
+from fxpnn.datasets import Data, Split, array_shape, data_sha256, load_arrays, load_data
 from fxpnn.errors import DataError, FormatError, ModelError
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import Network
 from fxpnn.network.layers import Array, Shape
+from fxpnn.network.rows import rows
 from fxpnn.quantization.settings import Plan
 
 from .console.terminal import path_text
@@ -89,8 +91,13 @@ def shape_or_seen(shape: Shape | None, name: str | None) -> "Wanted":
     return shape if shape or name is None else partial(_seen, name)
 
 
-def _seen(name: str, sizes: Shape) -> Shape:
-    """Return the shape of images; grey ones may lack the axis of channels."""
+def _seen(name: str, sizes: Shape, entry: str | None = None) -> Shape:
+    """Return the shape of images, or of those of one input by its name.
+
+    Grey images of one input may lack the axis of channels.
+    """
+    if entry is not None:
+        return array_shape(name, entry)
     shape = load_data(name).x.shape[1:]
     return (1, *shape) if len(shape) == 2 and sizes[:1] in ((0,), (1,)) else shape
 
@@ -117,31 +124,63 @@ def load_images(
     split: Split | None = None,
     labels: Path | None = None,
 ) -> tuple[Data, DataSource]:
-    """Load data for a network whose input has the given shape.
+    """Load data for a network whose one input has the given shape.
 
     Raises:
         DataError: the data cannot be used, do not fit, or are floats where pixels were scaled.
     """
     data = load_data(name, split=split, labels=labels)
-    x = _as_input(name, data.x[:limit], shape)
-    data = Data(x, None if data.y is None else data.y[:limit])
-    if pixels is not None and pixels.given() and data.x.dtype != np.uint8:
-        raise DataError(
-            f"{name}: must hold uint8 pixels where --scale, --mean or --std is given, "
-            f"not {data.x.dtype}, which is scaled already"
-        )
+    _check_scaled(name, [data.x], pixels)
+    data = Data(_as_input(name, data.x[:limit], shape), data.y)
+    return _described(name, data, limit)
+
+
+def load_for(
+    network: Network | FixedNetwork,
+    name: str,
+    limit: int | None = None,
+    pixels: Pixels | None = None,
+    labels: Path | None = None,
+) -> tuple[Data, DataSource]:
+    """Load data for a network; those of several inputs become rows.
+
+    Raises:
+        DataError: as ``load_images``.
+    """
+    if not network.further:
+        return load_images(name, network.input_shape, limit, pixels, labels=labels)
+    arrays, y = load_arrays(name, [it.name for it in network.inputs], labels=labels)
+    _check_scaled(name, [*arrays.values()], pixels)
+    try:
+        return _described(name, Data(rows(network, arrays), y), limit)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+
+
+def _described(name: str, data: Data, limit: int | None) -> tuple[Data, DataSource]:
+    """Return the first images, and what a user is told of them."""
+    data = Data(data.x[:limit], None if data.y is None else data.y[:limit])
     return data, DataSource(path_text(name), len(data.x), data_sha256(data))
 
 
+def _check_scaled(name: str, arrays: Sequence[Array], pixels: Pixels | None) -> None:
+    """Raise ``DataError`` where there are no pixels that a user's scale could be of."""
+    if pixels is not None and pixels.given() and all(x.dtype != np.uint8 for x in arrays):
+        raise DataError(
+            f"{name}: must hold uint8 pixels where --scale, --mean or --std is given, "
+            f"not {arrays[0].dtype}, which is scaled already"
+        )
+
+
 def load_image(
-    name: str, shape: Shape, index: int, pixels: Pixels | None = None
+    name: str, network: Network | FixedNetwork, index: int, pixels: Pixels | None = None
 ) -> tuple[Array, DataSource]:
-    """Load one image of data, ``shape``; the source describes all of them.
+    """Load one image of data; the source describes all of them.
 
     Raises:
         DataError: as ``load_images``, or there is none at ``index``.
     """
-    images, source = load_images(name, shape, pixels=pixels)
+    images, source = load_for(network, name, pixels=pixels)
     if index >= len(images.x):
         raise DataError(f"{name}: must have an image {index}, not {len(images.x)} images, from 0")
     return images.x[index], source
@@ -157,9 +196,9 @@ def golden_images(
     """
     from fxpnn.targets.vectors import BUNDLED, BUNDLED_SHAPE, default_images
 
-    if name is None and fixed.input_shape != BUNDLED_SHAPE:
+    if name is None and fixed.image_shape != BUNDLED_SHAPE:
         return default_images(fixed, limit), None
-    images, source = load_images(name or BUNDLED, fixed.input_shape, limit)
+    images, source = load_for(fixed, name or BUNDLED, limit)
     return images.x, source
 
 
@@ -171,9 +210,9 @@ def load_calibration(
     Raises:
         DataError: they cannot be used, or none are named and the default does not fit.
     """
-    if name is None and network.input_shape != DEFAULT_SHAPE:
+    if name is None and network.image_shape != DEFAULT_SHAPE:
         raise DataError("--calibration must name the images on which formats are chosen")
-    return load_images(name or DEFAULT_CALIBRATION, network.input_shape, pixels=pixels)
+    return load_for(network, name or DEFAULT_CALIBRATION, pixels=pixels)
 
 
 def load_points(path: Path, search: str | None = None) -> list[Point]:
@@ -233,6 +272,11 @@ def scaled(network: _Model, pixels: Pixels | None) -> _Model:
         return network.with_scaling(scaling)
     except ModelError as error:
         raise FormatError(f"--scale, --mean and --std must fit the model: {error}") from None
+
+
+def shapes_of(network: Network | FixedNetwork) -> dict[str, Shape]:
+    """Return the shapes of a network's inputs by name, as files that leave sizes open need them."""
+    return {it.name: it.shape for it in network.inputs}
 
 
 def _as_input(name: str, x: Array, shape: Shape) -> Array:

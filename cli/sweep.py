@@ -76,9 +76,7 @@ def sweep(
     counted = options.parsed_cost(cost)
     wanted = sources.shape_or_seen(shape, calibration or data)
     network, source = sources.load_float(model, wanted, pixels)
-    images, images_source = sources.load_images(
-        data, network.input_shape, limit, pixels, labels=labels
-    )
+    images, images_source = sources.load_for(network, data, limit, pixels, labels)
     if told := label_note(data, images.y, class_count(network)):
         note(told, quiet)
     chosen_on = sources.load_calibration(calibration, network, pixels)[0].x

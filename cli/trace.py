@@ -57,7 +57,7 @@ def trace(
 
     dump.check_target(output)
     fixed, source = sources.load_fixed(model, pixels)
-    image, data_source = sources.load_image(data, fixed.input_shape, index, pixels)
+    image, data_source = sources.load_image(data, fixed, index, pixels)
     if fixed.scaling.assumed and image.dtype == "uint8":
         note(f"pixels become numbers as x / 256: {model} was quantized on that assumption", quiet)
     from fxpnn.analysis.tracing import trace as traced  # compiles loops

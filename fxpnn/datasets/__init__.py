@@ -8,6 +8,7 @@ import hashlib
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, cast
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from fxpnn.datasets import idx, images, mnist, npz
 from fxpnn.errors import DataError
-from fxpnn.network.layers import Array
+from fxpnn.network.layers import Array, Shape
 
 DIGESTED = 1024
 """Images that are in memory at once while a large file is digested."""
@@ -67,6 +68,56 @@ def load_data(
         raise DataError(f"split must be 'test' or 'train', not {split!r}")
     data = _loaded(source, split)
     return data if labels is None else _labelled(data, source, Path(labels))
+
+
+def load_arrays(
+    source: str | os.PathLike[str],
+    names: Sequence[str],
+    *,
+    labels: str | os.PathLike[str] | None = None,
+) -> tuple[dict[str, Array], npt.NDArray[np.int64] | None]:
+    """Load an ``.npz`` of arrays by the names of a network's inputs, and labels where they are.
+
+    Labels are its ``y``, where no input is called so, or those of ``labels``, as for ``load_data``.
+
+    Raises:
+        DataError: the source is no such ``.npz``, lacks an input or holds something else; or as
+            ``load_data``.
+    """
+    path, named = Path(source), ", ".join(names)
+    if not path.is_file() or not npz.is_zip(path):
+        raise DataError(
+            f"{source}: must be an .npz of arrays named {named}, for the network has several inputs"
+        )
+    arrays = npz.read_arrays(path)
+    y = None if "y" in names else arrays.pop("y", None)
+    if lacking := [name for name in names if name not in arrays]:
+        raise DataError(f"{path}: must hold arrays named {named}, not lack {', '.join(lacking)}")
+    if odd := [name for name in arrays if name not in names]:
+        known = named if "y" in names else f"{named} (and y, for labels)"
+        raise DataError(f"{path}: must hold no arrays but {known}, not {odd[0]!r}")
+    found = {name: _checked_inputs(path, arrays[name], name) for name in names}
+    first = found[names[0]]
+    if y is not None:
+        y = _checked_labels(path, y, first)
+    if labels is not None:
+        return found, _labelled(Data(first, y), source, Path(labels)).y
+    return found, y
+
+
+def array_shape(source: str | os.PathLike[str], name: str) -> Shape:
+    """Return the shape of one image of an array in an ``.npz``.
+
+    Raises:
+        DataError: the source is no ``.npz``, or has no such array.
+    """
+    path = Path(source)
+    if not path.is_file() or not npz.is_zip(path):
+        raise DataError(f"{source}: must be an .npz, for the network has several inputs")
+    arrays = npz.read_arrays(path)
+    if name not in arrays:
+        raise DataError(f"{path}: must hold an array named {name}")
+    return arrays[name].shape[1:]
 
 
 def _loaded(source: str | os.PathLike[str], split: Split | None) -> Data:
@@ -168,21 +219,21 @@ def _from_idx(path: Path, labels: Path | None) -> Data:
     return Data(x, None if labels is None else _checked_labels(labels, idx.read_idx(labels), x))
 
 
-def _checked_inputs(path: Path, x: Array) -> Array:
+def _checked_inputs(path: Path, x: Array, name: str = "x") -> Array:
     if x.dtype.kind in "iu":
         if x.min() < 0 or x.max() > 255:
             raise DataError(
-                f"{path}: x must be pixels (integers of 0 to 255) or floats, "
+                f"{path}: {name} must be pixels (integers of 0 to 255) or floats, "
                 f"not {x.dtype} of {x.min()} to {x.max()}"
             )
         x = x.astype(np.uint8, copy=False)
     elif x.dtype.kind != "f":
-        raise DataError(f"{path}: x must be pixels (integers) or floats, not {x.dtype}")
+        raise DataError(f"{path}: {name} must be pixels (integers) or floats, not {x.dtype}")
     if x.ndim < 2:
-        raise DataError(f"{path}: x must have 2 or more dimensions, not {x.ndim}")
+        raise DataError(f"{path}: {name} must have 2 or more dimensions, not {x.ndim}")
     if not all(map(math.isfinite, (x.min(), x.max()))):
         index = np.unravel_index(np.argmin(np.isfinite(x)), x.shape)
-        raise DataError(f"{path}: x{[int(i) for i in index]} must be finite, not {x[index]}")
+        raise DataError(f"{path}: {name}{[int(i) for i in index]} must be finite, not {x[index]}")
     return x
 
 

@@ -53,6 +53,12 @@ def rows(network: Network | FixedNetwork, arrays: Mapping[str, Array]) -> Array:
         raise DataError(f"inputs must hold equally many images, not {told}")
     if len(inputs) == 1:
         return given[0][1]
+    pixels = [it.name for it, array in given if array.dtype == np.uint8]
+    if 0 < len(pixels) < len(given) and network.scaling.assumed:
+        raise DataError(
+            f"pixels beside floats must have a scale, which the network does not say: "
+            f"{', '.join(pixels)}; give it (--scale), or floats"
+        )
     if len({array.dtype for _, array in given}) > 1:
         given = [(it, _number(array, network.scaling)) for it, array in given]
     if len({array.dtype.kind for _, array in given}) > 1:

@@ -54,7 +54,7 @@ class Graph:
     """What a model computes: ``ops`` in an order in which each reads only earlier ones."""
 
     name: str
-    input: onnx.ValueInfoProto
+    inputs: tuple[onnx.ValueInfoProto, ...]
     outputs: tuple[str, ...]
     ops: tuple[Op, ...]
     constants: Mapping[str, Array]
@@ -77,8 +77,8 @@ class Graph:
 class Names:
     """Names given so far; a taken one gets a number behind it."""
 
-    def __init__(self) -> None:
-        self._taken = {INPUT}
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = {INPUT, *taken}
         self._counts: Counter[str] = Counter()
 
     def unique(self, name: str) -> str:
@@ -95,27 +95,27 @@ def normalise(model: onnx.ModelProto) -> Graph:
     """Return the part of a checked model that its outputs need.
 
     Raises:
-        ModelError: it has other than one input, or a tensor that cannot be used.
+        ModelError: it has no input, or a tensor that cannot be used.
     """
     graph = model.graph
     if graph.sparse_initializer:
         raise ModelError("weights must be dense tensors, not sparse initializers")
     constants = {tensor.name: to_array(tensor) for tensor in graph.initializer}
     inputs = [info for info in graph.input if info.name not in constants]
-    if len(inputs) != 1:
-        names = ", ".join(info.name for info in inputs) or "none"
-        raise ModelError(f"must have one input, not {len(inputs)}: {names}")
+    if not inputs:
+        raise ModelError("must have an input, not constants alone")
     outputs = [info for info in graph.output if _is_float(info)] or graph.output
     whole = Graph(
         one_line(graph.name, NAME),
-        inputs[0],
+        tuple(inputs),
         tuple(info.name for info in outputs),
         _ops(model),
         constants,
     ).live()
     held = {op.outputs[0]: _value(op) for op in whole.ops if op.kind == "Constant"}
     ops = tuple(op for op in whole.ops if op.kind != "Constant")
-    return replace(whole, ops=ops, constants={**constants, **held})
+    read = tuple(info for info in inputs if whole.uses[info.name]) or (inputs[0],)
+    return replace(whole, inputs=read, ops=ops, constants={**constants, **held})
 
 
 def _is_float(info: onnx.ValueInfoProto) -> bool:

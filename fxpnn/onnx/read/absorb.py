@@ -19,7 +19,7 @@ from fxpnn.fixedpoint.casting import from_float, to_float
 from fxpnn.fixedpoint.qformat import TENSOR_BITS, Overflow, QFormat
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
-from fxpnn.network.graph import INPUT, Node
+from fxpnn.network.graph import Node
 from fxpnn.network.layers import Layer
 from fxpnn.network.traits import Output
 
@@ -58,10 +58,11 @@ class _Graph:
         self._taken: dict[str, Shift] = {}
         self._became: dict[str, str] = {}
         self._agreed: dict[str, bool] = {}
-        self._readers: dict[str, set[str]] = {name: set() for name in (INPUT, *self._nodes)}
+        self._readers: dict[str, set[str]] = {name: set() for name in self._nodes}
         for node in nodes:
             for name in node.inputs:
-                self._readers[name].add(node.name)
+                self._readers.setdefault(name, set()).add(node.name)
+        self._inputs = self._readers.keys() - self._nodes.keys()
 
     def absorbed(self) -> Absorbed:
         """Return what is left."""
@@ -73,9 +74,9 @@ class _Graph:
         """Drop a cast that another layer takes or that changes nothing, or keep it."""
         (name,), cast = self._sources(node), self._casts[node.name]
         home = self._home(name, cast)
-        if home == INPUT and cast != Shift(cast.format):
+        if home in self._inputs and cast != Shift(cast.format):
             if (finest := _finest(cast.format)) != cast.format:  # else no input is fine enough
-                self._taken[INPUT] = Shift(finest)
+                self._taken[home] = Shift(finest)
         elif home is not None:
             self._taken[home] = cast
             if not self._drop(node, name):
@@ -102,7 +103,7 @@ class _Graph:
     def _inheriting(self, name: str) -> Node | None:
         """Return the layer that inherits the format of a tensor, which it or layers behind make."""
         for _ in range(REACH):
-            if name in self._taken or name == INPUT:
+            if name in self._taken or name in self._inputs:
                 return None
             node = self._nodes[name]
             if node.layer.traits.output is not Output.KEPT:
@@ -123,7 +124,7 @@ class _Graph:
 
     def _takes_modes(self, name: str) -> bool:
         """Tell whether a slope is yet to be rounded, by the modes of the cast behind it."""
-        if name == INPUT or name in self._taken:
+        if name in self._inputs or name in self._taken:
             return False
         return _rounds_to_its_input(self._nodes[name].layer) and self._agree(name)
 
@@ -133,7 +134,7 @@ class _Graph:
     def _drop(self, node: Node, name: str) -> bool:
         """Let the readers of a node read ``name``; an output must stay a layer of its own."""
         if node.name in self._outputs:
-            if name == INPUT or name in self._outputs:
+            if name in self._inputs or name in self._outputs:
                 return False
             self._outputs[self._outputs.index(node.name)] = name
         self._became[node.name] = name
@@ -148,8 +149,8 @@ class _Graph:
         for _ in range(REACH):
             if name in self._taken:
                 return None
-            if name == INPUT:
-                return INPUT
+            if name in self._inputs:
+                return name
             node = self._nodes[name]
             if node.layer.traits.output is not Output.KEPT:
                 settled = isinstance(node.layer, layers.Quantize) or node.layer.traits.format
@@ -176,7 +177,7 @@ class _Graph:
     def _format(self, name: str) -> Shift | None:
         """Return the format that a tensor has if it is fixed, and the modes that led to it."""
         for _ in range(REACH):
-            if name in self._taken or name == INPUT:
+            if name in self._taken or name in self._inputs:
                 return self._taken.get(name)
             node = self._nodes[name]
             traits = node.layer.traits

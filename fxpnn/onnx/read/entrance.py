@@ -26,10 +26,10 @@ class Entrance:
 
     def __init__(self, graph: Graph, trace: Trace) -> None:
         self.uses, self.trace = graph.uses, trace
-        self.tensor = graph.input.name
+        self.tensor = graph.inputs[0].name
         self.normalisation: Normalisation | None = None
         self.layer = ""
-        self._open = True
+        self._open = len(graph.inputs) == 1  # of several no rows are normalised: layers do that
 
     def before(self, op: Op) -> None:
         """Look at an operator before it is run."""

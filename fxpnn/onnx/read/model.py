@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,10 +13,12 @@ import onnx
 from fxpnn import files
 from fxpnn.errors import ModelError
 from fxpnn.network.graph import INPUT, MAX_VALUES, Network, Node, Scaling, read_from
+from fxpnn.network.inputs import Input
+from fxpnn.network.inputs import entrance as entrance_of
 from fxpnn.network.layers import Shape
 from fxpnn.onnx.graph import foreign, proto
 from fxpnn.onnx.graph.external import embed, fingerprint
-from fxpnn.onnx.graph.normal import Graph, Op, normalise
+from fxpnn.onnx.graph.normal import NAME, Graph, Names, Op, normalise
 from fxpnn.onnx.graph.rewrite import rewrite
 from fxpnn.onnx.read import (
     activation,
@@ -39,8 +42,9 @@ from fxpnn.quantization.settings import Given, Plan
 
 log = logging.getLogger(__name__)
 
-Wanted: TypeAlias = Shape | Callable[[Shape], Shape] | None
-"""The shape of an input, or what is asked for it where a file leaves sizes open."""
+Wanted: TypeAlias = Shape | Mapping[str, Shape] | Callable[..., Shape] | None
+"""The shape of an input, or what is asked for it where a file leaves sizes open; of several, shapes
+by their names."""
 
 HANDLERS = {
     **linear.HANDLERS,
@@ -63,8 +67,10 @@ def load(path: Path | str, shape: Wanted = None) -> Network:
     """Read a network from an ONNX file.
 
     ``shape``, without the batch, fixes the input where the file leaves sizes open; a function is
-    only asked for it there, and given the file's sizes, 0 for those that are open. Outputs that
-    are no floats, such as the labels that a classifier adds, are left out; an output of one number
+    only asked for it there, and given the file's sizes, 0 for those that are open. Of several
+    inputs, shapes are given by name, and the function gets the name behind the sizes. Inputs that
+    nothing reads are left out, and so are outputs that
+    are no floats, such as the labels that a classifier adds; an output of one number
     for each image has the shape ``(1,)``. Where a LogSoftmax or an ArgMax is the output, the
     network gives the logits that it reads, whose class is the same.
 
@@ -121,7 +127,10 @@ def read_model(
     graph = casts.pair(rewrite(normalise(model)))
     network, given, notes = _traced(graph, shape, _scaling(model))
     labels = [info.name for info in model.graph.output if info.name not in graph.outputs]
-    left_out = (f"output {name}: left out; it holds no floats" for name in labels)
+    left_out = [f"output {name}: left out; it holds no floats" for name in labels]
+    held = {it.name for it in (*graph.inputs, *model.graph.initializer)}
+    unread = [info.name for info in model.graph.input if info.name not in held]
+    left_out += [f"input {name}: left out; nothing reads it" for name in unread]
     for note in (*notes, *left_out):
         log.warning("%s: %s", graph.name, note)
     return network, given
@@ -131,8 +140,8 @@ def _traced(
     graph: Graph, shape: Wanted, scaling: Scaling
 ) -> tuple[Network, dict[str, Given], list[str]]:
     """Walk along a graph; a normalisation of the input is no layer's part."""
-    value, batch = _input(graph, shape)
-    trace = Trace(graph, value, batch)
+    values, batch = _inputs(graph, shape)
+    trace = Trace(graph, values, batch)
     entrance = Entrance(graph, trace)
     with np.errstate(all="ignore"):  # Network names what is not finite
         for op in graph.ops:
@@ -144,7 +153,7 @@ def _traced(
     left = absorb(_live(trace, outputs), outputs, trace.casts)
     network = Network(
         name=graph.name,
-        input_shape=value.shape,
+        **entrance_of([Input(value.source, value.shape) for value in values.values()]),
         nodes=left.nodes,
         outputs=left.outputs,
         scaling=scaling,
@@ -158,16 +167,50 @@ def _traced(
     return network, given, trace.notes
 
 
-def _input(graph: Graph, wanted: Wanted) -> tuple[Value, int]:
-    """Return the network's input, and how many images the trace runs."""
-    where, tensor = f"input {graph.input.name}", graph.input.type.tensor_type
+def _inputs(graph: Graph, wanted: Wanted) -> tuple[dict[str, Value], int]:
+    """Return the network's inputs by their tensors, and how many images the trace runs.
+
+    One alone is called ``INPUT``; several keep their names.
+    """
+    if len(graph.inputs) == 1:
+        (info,) = graph.inputs
+        if isinstance(wanted, Mapping):
+            wanted = wanted.get(INPUT, wanted.get(info.name))
+        value, batch = _input(graph, info, INPUT, wanted)
+        return {info.name: value}, max(batch, 1)
+    if isinstance(wanted, tuple):
+        names = ", ".join(info.name for info in graph.inputs)
+        raise ModelError(f"shapes must be given by the names of its inputs: {names}")
+    taken, values, batches = Names(), dict[str, Value](), dict[str, int]()
+    for info in graph.inputs:
+        name = proto.one_line(info.name, NAME)
+        name = name if name == INPUT else taken.unique(name)
+        given = wanted.get(name) if isinstance(wanted, Mapping) else wanted
+        asked = partial(_named, given, name) if callable(given) else given
+        values[info.name], batch = _input(graph, info, name, asked)
+        batches |= {name: batch} if batch else {}
+    if len({*batches.values()}) > 1:
+        told = ", ".join(f"{batch} in {name}" for name, batch in batches.items())
+        raise ModelError(f"inputs must have one size of the batch, not {told}")
+    return values, max(batches.values(), default=1)
+
+
+def _named(wanted: Callable[..., Shape], name: str, sizes: Shape) -> Shape:
+    return wanted(sizes, name)
+
+
+def _input(
+    graph: Graph, info: onnx.ValueInfoProto, name: str, wanted: Shape | Callable[..., Shape] | None
+) -> tuple[Value, int]:
+    """Return an input, and the size of its batch, 0 where that is open."""
+    where, tensor = f"input {info.name}", info.type.tensor_type
     sizes = [max(dim.dim_value, 0) for dim in tensor.shape.dim]
     given = None if callable(wanted) else wanted
     if given is not None and not sizes:
         sizes = [0] * (1 + len(given))
     if not 2 <= len(sizes) <= proto.MAX_RANK:
         raise ModelError(f"{where} must have axes for the batch and more, not {len(sizes)} in all")
-    readers = [op for op in graph.ops if graph.input.name in op.inputs]
+    readers = [op for op in graph.ops if info.name in op.inputs]
     _check_type(where, tensor.elem_type, readers)
     transposed = [op.kind == "Gemm" and bool(op.get("transA")) for op in readers]
     turned = len(sizes) == 2 and any(transposed) and all(transposed)
@@ -181,7 +224,7 @@ def _input(graph: Graph, wanted: Wanted) -> tuple[Value, int]:
         raise ModelError(f"{where} must be {_open(fixed)}, not {_open(shape)}")
     if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
         raise ModelError(f"{where} must hold 1 to {MAX_VALUES} values, not {_open(shape)}")
-    return Value(INPUT, shape, turned=turned), max(batch, 1)
+    return Value(name, shape, turned=turned), batch
 
 
 def _check_type(where: str, kind: int, readers: Sequence[Op]) -> None:
@@ -205,7 +248,7 @@ def _outputs(graph: Graph, trace: Trace) -> tuple[str, ...]:
     for name in graph.outputs:
         tensor = trace.tensors[name]
         value = trace.rows(trace.settle(tensor)) if isinstance(tensor, Value) else None
-        if value is None or value.turned or value.source == INPUT:
+        if value is None or value.turned or value.source not in trace.nodes:
             raise ModelError(f"output {name} must be computed from the input by a layer")
         sources.append(value.source)
     return tuple(sources)

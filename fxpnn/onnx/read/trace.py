@@ -74,9 +74,9 @@ class Trace:
     known behind a refused tensor that depends on the network's input.
     """
 
-    def __init__(self, graph: Graph, value: Value, batch: int) -> None:
+    def __init__(self, graph: Graph, values: Mapping[str, Value], batch: int) -> None:
         self.batch = batch
-        self.tensors: dict[str, Result] = {**graph.constants, graph.input.name: value}
+        self.tensors: dict[str, Result] = {**graph.constants, **values}
         self.nodes: dict[str, Node] = {}
         self.refusals: dict[str, RefusalError] = {}
         self.casts: dict[str, Shift] = {}  # of Quantize layers
@@ -90,7 +90,7 @@ class Trace:
             if op.kind in PASSING and self.ends(op) and self._uses[op.inputs[0]] == 1:
                 self._ends.add(op.inputs[0])
         self.notes: list[str] = []
-        self._names = Names()
+        self._names = Names(value.source for value in values.values())
         held = sum(array.size for array in graph.constants.values())
         self._most = self._budget = BUDGET + BUDGET_EACH * held
         self._settled: dict[Affine, Value] = {}

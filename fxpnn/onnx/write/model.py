@@ -9,7 +9,7 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 
 from fxpnn import files
 from fxpnn.errors import ModelError
-from fxpnn.network.graph import INPUT, Network, Node, Scaling
+from fxpnn.network.graph import Network, Node, Scaling
 from fxpnn.network.layers import Array, Shape
 from fxpnn.onnx.graph.normal import Names
 from fxpnn.onnx.graph.proto import MAX_BYTES
@@ -55,7 +55,7 @@ def finish(
     graph = make_graph(
         writer.nodes,
         network.name or "network",
-        [_tensor_info(INPUT, network.input_shape)],
+        [_tensor_info(it.name, it.shape) for it in network.inputs],
         [_tensor_info(name, network.shapes[name]) for name in network.outputs],
         writer.weights,
     )
@@ -89,8 +89,8 @@ class Writer:
     def __init__(self, network: Network) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
-        self.names = Names()
-        self.entrance = INPUT
+        self.names = Names(it.name for it in network.inputs)
+        self.entrance, self._input = network.input_name, network.input_name
         for node in network.nodes:
             self.names.unique(node.name)
 
@@ -100,7 +100,7 @@ class Writer:
         parts = zip(("Mul", "Add"), network.normalisation.arrays(network.input_shape), strict=True)
         for kind, array in parts:
             name = self.names.unique(
-                network.normaliser if kind == "Add" else f"{INPUT}.{kind.lower()}"
+                network.normaliser if kind == "Add" else f"{self._input}.{kind.lower()}"
             )
             constant = onnx.numpy_helper.from_array(array.astype(np.float32), f"{name}.constant")
             self.weights.append(constant)
@@ -109,7 +109,7 @@ class Writer:
 
     def write(self, node: Node, chain: tuple[Operator, ...]) -> None:
         """Append the operators of one layer and their constants."""
-        sources = [self.entrance if name == INPUT else name for name in node.inputs]
+        sources = [self.entrance if name == self._input else name for name in node.inputs]
         inputs = list(sources)
         for operator in chain:
             last = operator is chain[-1]

@@ -11,7 +11,7 @@ from fxpnn.fixedpoint.qformat import Overflow, QFormat
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
 from fxpnn.network.fixed import FixedNetwork, FixedNode, raw_bias
-from fxpnn.network.graph import INPUT, Node
+from fxpnn.network.graph import Node
 from fxpnn.network.layers import Array, Shape
 from fxpnn.network.traits import Output
 from fxpnn.onnx.write.dialects import Dialect
@@ -35,18 +35,20 @@ def to_quantized_model(
     """
     network, casts = dequantize(fixed), _casts(fixed, inert)
     dialect = kind(network, fixed)
-    where = {INPUT: INPUT, **{node.name: f"layer {node.name} ({node.op})" for node in fixed.nodes}}
+    where = {it.name: it.name for it in fixed.inputs}
+    where |= {node.name: f"layer {node.name} ({node.op})" for node in fixed.nodes}
     reasons = [f"{where[name]}: {why}" for name in casts for why in dialect.refusals(casts[name])]
     reasons += [f"{where[it.name]}: {why}" for it in fixed.nodes for why in _unsaid(it, fixed)]
     if reasons:
         raise ModelError("; ".join(reasons))
-    entry = dialect.names.unique(f"{INPUT}.cast")
-    dialect.write(Node(entry, layers.Quantize(), (INPUT,)), dialect.cast(casts[INPUT], ""))
+    entries = {it.name: dialect.names.unique(f"{it.name}.cast") for it in fixed.inputs}
+    for name, entry in entries.items():
+        dialect.write(Node(entry, layers.Quantize(), (name,)), dialect.cast(casts[name], ""))
     for node in network.nodes:
         chain = _exact_operators(node, fixed, network.shapes[node.inputs[0]], dialect.fused_bias)
         if node.name in casts:
             chain += dialect.cast(casts[node.name], ".cast" if chain else "")
-        inputs = tuple(entry if name == INPUT else name for name in node.inputs)
+        inputs = tuple(entries.get(name, name) for name in node.inputs)
         dialect.write(replace(node, inputs=inputs), chain)
     return finish(dialect, network, dialect.opsets, dialect.ir_version)
 
@@ -63,8 +65,8 @@ def _unsaid(node: FixedNode, fixed: FixedNetwork) -> Iterable[str]:
 
 
 def _casts(fixed: FixedNetwork, inert: Collection[str]) -> dict[str, Shift]:
-    """Return the cast of the input, and that of each layer that rounds."""
-    casts = {INPUT: Shift(fixed.input_format)}
+    """Return the cast of each input, and that of each layer that rounds."""
+    casts = {it.name: Shift(it.format) for it in fixed.inputs}
     for node in fixed.nodes:
         traits = node.layer.traits
         if not (traits.exact and traits.output is Output.KEPT):
