@@ -125,7 +125,7 @@ class Engine:
         if not fits or x.shape[1:] != self._shape:
             return self.run(x).raw
         space = self._space(program)
-        space.enter(x)
+        space.put(x)
         space.run(images)
         raw = space.fetch(self.fixed.outputs[0], images)
         self._spaces.append(space)

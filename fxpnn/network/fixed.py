@@ -14,6 +14,7 @@ from fxpnn.errors import FormatError, ModelError
 from fxpnn.fixedpoint.qformat import Accumulator, Overflow, QFormat, Rounding
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import fxp_write
+from fxpnn.network.counts import Counts as Counts
 from fxpnn.network.graph import (
     Node,
     Scaling,
@@ -117,27 +118,6 @@ class FixedNode(Node):
     def shift(self, *sources: QFormat) -> RawArray:
         """Give how many bits the cast of a sum drops, for each output channel, int64."""
         return self.requantize.dropped(self.sum_fracs(*sources))
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What overflowed in a layer: adds that its accumulator clamped, outputs out of range.
-
-    With a wrapping accumulator the first counts outputs whose exact total does not fit it.
-    ``below_zero`` counts outputs that an unsigned word cut at 0 where a ReLU would have done so:
-    these are no saturations.
-    """
-
-    accumulator_overflows: int = 0
-    saturations: int = 0
-    below_zero: int = 0
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.accumulator_overflows + other.accumulator_overflows,
-            self.saturations + other.saturations,
-            self.below_zero + other.below_zero,
-        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fxpnn.errors import FormatError
 from fxpnn.network.fixed import FixedNetwork
-from fxpnn.network.layers import Array
+from fxpnn.network.rows import Images
 from fxpnn.onnx.write.dialects import Qdq, Qonnx
 from fxpnn.targets import quantized_onnx
 from fxpnn.targets.identifiers import name_of
@@ -15,7 +15,7 @@ def export(
     fixed: FixedNetwork,
     path: Path | str,
     target: Target | str,
-    images: Array | None = None,
+    images: Images | None = None,
     *,
     name: str | None = None,
     macs: int | None = None,

@@ -7,7 +7,7 @@ from fxpnn.engine.inference import Progress
 from fxpnn.errors import DataError
 from fxpnn.network import fxp_write
 from fxpnn.network.fixed import FixedNetwork
-from fxpnn.network.layers import Array
+from fxpnn.network.rows import Images
 from fxpnn.targets import hexfiles, manifest
 from fxpnn.targets.lowering import Lowering, lower
 from fxpnn.targets.manifest import MANIFEST, Manifest, Origin
@@ -28,7 +28,7 @@ def write(
     folder: Path | str,
     fixed: FixedNetwork,
     choices: Choices,
-    images: Array | None = None,
+    images: Images | None = None,
     model: str = "",
     data: str = "",
     progress: Progress | None = None,
@@ -66,7 +66,7 @@ def _compared(lowering: Lowering, target: Target) -> Lowering:
     """Return the lowering whose tensors have golden vectors: of hex files, each layer's."""
     if target is not Target.HEX:
         return lowering
-    return lower(lowering.fixed, [node.name for node in lowering.fixed.nodes])
+    return lower(lowering.fixed, lowering.fixed.shapes)
 
 
 def _contents(lowering: Lowering, choices: Choices, kept: Vectors) -> dict[str, bytes]:

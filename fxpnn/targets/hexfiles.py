@@ -11,6 +11,7 @@ import numpy as np
 
 from fxpnn.errors import one_line
 from fxpnn.network.fixed import FixedNetwork, raw_bias, raw_weights
+from fxpnn.network.inputs import INPUT
 from fxpnn.network.layers import Array, Shape
 from fxpnn.proofs.bounds import signed_bits
 from fxpnn.targets import readmemh
@@ -48,7 +49,7 @@ def write(lowering: Lowering, vectors: Vectors) -> dict[str, bytes]:
 
     Equal networks and words give equal bytes.
     """
-    files, names = golden(lowering.fixed, vectors), stems(lowering.fixed)
+    files, names = golden(lowering, vectors), stems(lowering.fixed)
     for step in lowering.steps:
         for it in parameters(step):
             what = f"{step.node.name}.{it.name}, {step.node.op} {_sizes(it.words.shape)}"
@@ -57,13 +58,14 @@ def write(lowering: Lowering, vectors: Vectors) -> dict[str, bytes]:
     return files
 
 
-def golden(fixed: FixedNetwork, vectors: Vectors) -> dict[str, bytes]:
+def golden(lowering: Lowering, vectors: Vectors) -> dict[str, bytes]:
     """Spell the words of the input and of each tensor that vectors hold, image behind image."""
-    names = stems(fixed)
-    files = {}
+    fixed, files = lowering.fixed, {}
+    names, shapes = stems(fixed), {**fixed.shapes, INPUT: fixed.image_shape}
+    formats = {**fixed.formats, INPUT: lowering.formats[INPUT]}
     for name, words in vectors.words.items():
-        fmt, op = fixed.formats[name], op_of(fixed, name)
-        what = f"{name}, {op} {_sizes(fixed.shapes[name])}"
+        fmt, op = formats[name], op_of(fixed, name)
+        what = f"{name}, {op} {_sizes(shapes[name])}"
         header = _header(f"{what} of {fmt}, {vectors.images} images")
         files[f"{names[name]}.hex"] = readmemh.spell(words, fmt.word, header)
     return files
@@ -71,7 +73,7 @@ def golden(fixed: FixedNetwork, vectors: Vectors) -> dict[str, bytes]:
 
 def stems(fixed: FixedNetwork) -> dict[str, str]:
     """Give what the files of each layer, and of the input, begin with: the names of ``dump``."""
-    return file_stems(fixed)
+    return {INPUT: INPUT, **file_stems(fixed)}
 
 
 def parameter_file(names: Mapping[str, str], step: Step, parameter: Parameter) -> str:

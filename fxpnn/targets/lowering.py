@@ -3,22 +3,27 @@
 A step computes one layer and casts once. ReLUs and clips behind it are its limits (``low`` and
 ``high``) where nothing else reads what they take; layers that relabel values, such as flatten, cost
 nothing: their tensor is that of their input. So each target has fewer things to write than the
-network has layers, and all targets have the same.
+network has layers, and all targets have the same. Several inputs arrive as one row, which the first
+steps part.
 """
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from fxpnn.errors import ModelError
+from fxpnn.fixedpoint.interval import full
 from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network import layers, memory_plan
 from fxpnn.network.fixed import FixedNetwork, FixedNode, RawArray
-from fxpnn.network.graph import INPUT
-from fxpnn.network.inputs import check_one
+from fxpnn.network.inputs import INPUT, FixedInput
 from fxpnn.network.layers import Shape
-from fxpnn.proofs.bounds import Proof, prove
+from fxpnn.proofs.bounds import Proof, prove, prove_node
+
+ROW = QFormat(16, 0)
+"""The words of several inputs in a row, each as it is: steps give them their formats."""
 
 RELABELS = layers.Flatten, layers.Reshape
 """The layers that move no value."""
@@ -28,7 +33,8 @@ RELABELS = layers.Flatten, layers.Reshape
 class Source:
     """What a step reads: the tensor that holds it, and its shape and format as the layer sees it.
 
-    ``tensor`` is the name of the step that wrote it, or ``INPUT``.
+    ``tensor`` is the name of the step that wrote it, or ``INPUT``: the image, which is a row of all
+    words where inputs are several.
     """
 
     tensor: str
@@ -102,13 +108,14 @@ class Lowering:
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Count the words of each tensor, the input's too."""
-        sizes = {INPUT: math.prod(self.fixed.input_shape)}
+        sizes = {INPUT: math.prod(self.fixed.image_shape)}
         return sizes | {step.name: step.size for step in self.steps}
 
     @cached_property
     def formats(self) -> dict[str, QFormat]:
         """Give the format of each tensor, the input's too."""
-        return {INPUT: self.fixed.input_format} | {step.name: step.format for step in self.steps}
+        entered = ROW if self.fixed.further else self.fixed.input_format
+        return {INPUT: entered} | {step.name: step.format for step in self.steps}
 
     def memory(self, apart: Collection[str] = ()) -> "Memory":
         """Place the tensors in one memory, each for as long as a step needs it, but for ``apart``.
@@ -145,11 +152,10 @@ class Memory:
 
 def lower(fixed: FixedNetwork, keep: Collection[str] = ()) -> Lowering:
     """Lower a network; the words of layers named in ``keep`` are stored, whatever reads them."""
-    check_one(fixed.inputs, "an export for hardware")
     proofs, readers = prove(fixed), _readers(fixed)
     asked = {*fixed.outputs, *keep}
-    steps: dict[str, Step] = {}
-    stored = {INPUT: INPUT}
+    steps = {step.name: step for step in _entering(fixed)}
+    stored = {name: name for name in (INPUT, *steps)}
     for node in fixed.nodes:
         tensor = stored[node.inputs[0]]
         if isinstance(node.layer, RELABELS):
@@ -165,6 +171,36 @@ def lower(fixed: FixedNetwork, keep: Collection[str] = ()) -> Lowering:
             steps[node.name] = _step(fixed, node, stored, proofs[node.name])
         stored[node.name] = node.name
     return Lowering(fixed, tuple(steps.values()), stored)
+
+
+def _entering(fixed: FixedNetwork) -> Iterator[Step]:
+    """Give the steps that part a row of several inputs; one input is there as it is read."""
+    if not fixed.further:
+        return
+    if any(it.name == INPUT for it in fixed.inputs):
+        raise ModelError(
+            f"no input of several must be called {INPUT!r}, as hardware calls the row of all"
+        )
+    row, start = fixed.image_shape, 0
+    for it in fixed.inputs:
+        yield _part(it, row, start)
+        start += it.size
+
+
+def _part(it: FixedInput, row: Shape, start: int) -> Step:
+    layer, fmt = layers.Slice(0, start, start + it.size), it.format
+    node = FixedNode(it.name, layer, (INPUT,), fmt)
+    return Step(
+        name=it.name,
+        node=node,
+        joined=(),
+        sources=(Source(INPUT, row, fmt),),
+        shape=(it.size,),
+        low=fmt.min,
+        high=fmt.max,
+        rectified=False,
+        proof=prove_node(node, [full(fmt, row)], [fmt]),
+    )
 
 
 def limits(node: FixedNode) -> tuple[int, int] | None:

@@ -151,7 +151,7 @@ def layer_names(lowering: Lowering) -> tuple[LayerName, ...]:
 
 def places(lowering: Lowering, memory: Memory) -> tuple[TensorPlace, ...]:
     """Say where each tensor lies in a memory."""
-    shapes = {INPUT: lowering.fixed.input_shape} | {s.name: s.shape for s in lowering.steps}
+    shapes = {INPUT: lowering.fixed.image_shape} | {s.name: s.shape for s in lowering.steps}
     return tuple(
         TensorPlace(name, shape, str(lowering.formats[name]), memory.offsets.get(name))
         for name, shape in shapes.items()

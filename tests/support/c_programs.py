@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from fxpnn import golden
-from fxpnn.network.graph import INPUT
+from fxpnn.network.fixed import Counts
+from fxpnn.network.inputs import INPUT, split
 from fxpnn.targets.c import export
 from fxpnn.targets.lowering import Lowering, lower
 from fxpnn.targets.simulation import tools, words
@@ -36,9 +37,10 @@ def case(name: str, network: NetworkCase) -> Case:
     """Run a network in Python integers."""
     lowering, run = lower(network.fixed), golden.run(network.fixed, network.raw)
     images = len(network.raw)
-    found = {INPUT: network.raw} | {step.name: run.raw[step.name] for step in lowering.steps}
+    raw = {**split(network.fixed.inputs, network.raw), **run.raw}
+    found = {INPUT: network.raw} | {step.name: raw[step.name] for step in lowering.steps}
     flat = {key: value.reshape(images, -1).astype(np.int16) for key, value in found.items()}
-    counts = {step.name: run.counts[step.node.name] for step in lowering.steps}
+    counts = {step.name: run.counts.get(step.node.name, Counts()) for step in lowering.steps}
     return Case(name, lowering, Vectors(flat, counts))
 
 

@@ -103,7 +103,11 @@ def _rows(program: Program) -> str:
 def _formats(program: Program) -> str:
     """Say what the words of the input and of the outputs mean."""
     lowering = program.lowering
-    said = [f"input is {shape_text(lowering.fixed.input_shape)} of {lowering.formats[INPUT]}"]
+    parts = [f"{shape_text(it.shape)} of {it.format}" for it in lowering.fixed.inputs]
+    if lowering.fixed.further:
+        named = zip(lowering.fixed.inputs, parts, strict=True)
+        parts = [f"{it.name}: {part}" for it, part in named]
+    said = [f"input is {' and behind it '.join(parts)}"]
     for pointer, name in zip(program.outputs, lowering.fixed.outputs, strict=True):
         fixed = lowering.fixed
         said.append(f"{pointer} is {shape_text(fixed.shapes[name])} of {fixed.formats[name]}")

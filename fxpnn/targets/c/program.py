@@ -174,8 +174,7 @@ class Program:
     @cached_property
     def places(self) -> tuple[Place, ...]:
         """Give each step its symbol: the name that its files have in a dump."""
-        names = [node.name for node in self.lowering.fixed.nodes]
-        symbols = dict(zip(names, dump.safe_names(names), strict=True))
+        symbols = dump.file_stems(self.lowering.fixed)
         return tuple(
             Place(
                 step=step,

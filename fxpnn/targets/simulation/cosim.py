@@ -9,7 +9,7 @@ from fxpnn import files
 from fxpnn.engine.inference import Progress
 from fxpnn.errors import FormatError, one_line
 from fxpnn.network.fixed import Counts, FixedNetwork
-from fxpnn.network.layers import Array
+from fxpnn.network.rows import Images
 from fxpnn.targets.identifiers import check_name
 from fxpnn.targets.lowering import Lowering, Step, lower
 from fxpnn.targets.simulation.result import Simulated
@@ -114,7 +114,7 @@ def _differing(got: Counts, wanted: Counts) -> str:
 
 def cosimulate(
     fixed: FixedNetwork,
-    images: Array,
+    images: Images,
     simulator: Simulator | str,
     folder: Path | str,
     name: str = "net",
@@ -161,7 +161,7 @@ def cosimulate(
 
 def _verilog(
     lowering: Lowering,
-    images: Array,
+    images: Images,
     simulator: Simulator,
     folder: Path,
     name: str,

@@ -32,7 +32,7 @@ def write(
     ``design`` names the design's files: Verilog, ``NAME.v`` among it, and what its memories read;
     ``cycles`` are those that each step is predicted to take, ``image_cycles`` those of an image.
     """
-    golden = hexfiles.golden(lowering.fixed, vectors) | {CLASSES: _classes(lowering, vectors)}
+    golden = hexfiles.golden(lowering, vectors) | {CLASSES: _classes(lowering, vectors)}
     verilog = [file for file in design if file.endswith(".v")]
     memories = [*(file for file in design if file.endswith(".hex")), *golden, VECTORS]
     rtl = resources.files("fxpnn.targets.rtl")

@@ -6,6 +6,7 @@ before it; so a step takes from its first tap to its last word, and one cycle mo
 
 import math
 
+from fxpnn.network.inputs import INPUT
 from fxpnn.targets.lowering import Lowering
 from fxpnn.targets.verilog.instruction import Fields, Kind, turns
 from fxpnn.targets.verilog.program import assemble
@@ -41,7 +42,7 @@ def image_cycles(lowering: Lowering, macs: int) -> int:
         ModelError: as ``program.assemble``.
     """
     words = sum(lowering.sizes[name] + 2 for name in lowering.outputs)
-    taken = math.prod(lowering.fixed.input_shape)
+    taken = lowering.sizes[INPUT]
     return taken + sum(step_cycles(lowering, macs).values()) + words
 
 
