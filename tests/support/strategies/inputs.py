@@ -3,11 +3,11 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from fxpnn.fixedpoint.qformat import QFormat
 from fxpnn.network import layers
-from fxpnn.network.fixed import FixedNetwork
+from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.inputs import FixedInput, entrance
-from tests.support.strategies.building import Tensor
+from fxpnn.network.layers import Layer
+from tests.support.strategies.building import Tensor, Tensors
 from tests.support.strategies.networks import (
     MAKERS,
     SHAPES,
@@ -32,21 +32,23 @@ def of_several_inputs(draw: Draw, max_layers: int = 3) -> NetworkCase:
     second = draw(
         near.filter(lambda fmt: abs(fmt.frac - first.frac) <= (layers.Add.traits.apart or 0))
     )
-    sources = [Tensor("a", shape, first), Tensor("b", shape, second)]
+    one, other = Tensor("a", shape, first), Tensor("b", shape, second)
+    sources = [one, other]
     if draw(st.booleans()):
-        sources.insert(draw(st.integers(0, 2)), _other(draw))
-    reads = {source.name: source for source in sources}
-    tensors, nodes = [reads["b"]], []
-    kinds = [draw(st.sampled_from(JOINS)), *[None] * draw(st.integers(0, max_layers))]
-    for index, kind in enumerate(kinds):
-        read = reads["a"] if kind else draw(st.sampled_from([tensors[-1], *tensors]))
-        built = MAKERS[kind or kind_for(draw, (), read)](draw, read, tensors)
-        node = node_of(draw, f"n{index}", built, read)
-        made = built.layer.shape(read.shape, *(other.shape for other in built.others))
-        if index == 0:
-            tensors = [*sources]
+        sources.insert(draw(st.integers(0, 2)), _more(draw))
+    tensors, nodes = [*sources], list[FixedNode]()
+
+    def append(kind: type[Layer], read: Tensor, others: Tensors) -> None:
+        built = MAKERS[kind](draw, read, others)
+        node = node_of(draw, f"n{len(nodes)}", built, read)
+        made = built.layer.shape(read.shape, *(it.shape for it in built.others))
         tensors.append(Tensor(node.name, made, node.output_format))
         nodes.append(node)
+
+    append(draw(st.sampled_from(JOINS)), one, [other])
+    for _ in range(draw(st.integers(0, max_layers))):
+        read = draw(st.sampled_from([tensors[-1], *tensors]))
+        append(kind_for(draw, (), read), read, tensors)
     inputs = [FixedInput(*source) for source in sources]
     images = draw(st.integers(1, 3))
     parts = [draw(raw_arrays(it.format, (images, it.size))) for it in inputs]
@@ -54,6 +56,5 @@ def of_several_inputs(draw: Draw, max_layers: int = 3) -> NetworkCase:
     return NetworkCase(fixed, np.concatenate(parts, axis=1))
 
 
-def _other(draw: Draw) -> Tensor:
-    fmt: QFormat = draw(tensor_formats())
-    return Tensor("c", draw(st.sampled_from(SHAPES)), fmt)
+def _more(draw: Draw) -> Tensor:
+    return Tensor("c", draw(st.sampled_from(SHAPES)), draw(tensor_formats()))
