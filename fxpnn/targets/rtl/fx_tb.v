@@ -45,7 +45,6 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
         .error(error), .m_axis_tdata(m_axis_tdata), .m_axis_tvalid(m_axis_tvalid),
         .m_axis_tlast(m_axis_tlast), .m_axis_tready(m_axis_tready), .broken(broken)
     );
-
     fx_stopwatch #(.STEPS(STEPS)) stopwatch (
         .aclk(aclk), .aresetn(aresetn), .stalls(stalls), .word_in(word_in), .last_in(s_axis_tlast),
         .step_done(step_done), .word_out(taken), .last_out(m_axis_tlast), .idle(idle),
@@ -62,8 +61,7 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
         golden.open(text);
         if (golden.whole) restart;
         else begin
-            $display("%0s must list golden words, each file in this folder", text);
-            $display("FAIL");
+            $display("%0s must list golden words, each file in this folder\nFAIL", text);
             $finish;
         end
     end
@@ -164,8 +162,7 @@ module fx_tb #(parameter STEPS = 1, parameter OUTPUTS = 1) (
                 entry_out = 1 + STEPS;
                 step = 0;
                 image = image + 1;
-                if (image % 100 == 0) $display("IMAGES %0d", image);
-                if (image % 100 == 0) $fflush;
+                if (image % 100 == 0) begin $display("IMAGES %0d", image); $fflush; end
             end
         end
     endtask
