@@ -1,6 +1,7 @@
 """Products of matrices: by constants along an axis, and of two tensors, against ONNX Runtime."""
 
 import numpy as np
+import onnx
 import pytest
 
 from fxpnn.network.layers import Conv2D
@@ -160,9 +161,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("refused", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_mixes_images_or_does_not_fit_is_refused(refused: object, message: str) -> None:
+def test_what_mixes_images_or_does_not_fit_is_refused(
+    refused: onnx.ModelProto, message: str
+) -> None:
     """In one line."""
-    refuse(refused, f"MatMul (node y, opset 17): {message}")  # type: ignore[arg-type]
+    refuse(refused, f"MatMul (node y, opset 17): {message}")
 
 
 MIXED = {
@@ -195,6 +198,8 @@ MIXED = {
 
 
 @pytest.mark.parametrize(("refused", "message"), MIXED.values(), ids=MIXED)
-def test_an_image_that_is_merged_with_an_axis_is_only_moved(refused: object, message: str) -> None:
+def test_an_image_that_is_merged_with_an_axis_is_only_moved(
+    refused: onnx.ModelProto, message: str
+) -> None:
     """As PyTorch's exporter turns keys: it must stand alone again before anything is computed."""
-    refuse(refused, message)  # type: ignore[arg-type]
+    refuse(refused, message)
