@@ -53,4 +53,4 @@ class Entrance:
     @staticmethod
     def _plain(value: Value) -> bool:
         small = math.prod(value.shape) <= LIMIT
-        return small and value.source == INPUT and not value.turned and not value.maps
+        return small and value.source == INPUT and not value.axis and not value.maps

@@ -37,8 +37,8 @@ def weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D, part: str = 
 
 
 def _gemm(trace: Trace, op: Op) -> Value:
-    x, weight = trace.pending(op, 0, turned=True), floats_of(trace.constant(op, 1))
-    if op.flag("transA") != x.turned:
+    x, weight = trace.pending(op, 0, any_axis=True), floats_of(trace.constant(op, 1))
+    if op.flag("transA") != x.axis:
         raise ModelError("transA must make the images the rows of A")
     if weight.ndim != 2:
         raise ModelError(f"B must be a matrix, not {weight.shape}")

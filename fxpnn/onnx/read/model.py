@@ -37,7 +37,7 @@ from fxpnn.onnx.read import (
 from fxpnn.onnx.read.absorb import absorb
 from fxpnn.onnx.read.entrance import Entrance
 from fxpnn.onnx.read.refusals import summary
-from fxpnn.onnx.read.trace import Trace, Value
+from fxpnn.onnx.read.trace import Trace, Value, elsewhere
 from fxpnn.quantization.settings import Given, Plan
 
 log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ def _input(
         raise ModelError(f"{where} must be {_open(fixed)}, not {_open(shape)}")
     if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
         raise ModelError(f"{where} must hold 1 to {MAX_VALUES} values, not {_open(shape)}")
-    return Value(name, shape, turned=turned), batch
+    return Value(name, shape, axis=int(turned)), batch
 
 
 def _check_type(where: str, kind: int, readers: Sequence[Op]) -> None:
@@ -248,7 +248,9 @@ def _outputs(graph: Graph, trace: Trace) -> tuple[str, ...]:
     for name in graph.outputs:
         tensor = trace.tensors[name]
         value = trace.rows(trace.settle(tensor)) if isinstance(tensor, Value) else None
-        if value is None or value.turned or value.source not in trace.nodes:
+        if value is not None and value.axis:
+            raise ModelError(f"output {name} {elsewhere(value)}")
+        if value is None or value.source not in trace.nodes:
             raise ModelError(f"output {name} must be computed from the input by a layer")
         sources.append(value.source)
     return tuple(sources)

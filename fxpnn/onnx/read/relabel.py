@@ -132,21 +132,25 @@ def _flatten(trace: Trace, op: Op) -> Value:
 
 
 def _transpose(trace: Trace, op: Op) -> Value:
-    x = trace.rows(trace.pending(op, turned=True))
+    x = trace.rows(trace.pending(op, any_axis=True))
     rank = len(x.shape) + (not x.merged)
     order = tuple(op.get("perm", range(rank)[::-1]))
     if x.merged and order[:1] == (0,) and trace.only_moved(op):
         y = moved(trace, op, x, Transpose(order), lambda array: array.transpose(order))
         return replace(y, merged=True)
-    if order == (1, 0) and not x.merged:
-        return replace(x, turned=not x.turned)
-    if order[:1] != (0,) or x.merged:
+    if x.merged:
         raise ModelError(
             f"must keep the images as the first axis, not reorder to {order}: each is computed for "
             "itself"
         )
-    layer = Transpose(tuple(axis - 1 for axis in order[1:]))
-    return moved(trace, op, x, layer, lambda array: array.transpose(layer.order))
+    if sorted(order) != list(range(rank)):
+        raise ModelError(f"perm must be an order of the {rank} axes, not {order}")
+    kept = tuple(axis - (axis > x.axis) for axis in order if axis != x.axis)
+    axis = order.index(x.axis)
+    if axis == x.axis or kept != tuple(range(rank - 1)):
+        layer = Transpose(kept)
+        x = moved(trace, op, x, layer, lambda array: array.transpose(layer.order))
+    return replace(x, axis=axis)
 
 
 def _squeeze(trace: Trace, op: Op) -> Value:

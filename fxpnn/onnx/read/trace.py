@@ -30,18 +30,18 @@ class Value:
     """A tensor that depends on the input: node ``source``'s output, then ``affine``.
 
     ``shape`` leaves the batch out. ``shared`` tells that more than one operator reads it, so that
-    nothing may be folded into its source; ``turned`` that its images are columns, not rows;
-    ``merged`` that the first axis is that of a single image and another, as one. ``maps`` tells
-    that the node holds ``(channels, length)`` as maps of height 1, which is how one-dimensional
-    convolutions and pools are computed. ``chosen`` tells that the model goes on with the class, or
-    the logarithms, for which its logits stand.
+    nothing may be folded into its source; ``axis`` is the one along which its images lie in the
+    model; ``merged`` tells that the first axis is that of a single image and another, as one.
+    ``maps`` tells that the node holds ``(channels, length)`` as maps of height 1, which is how
+    one-dimensional convolutions and pools are computed. ``chosen`` tells that the model goes on
+    with the class, or the logarithms, for which its logits stand.
     """
 
     source: str
     shape: Shape
     shared: bool = False
     affine: Affine | None = None
-    turned: bool = False
+    axis: int = 0
     merged: bool = False
     maps: bool = False
     chosen: bool = False
@@ -125,7 +125,7 @@ class Trace:
         first = known[0] if known else None
         if op.kind in QUANTIZERS and isinstance(first, np.ndarray):
             self.tensors[op.outputs[0]] = np.broadcast_to(np.float32(1), first.shape)
-        if not varies or any(isinstance(tensor, Value) and tensor.turned for tensor in known):
+        if not varies or any(isinstance(tensor, Value) and tensor.axis for tensor in known):
             return
         full = [(self.batch, *x.shape) if isinstance(x, Value) else x for x in known]
         for name, shape in zip(op.outputs, inferred(op, full), strict=False):
@@ -179,21 +179,24 @@ class Trace:
         used = [name for name in op.outputs if self._uses[name]]
         return bool(used) and self._ends.issuperset(used)
 
-    def operand(self, op: Op, index: int, *, turned: bool = False) -> Result:
-        """Return an input, whatever it is; a value may still have an affine map to fold."""
+    def operand(self, op: Op, index: int, *, any_axis: bool = False) -> Result:
+        """Return an input, whatever it is; a value may still have an affine map to fold.
+
+        Its images lie along the first axis, unless ``any_axis`` will do.
+        """
         if not op.has(index):
             raise ModelError(f"must have an input {index + 1}")
         name = op.inputs[index]
         tensor = self.tensors[name]
         if not isinstance(tensor, Value):
             return tensor
-        if tensor.turned and not turned:
-            raise ModelError("must have the images as the first axis, not the last")
+        if tensor.axis and not any_axis:
+            raise ModelError(elsewhere(tensor))
         return replace(tensor, shared=tensor.shared or self._uses[name] > 1)
 
-    def pending(self, op: Op, index: int = 0, *, turned: bool = False) -> Value:
+    def pending(self, op: Op, index: int = 0, *, any_axis: bool = False) -> Value:
         """Return an input that depends on the network's; it may have an affine map to fold."""
-        tensor = self.operand(op, index, turned=turned)
+        tensor = self.operand(op, index, any_axis=any_axis)
         if not isinstance(tensor, Value):
             raise ModelError(f"input {index + 1} must depend on the network's input")
         return tensor
@@ -312,8 +315,16 @@ class Trace:
                 made = self.emit(op, Reshape(maps), self.rows(bare), part=".maps")
                 made = self.emit(op, layer, made)
                 made = self.emit(op, Reshape(shape), made, part=".shape")
-            self._settled[value.affine] = made
+            self._settled[value.affine] = replace(made, axis=value.axis)
         return self._settled[value.affine]
+
+
+def elsewhere(value: Value) -> str:
+    """Say that a value's images lie along another axis than the first."""
+    return (
+        "must have the images as the first axis, each computed for itself, not as axis "
+        f"{1 + value.axis} of {1 + len(value.shape)}"
+    )
 
 
 def image_array(array: Array, shape: Shape) -> Array:

@@ -202,7 +202,8 @@ REFUSED = {
     ),
     "a transposed input": (
         model(op("Transpose", "x", "t"), op("Relu", "t", "y")),
-        "Relu (node y, opset 17): must have the images as the first axis, not the last",
+        "Relu (node y, opset 17): must have the images as the first axis, each computed for "
+        "itself, not as axis 2 of 2",
     ),
     "weights that are none": (
         model(op("Gemm", "x w", "y"), weights={"w": np.ones((0, 1 << 40), np.float32)}),

@@ -184,13 +184,12 @@ REFUSED = {
     ),
     "transpose of the images": (
         model(op("Transpose", "x", "y"), shape=MAPS),
-        "Transpose (node y, opset 17): "
-        "must keep the images as the first axis, not reorder to (3, 2, 1, 0): "
-        "each is computed for itself",
+        "output y must have the images as the first axis, each computed for itself, "
+        "not as axis 4 of 4",
     ),
     "transpose that is none": (
         model(op("Transpose", "x", "y", perm=[0, 1, 1, 2]), shape=MAPS),
-        "Transpose (node y, opset 17): order must permute 3 axes, not be (0, 0, 1)",
+        "Transpose (node y, opset 17): perm must be an order of the 4 axes, not (0, 1, 1, 2)",
     ),
     "squeeze of a longer axis": (
         model(op("Squeeze", "x", "y", axes=[1]), opset=11),
