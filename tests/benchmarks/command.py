@@ -1,7 +1,6 @@
 """Measure a whole process: its time, the first and the second one, and its memory."""
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from fxpnn.network import fxp
 from tests.benchmarks.figures import Figure, figure
 from tests.benchmarks.goals import COMPILING, HELP, MEMORY, SECOND_RUN
 from tests.benchmarks.job import Job
+from tests.benchmarks.memory import peak
 from tests.benchmarks.process import environment, fresh, pools
 from tests.benchmarks.work import ROOT, load
 
@@ -24,7 +24,6 @@ CACHES = ("FXPNN_CACHE_DIR",)
 UNCACHED = "PYTHONDONTWRITEBYTECODE"
 """Where it is set, Python compiles every module anew, which takes longer than all else."""
 PART = "process"
-KB = 1024
 
 
 def processes(job: Job) -> list[Figure]:
@@ -40,12 +39,12 @@ def processes(job: Job) -> list[Figure]:
             infer = ("infer", str(path), "--data", "mnist", "--limit", str(images), "--quiet")
             first, second = _seconds(*infer), min(_seconds(*infer) for _ in range(rounds))
             compiling += max(0.0, first - second)
-            peak = fresh(pools(job.threads), memory, path, images)
+            most = fresh(pools(job.threads), memory, path, images)
             case, goal = f"fxpnn infer {name}", SECOND_RUN.get(name)
             found += [
                 figure(PART, case, "first run", first, "s"),
                 figure(PART, case, "second run", second, "s", goal=goal),
-                figure(PART, case, "peak over its imports", peak, "MB", goal=MEMORY),
+                figure(PART, case, "peak over its imports", most, "MB", goal=MEMORY),
             ]
     return [*found, figure(PART, "all", "more in first runs", compiling, "s", goal=COMPILING)]
 
@@ -62,11 +61,6 @@ def memory(path: Path, images: int) -> float:
     x = reference.scale(fxpnn.load_data("mnist").x[:images], fixed.scaling)
     inference.infer(fixed, x)
     return peak() - before
-
-
-def peak() -> float:
-    """Return the most memory that this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KB
 
 
 def _seconds(*arguments: str) -> float:

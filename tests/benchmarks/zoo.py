@@ -1,6 +1,6 @@
 """Measure the shapes of networks that people bring: speed, preparation, memory, SQNR.
 
-What takes memory runs in a process of its own. Images are random pixels: random weights tell no
+Images are random pixels: random weights tell no
 classes apart anyway. Beside the SQNR stands a control: the float network's own, where its input is
 off by up to half a count.
 """
@@ -16,21 +16,17 @@ import numpy as np
 import fxpnn
 from fxpnn import reference
 from fxpnn.engine.inference import Engine
-from fxpnn.kernels import compiled
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.graph import INPUT, Network
 from fxpnn.network.layers import Array
-from fxpnn.quantization import quantizer
 from fxpnn.quantization.settings import Settings
 from tests.benchmarks.architectures import SMALL, ZOO
 from tests.benchmarks.clock import CPU, turn_about
-from tests.benchmarks.command import peak
 from tests.benchmarks.figures import Figure, Goal, figure
 from tests.benchmarks.goals import (
     FLOAT32,
     INT8,
     READY,
-    ZOO_MEMORY,
     ZOO_QUANTIZE,
     ZOO_SPEED,
     ZOO_SPEED_8,
@@ -39,13 +35,12 @@ from tests.benchmarks.job import Job
 from tests.benchmarks.peers import FXPNN
 from tests.benchmarks.process import fresh, pools
 from tests.benchmarks.work import Work
+from tests.benchmarks.zoo_memory import peaks
 
 PART = "zoo"
 CALIBRATION = 64
 LARGE, MANY = 2, 512
 """Images of photographs' size, and small ones, that are run in one call."""
-LOADED = compiled, quantizer
-"""What is imported before memory is looked at."""
 
 
 def over_networks(job: Job) -> list[Figure]:
@@ -58,7 +53,8 @@ def over_networks(job: Job) -> list[Figure]:
             fresh(pools(1), _written, name, Path(folder))
             for measure in (_quantized, _ready, _compared):
                 found += fresh(pools(1), measure, name, Path(folder), calibration)
-            found += fresh(pools(1), _raced, name, Path(folder), job)
+            for told in (_peaks, _raced):
+                found += fresh(pools(1), told, name, Path(folder), job)
             if name in SMALL:
                 short += fresh(pools(1), _raced_short, name, Path(folder), job)
     return found + short
@@ -70,6 +66,11 @@ def pixels(network: Network, images: int) -> Array:
     return np.random.default_rng(images).integers(0, 256, shape, dtype=np.uint8)
 
 
+def _in_a_call(name: str, job: Job) -> int:
+    """Say how many images are run in one call."""
+    return LARGE if job.plan.quick or name not in SMALL else MANY
+
+
 def _written(name: str, folder: Path) -> None:
     """Build a network, and leave it in a folder."""
     fxpnn.save_onnx(ZOO[name](), folder / "m.onnx")
@@ -78,39 +79,29 @@ def _written(name: str, folder: Path) -> None:
 def _quantized(name: str, folder: Path, images: int) -> list[Figure]:
     """Quantize; leave the integers in the folder too."""
     network = fxpnn.load_onnx(folder / "m.onnx")
-    x, before, begin = pixels(network, images), peak(), time.process_time()
+    x, begin = pixels(network, images), time.process_time()
     fixed = fxpnn.quantize(network, x)
     seconds = time.process_time() - begin
-    memory = peak() - before
     fixed.save(folder / "m.fxp")
     what = f"quantize, {images} images"
-    return [
-        figure(PART, name, what, seconds, "CPU s", goal=ZOO_QUANTIZE.get(name)),
-        figure(PART, name, f"{what}, more at its peak", memory, "MB", goal=ZOO_MEMORY.get(name)),
-    ]
+    return [figure(PART, name, what, seconds, "CPU s", goal=ZOO_QUANTIZE.get(name))]
 
 
 def _ready(name: str, folder: Path, images: int) -> list[Figure]:
-    """Make an engine ready, and run an image."""
+    """Make an engine ready."""
     fixed = fxpnn.load(folder / "m.fxp")
-    before, begin = peak(), time.process_time()
+    begin = time.process_time()
     engine = Engine(fixed)
     engine.program()
     seconds = time.process_time() - begin
-    x = np.zeros((1, *fixed.input_shape), np.uint8)
-    engine.run(x, 1)
-    return [
-        figure(PART, name, "Engine, first program", seconds, "CPU s", goal=READY.get(name)),
-        figure(PART, name, "Engine, one image, more at its peak", peak() - before, "MB"),
-    ]
+    return [figure(PART, name, "Engine, first program", seconds, "CPU s", goal=READY.get(name))]
 
 
 def _compared(name: str, folder: Path, images: int) -> list[Figure]:
     """Compare with the float network, layer by layer; and that with itself, its input disturbed."""
     network, fixed = fxpnn.load_onnx(folder / "m.onnx"), fxpnn.load(folder / "m.fxp")
-    x, before = pixels(network, LARGE), peak()
+    x = pixels(network, LARGE)
     report = fxpnn.compare(network, fixed, x, threads=1)
-    memory = peak() - before
     floats = reference.scale(x, network.scaling, np.float64)
     off = np.random.default_rng(0).uniform(-0.5, 0.5, floats.shape) * fixed.formats[INPUT].lsb
     plain, moved = (
@@ -121,10 +112,16 @@ def _compared(name: str, folder: Path, images: int) -> list[Figure]:
     sqnr = report.outputs[0].sqnr_db
     assert sqnr is not None
     note = f"{control:.1f} dB where the float input is off by half a count"
-    return [
-        figure(PART, name, "SQNR of the output", sqnr, "dB", note=note),
-        figure(PART, name, "compare, more at its peak", memory, "MB", goal=ZOO_MEMORY.get(name)),
-    ]
+    return [figure(PART, name, "SQNR of the output", sqnr, "dB", note=note)]
+
+
+def _peaks(name: str, folder: Path, job: Job) -> list[Figure]:
+    """Measure the memory of what a user would start."""
+    network = fxpnn.load_onnx(folder / "m.onnx")
+    few = pixels(network, _in_a_call(name, job))
+    calibration = pixels(network, LARGE if job.plan.quick else CALIBRATION)
+    peer = any(each.name == FLOAT32 for each in job.peers)
+    return peaks(PART, name, folder, few, calibration, peer)
 
 
 def _raced(name: str, folder: Path, job: Job) -> list[Figure]:
@@ -150,7 +147,7 @@ def _turns(
     goal: Goal | None,
 ) -> list[Figure]:
     network = fxpnn.load_onnx(folder / "m.onnx")
-    images = LARGE if job.plan.quick or name not in SMALL else MANY
+    images = _in_a_call(name, job)
     x, calibration = (
         reference.scale(pixels(network, n), network.scaling) for n in (images, CALIBRATION)
     )

@@ -1,8 +1,6 @@
 """The compilation of kernels by Numba, to machine code that needs nothing of Numba to run."""
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -36,23 +34,10 @@ def compile_loop(loop: str, arguments: Sequence[Kind]) -> ObjectFiles:
     module, _, name = loop.partition(".")
     kinds = tuple(map(_numba_type, arguments))
     found = alone(getattr(import_module(f"fxpnn.kernels.{module}"), name), wrapped=False)
-    with _uncollected():
-        found.compile(kinds)
+    found.compile(kinds)
     made = found.overloads[kinds]
     entry = binding.parse_assembly(str(_entry(made.fndesc, kinds)))
     return made.library._get_compiled_object(), target_machine().emit_object(entry)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Pause the garbage collector: it takes a tenth of a compilation's time and frees little."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _numba_type(kind: Kind) -> Any:

@@ -1,12 +1,10 @@
 """What Numba compiles is two object files that run without it, and compute what Python does."""
 
-import gc
 import math
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,18 +93,3 @@ def test_sums_over_images_are_exact(values: list[float], lsb: float) -> None:
     assert ours.tolist() == theirs.tolist()
     for found, row in zip(integers(ours), squares, strict=True):
         assert Fraction(found, 2**1074) == sum(map(Fraction, row[np.isfinite(row)].tolist()))
-
-
-@pytest.mark.parametrize("collects", [True, False])
-def test_garbage_is_collected_again_if_it_was(collects: bool) -> None:
-    """Compilation collects none, and leaves Python as it was, also where it fails."""
-    before = gc.isenabled()
-    try:
-        (gc.enable if collects else gc.disable)()
-        compile_loop(compiled.measure.loop, compiled.measure.kinds)
-        assert gc.isenabled() == collects
-        with pytest.raises(TypeError):
-            compile_loop(compiled.measure.loop, ())
-        assert gc.isenabled() == collects
-    finally:
-        (gc.enable if before else gc.disable)()
