@@ -154,6 +154,13 @@ def _divide(a: Array, b: Array) -> Array:
     return np.asarray(quotient.astype(a.dtype))
 
 
+def _product(op: Op, inputs: Inputs) -> Array:
+    axes = tuple(_setting(op, inputs, 1, "axes", ()))
+    keeps = op.flag("keepdims", default=True)
+    array = _input(inputs, 0)
+    return np.asarray(array.prod(axes or None, array.dtype, keepdims=keeps))
+
+
 def _unary(function: Callable[[Array], Array]) -> "Folder":
     return lambda op, inputs: function(_input(inputs, 0))
 
@@ -195,6 +202,7 @@ FOLDERS: Mapping[str, Folder] = {
     "Reciprocal": _unary(np.reciprocal),
     "Exp": _unary(np.exp),
     "Floor": _unary(np.floor),
+    "ReduceProd": _product,
     **dict.fromkeys(QUANTIZERS, fold_quantized),
 }
 _BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Equal", "Where")

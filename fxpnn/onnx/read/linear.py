@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.folding import fold_ahead, narrow
+from fxpnn.network.folding import fold_ahead
 from fxpnn.network.layers import (
     Add,
     Array,
@@ -34,31 +34,6 @@ def weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D, part: str = 
         settled = trace.settle(x)
         folded, x = layer, trace.maps(settled) if isinstance(layer, Conv2D) else settled
     return trace.emit(op, folded, x, part=part)
-
-
-def _gemm(trace: Trace, op: Op) -> Value:
-    x, weight = trace.pending(op, 0, any_axis=True), floats_of(trace.constant(op, 1))
-    if op.flag("transA") != x.axis:
-        raise ModelError("transA must make the images the rows of A")
-    if weight.ndim != 2:
-        raise ModelError(f"B must be a matrix, not {weight.shape}")
-    weight = _scaled(weight if op.flag("transB") else weight.T, op.get("alpha", 1.0))
-    bias = np.zeros(len(weight), np.float32)
-    if op.has(2):
-        bias = _scaled(_bias(floats_of(trace.constant(op, 2)), len(weight)), op.get("beta", 1.0))
-    return weighted(trace, op, x, Dense(weight, bias))
-
-
-def _bias(array: Array, size: int) -> Array:
-    """Return what Gemm's C, ``(1 or none, 1 or size)``, adds to each image."""
-    full = (1,) * (2 - array.ndim) + array.shape
-    if len(full) != 2 or full[0] != 1 or full[1] not in (1, size):
-        raise ModelError(f"C must be one row of {size} values, not {array.shape}")
-    return np.broadcast_to(array.reshape(-1), (size,))
-
-
-def _scaled(array: Array, factor: float) -> Array:
-    return array if factor == 1 else narrow(array * np.float64(factor))
 
 
 def _conv(trace: Trace, op: Op) -> Value:
@@ -203,7 +178,6 @@ def floats_of(array: Array) -> Array:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "Gemm": _gemm,
     "Conv": _conv,
     "BatchNormalization": _batch_normalization,
     "Add": _add,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fxpnn.errors import ModelError
+from fxpnn.network.folding import narrow
 from fxpnn.network.layers import (
     Array,
     Conv2D,
@@ -27,6 +28,34 @@ from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.linear import floats_of, weighted
 from fxpnn.onnx.read.relabel import moved
 from fxpnn.onnx.read.trace import Handler, Trace, Value
+
+
+def _gemm(trace: Trace, op: Op) -> Value:
+    x, weight = trace.pending(op, 0, any_axis=True), floats_of(trace.constant(op, 1))
+    if op.flag("transA") != x.axis:
+        raise ModelError("transA must make the images the rows of A")
+    if weight.ndim != 2:
+        raise ModelError(f"B must be a matrix, not {weight.shape}")
+    weight = _scaled(weight if op.flag("transB") else weight.T, op.get("alpha", 1.0))
+    bias = np.zeros(len(weight), np.float32)
+    if op.has(2):
+        bias = _scaled(_bias(floats_of(trace.constant(op, 2)), len(weight)), op.get("beta", 1.0))
+    if len(x.shape) == 1:
+        return weighted(trace, op, x, Dense(weight, bias))
+    y, offset = _rows(trace, op, trace.rows(x), weight, -1), bias.astype(np.float64)
+    return trace.transform(op, y, np.ones_like(offset), offset)
+
+
+def _bias(array: Array, size: int) -> Array:
+    """Return what Gemm's C, ``(1 or none, 1 or size)``, adds to each image."""
+    full = (1,) * (2 - array.ndim) + array.shape
+    if len(full) != 2 or full[0] != 1 or full[1] not in (1, size):
+        raise ModelError(f"C must be one row of {size} values, not {array.shape}")
+    return np.broadcast_to(array.reshape(-1), (size,))
+
+
+def _scaled(array: Array, factor: float) -> Array:
+    return array if factor == 1 else narrow(array * np.float64(factor))
 
 
 def _matmul(trace: Trace, op: Op) -> Value:
@@ -150,4 +179,4 @@ def _reshaped(trace: Trace, op: Op, x: Value, shape: Shape, part: str) -> Value:
     return moved(trace, op, x, Reshape(shape), lambda array: array.reshape(shape), part)
 
 
-HANDLERS: Mapping[str, Handler] = {"MatMul": _matmul}
+HANDLERS: Mapping[str, Handler] = {"Gemm": _gemm, "MatMul": _matmul}

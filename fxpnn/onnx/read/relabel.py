@@ -113,8 +113,10 @@ def _reshape(trace: Trace, op: Op) -> Value:
         rest = math.prod(size for size in wanted if size != -1)
         wanted[wanted.index(-1)] = math.prod(full) // rest if rest else 0
     target = tuple(wanted)
-    if trace.batch == 1 and target and target[0] != 1 and trace.only_moved(op):
-        y = moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
+    if target and target[0] != 1 and trace.may_merge(op):
+        y = trace.rows(x)
+        if target != y.shape:
+            y = moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
         return replace(y, merged=True)
     return reshaped(trace, op, x, target)
 
@@ -135,7 +137,7 @@ def _transpose(trace: Trace, op: Op) -> Value:
     x = trace.rows(trace.pending(op, any_axis=True))
     rank = len(x.shape) + (not x.merged)
     order = tuple(op.get("perm", range(rank)[::-1]))
-    if x.merged and order[:1] == (0,) and trace.only_moved(op):
+    if x.merged and order[:1] == (0,) and trace.may_merge(op):
         y = moved(trace, op, x, Transpose(order), lambda array: array.transpose(order))
         return replace(y, merged=True)
     if x.merged:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import Slice
+from fxpnn.network.layers import Array, Slice
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import MAX_RANK
 from fxpnn.onnx.read.relabel import moved, reshaped, taken
-from fxpnn.onnx.read.trace import Handler, Trace, Value
+from fxpnn.onnx.read.trace import Handler, Result, Trace, Value
 
 ENDLESS = 2**31 - 1
 """An end from which on no axis goes further; exporters write it, or 2**63 - 1, for the last."""
@@ -59,25 +59,42 @@ def _slice(trace: Trace, op: Op) -> Value:
     return x
 
 
-def _split(trace: Trace, op: Op) -> tuple[Value | None, ...]:
-    x = trace.rows(trace.pending(op))
-    axis, count = _axis(op.get("axis", 0), 1 + len(x.shape)), len(op.outputs)
-    size = x.shape[axis - 1]
-    sizes = [int(n) for n in trace.constant(op, 1).flat] if op.has(1) else op.get("split")
-    if not sizes:
-        if size % count and op.opset < 18:
-            raise ModelError(f"must split {size} into {count} parts of one size")
-        each = math.ceil(size / count)
-        sizes = [min(each, size - i * each) for i in range(count)]
-    if len(sizes) != count or sum(sizes) != size or min(sizes) < 1:
-        raise ModelError(f"must split {size} into {count} parts of 1 or more")
+def _split(trace: Trace, op: Op) -> tuple[Result | None, ...]:
+    whole = trace.operand(op, 0)
+    if not isinstance(whole, Value):
+        return _split_constant(trace, op, whole)
+    x = trace.rows(whole)
+    axis = _axis(op.get("axis", 0), 1 + len(x.shape))
     parts, start = [], 0
-    for i, (name, length) in enumerate(zip(op.outputs, sizes, strict=True)):
+    lengths = _lengths(trace, op, x.shape[axis - 1])
+    for i, (name, length) in enumerate(zip(op.outputs, lengths, strict=True)):
         places = range(start, start + length)
         read = trace.reads(name)
         parts.append(_part(trace, op, x, axis, places, f".{i}") if read else None)
         start += length
     return tuple(parts)
+
+
+def _split_constant(trace: Trace, op: Op, array: Array) -> tuple[Array, ...]:
+    axis = op.get("axis", 0)
+    if not -array.ndim <= axis < array.ndim:
+        raise ModelError(f"axis must be inside the {array.ndim} axes, not {axis}")
+    ends = np.cumsum(_lengths(trace, op, array.shape[axis]))
+    return tuple(np.split(array, ends[:-1], axis))
+
+
+def _lengths(trace: Trace, op: Op, size: int) -> list[int]:
+    """Return how long each part is."""
+    count = len(op.outputs)
+    lengths = [int(n) for n in trace.constant(op, 1).flat] if op.has(1) else op.get("split")
+    if not lengths:
+        if size % count and op.opset < 18:
+            raise ModelError(f"must split {size} into {count} parts of one size")
+        each = math.ceil(size / count)
+        lengths = [min(each, size - i * each) for i in range(count)]
+    if len(lengths) != count or sum(lengths) != size or min(lengths) < 1:
+        raise ModelError(f"must split {size} into {count} parts of 1 or more")
+    return list(lengths)
 
 
 def _gather(trace: Trace, op: Op) -> Value:

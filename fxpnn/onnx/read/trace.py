@@ -13,6 +13,7 @@ from fxpnn.network.folding import as_layer, as_maps
 from fxpnn.network.graph import MAX_VALUES, Node
 from fxpnn.network.layers import Array, Layer, Reshape, Shape
 from fxpnn.onnx.graph.fold import FOLDERS, fold, size, sizes
+from fxpnn.onnx.graph.merged import MOVES, mergeable
 from fxpnn.onnx.graph.normal import Graph, Names, Op
 from fxpnn.onnx.graph.quant import QUANTIZERS
 from fxpnn.onnx.graph.shapes import inferred
@@ -59,8 +60,6 @@ REFUSED = ""
 
 FORMS = ("Cast", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Reshape", "Flatten")
 """What exporters write behind a class at the end, which changes its form alone."""
-MOVING = ("Reshape", "Transpose")
-"""What may read a tensor in which the axis of a single image is merged with another."""
 PASSING = (*FORMS, "ArgMax", "TopK", "LogSoftmax", "Log")
 """What may stand between logits that are left in a class's place and the output."""
 
@@ -82,9 +81,7 @@ class Trace:
         self.casts: dict[str, Shift] = {}  # of Quantize layers
         self._lost: set[str] = set()  # refused tensors that depend on the network's input
         self._uses = graph.uses
-        moving = {name for op in graph.ops if op.kind in MOVING for name in op.inputs}
-        moving.difference_update(*(op.inputs for op in graph.ops if op.kind not in MOVING))
-        self._moving = moving.difference(graph.outputs)
+        self._mergeable = mergeable(graph)
         self._ends = {name for name in graph.outputs if self._uses[name] == 1}
         for op in reversed(graph.ops):
             if op.kind in PASSING and self.ends(op) and self._uses[op.inputs[0]] == 1:
@@ -134,8 +131,15 @@ class Trace:
 
     def _bind(self, op: Op, results: "Results") -> None:
         made = results if isinstance(results, tuple) else (results,)
+        known = [self.tensors[name] for name in op.inputs if name in self.tensors]
+        values = [tensor for tensor in known if isinstance(tensor, Value)]
+        merged = op.kind not in MOVES and any(value.merged for value in values)
+        if merged and not all(value.merged for value in values):
+            raise ModelError("all it reads must have the images' axis merged with another, or none")
         for place, name in enumerate(op.outputs):
             result = made[place] if place < len(made) else None
+            if isinstance(result, Value) and merged:
+                result = replace(result, merged=True)
             if result is not None:
                 self.tensors[name] = result
             elif self._uses[name]:
@@ -170,9 +174,9 @@ class Trace:
         """Tell whether an operator reads a tensor, or it is an output."""
         return self._uses[name] > 0
 
-    def only_moved(self, op: Op) -> bool:
-        """Tell whether all that read what an operator gives reshape or transpose it."""
-        return op.outputs[0] in self._moving
+    def may_merge(self, op: Op) -> bool:
+        """Tell whether an operator's output may have an image's axis and another as one."""
+        return self.batch == 1 and op.outputs[0] in self._mergeable
 
     def ends(self, op: Op) -> bool:
         """Tell whether all that an operator gives is an output, or becomes one, and no more."""

@@ -41,8 +41,8 @@ GROUPED = (
     "LeakyRelu MaxPool2D Reshape Dense"
 )
 TURNED = (
-    "Reshape Transpose Reshape Transpose Reshape Transpose Reshape Transpose Reshape MatMul Conv2D "
-    "Softmax MatMul"
+    "Reshape Transpose Reshape Transpose Reshape Transpose Transpose Reshape MatMul Conv2D Softmax "
+    "MatMul"
 )
 LAYERS = {
     "torch-transformer-dynamo": f"LayerNorm {LINEAR} Slice Slice Slice {TURNED} "

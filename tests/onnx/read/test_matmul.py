@@ -88,13 +88,40 @@ FORMS = {
         shape=ROWS,
     ),
     "heads that are merged with the image, turned, and parted": form(
-        "Reshape Transpose Reshape MatMul",
+        "Transpose Reshape MatMul",
         op("Reshape", "x merged", "m"),
         op("Transpose", "m", "t", perm=[0, 2, 1]),
         op("Reshape", "t parted", "p"),
         op("MatMul", "x p", "y"),
         weights={"merged": np.array([-1, 6, 5]), "parted": np.array([1, 2, 5, 6])},
         shape=(1, *MAPS[1:]),
+    ),
+    "heads that are merged with the image, multiplied, weighed and parted": form(
+        "Transpose MatMul Softmax Reshape",
+        op("Reshape", "x merged", "m"),
+        op("Transpose", "m", "t", perm=[0, 2, 1]),
+        op("MatMul", "m t", "p"),
+        op("Softmax", "p", "s", axis=-1),
+        op("Reshape", "s parted", "y"),
+        weights={"merged": np.array([-1, 6, 5]), "parted": np.array([-1, 2, 3, 12])},
+        shape=MAPS,
+    ),
+    "rows that are merged with the image": form(
+        f"Reshape {LINEAR} Relu {LINEAR} Reshape",
+        op("Reshape", "x merged", "m"),
+        op("MatMul", "m w", "a"),
+        op("Add", "a b", "c"),
+        op("Relu", "c", "d"),
+        op("Gemm", "d v b", "e"),
+        op("Reshape", "e parted", "y"),
+        weights={
+            "merged": np.array([-1, 5]),
+            "w": floats(5, 4),
+            "b": floats(4),
+            "v": floats(4, 4),
+            "parted": np.array([-1, 2, 6, 4]),
+        },
+        shape=MAPS,
     ),
     "one that repeats": form(
         "Slice Transpose MatMul",
@@ -169,6 +196,25 @@ def test_what_mixes_images_or_does_not_fit_is_refused(
 
 
 MIXED = {
+    "beside one that is not": (
+        model(
+            MERGED,
+            op("Transpose", "m", "t", perm=[0, 2, 1]),
+            op("Slice", "x zero one axis", "s"),
+            op("MatMul", "s t", "a"),
+            op("Reshape", "a flat", "y"),
+            weights={
+                **AXES,
+                "flat": np.array([1, -1]),
+                "zero": np.array([0]),
+                "one": np.array([1]),
+                "axis": np.array([1]),
+            },
+            shape=MAPS,
+        ),
+        "MatMul (node a, opset 17): all it reads must have the images' axis merged with another, "
+        "or none",
+    ),
     "computed with": (
         model(MERGED, op("Relu", "m", "y"), weights=AXES, shape=MAPS),
         "Reshape (node m, opset 17): must keep the 1 images apart, not give (2, 6, 5)",
@@ -198,8 +244,8 @@ MIXED = {
 
 
 @pytest.mark.parametrize(("refused", "message"), MIXED.values(), ids=MIXED)
-def test_an_image_that_is_merged_with_an_axis_is_only_moved(
+def test_an_image_that_is_merged_with_an_axis_stands_alone_again(
     refused: onnx.ModelProto, message: str
 ) -> None:
-    """As PyTorch's exporter turns keys: it must stand alone again before anything is computed."""
+    """As exporters turn keys and flatten rows: what lies along the axis is computed alike."""
     refuse(refused, message)
