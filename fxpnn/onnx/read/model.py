@@ -20,6 +20,7 @@ from fxpnn.onnx.graph import foreign, proto
 from fxpnn.onnx.graph.external import embed, fingerprint
 from fxpnn.onnx.graph.normal import NAME, Graph, Names, Op, normalise
 from fxpnn.onnx.graph.rewrite import rewrite
+from fxpnn.onnx.graph.sink import sink
 from fxpnn.onnx.read import (
     activation,
     casts,
@@ -124,7 +125,7 @@ def read_model(
     """
     model = embed(model, folder)
     proto.check(model)
-    graph = casts.pair(rewrite(normalise(model)))
+    graph = casts.pair(_rewritten(normalise(model)))
     network, given, notes = _traced(graph, shape, _scaling(model))
     labels = [info.name for info in model.graph.output if info.name not in graph.outputs]
     left_out = [f"output {name}: left out; it holds no floats" for name in labels]
@@ -134,6 +135,14 @@ def read_model(
     for note in (*notes, *left_out):
         log.warning("%s: %s", graph.name, note)
     return network, given
+
+
+def _rewritten(graph: Graph) -> Graph:
+    """Rewrite patterns; where operators are left that are not read, Transposes may divide one."""
+    made = rewrite(graph)
+    if all(op.kind in HANDLERS for op in made.ops):
+        return made
+    return rewrite(sink(graph))
 
 
 def _traced(
