@@ -29,12 +29,26 @@ def pack(b: I16, size: tuple[int, int], steps: tuple[int, int], together: int, o
     for column in range(columns):
         first = column * LANES
         lanes = min(LANES, n - first)
-        for row in range(k):
-            pair = column * pairs + row // together
-            source, target = b[row * down + first * across :], out[pair * 2 * LANES :]
-            half = row % together
+        packed = out[column * pairs * 2 * LANES :]
+        if down == 1 and together == 2:  # a pair's words are neighbours, and move as one
             for lane in range(lanes):
-                target[2 * lane + half] = source[lane * across]
+                source = b[(first + lane) * across :]
+                for pair in range(k // 2):
+                    packed[2 * (pair * LANES + lane)] = source[2 * pair]
+                    packed[2 * (pair * LANES + lane) + 1] = source[2 * pair + 1]
+                if k % 2:
+                    packed[2 * (k // 2 * LANES + lane)] = source[k - 1]
+            continue
+        for half in range(together):
+            for pair in range((k - half + together - 1) // together):
+                source = b[(pair * together + half) * down + first * across :]
+                target = packed[pair * 2 * LANES + half :]
+                if across == 1 and lanes == LANES:  # neighbours are moved as vectors
+                    for lane in range(LANES):
+                        target[2 * lane] = source[lane]
+                else:
+                    for lane in range(lanes):
+                        target[2 * lane] = source[lane * across]
     return largest(words)
 
 
