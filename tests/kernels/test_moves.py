@@ -80,10 +80,17 @@ SHUFFLED = standard(12, 4, 5).reshape(3, 4, 20)
         (standard(3, 4, 5), standard(3, 6, 7)[:, 1:5, 1:6]),  # padding
         (standard(3, 8, 8)[:, ::2, ::2], standard(3, 4, 4)),  # every second pixel
         (standard(3, 4, 5), np.arange(60).reshape(3, 4, 5)),  # a map turned to channels
+        (standard(3, 13, 10), np.arange(390).reshape(3, 13, 10)),
+        (standard(3, 13, 10)[:, ::-1, ::-1], np.arange(390).reshape(3, 13, 10)),
+        (np.arange(192).reshape(3, 8, 8), standard(3, 8, 8)),
         (np.broadcast_to(np.arange(20).reshape(1, 4, 5), (6, 4, 5)), standard(6, 4, 5)),
+        (np.broadcast_to(np.arange(2).reshape(2, 1, 1), (2, 10, 13)), standard(2, 10, 13)),
         (SHUFFLED.swapaxes(0, 1).reshape(12, 4, 5), standard(12, 4, 5)),
     ],
-    ids=["joined", "padded", "thinned", "turned", "repeated", "shuffled"],
+    ids=[
+        *("joined", "padded", "thinned", "turned", "turned by blocks", "backwards by blocks"),
+        *("one block", "repeated", "repeated by blocks", "shuffled"),
+    ],
 )
 def test_what_networks_move_takes_one_run(kernel: Any, sources: Any, targets: Any) -> None:
     """Joins, padding, strides, maps turned or repeated, channels shuffled."""

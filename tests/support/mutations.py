@@ -147,8 +147,8 @@ PAIRS_AND_MOVES = (
     Mutation(
         "that only neighbours are copied as neighbours",
         "fxpnn/kernels/moves.py",
-        "if step == 1 and pitch == 1:",
-        "if pitch == 1:",
+        "neighbours = step == 1 and pitch == 1",
+        "neighbours = pitch == 1",
         "tests/kernels/test_moves.py",
     ),
     Mutation(
