@@ -235,6 +235,26 @@ def test_an_invalid_model_is_one_line() -> None:
         from_model(model(op("Relu", "nowhere", "y", "n" * 500)))
 
 
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (
+            "Erfc Erfc Expm1",
+            "2 Erfc, 1 Expm1 (first a): no operators of ONNX; the exporter left what it could not "
+            "convert: write GELU by tf.math.erf, or with approximate=True, and export again",
+        ),
+        (
+            "Expm1",
+            "1 Expm1 (first a): no operators of ONNX; the exporter left what it could not convert",
+        ),
+    ],
+)
+def test_what_an_exporter_could_not_convert_is_told(kinds: str, message: str) -> None:
+    """Keras's exact GELU becomes an operator of TensorFlow, which tf2onnx tells and writes."""
+    nodes = [op(kind, "x", "abc"[place], "abc"[place]) for place, kind in enumerate(kinds.split())]
+    refuse(model(*nodes, op("Relu", "a", "y")), message)
+
+
 def no_input() -> onnx.ModelProto:
     """Make a model of constants."""
     made = model(op("Relu", "w", "y"), weights={"w": 1.0})

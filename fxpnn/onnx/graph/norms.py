@@ -88,7 +88,7 @@ def _deviation(look: Look, tensor: str) -> Deviation | None:
     mean = look.maker(below, *MEANS)
     squared = look.maker(mean.inputs[0], "Mul", "Pow") if mean else None
     centred = look.maker(squared.inputs[0], "Sub") if squared else None
-    first = look.maker(centred.inputs[1], *MEANS) if centred else None
+    first = look.maker(_unshaped(look, centred.inputs[1]), *MEANS) if centred else None
     if epsilon is None or not (mean and squared and centred and first):
         return None
     if not _squares(look, squared) or first.inputs[0] != centred.inputs[0]:
@@ -97,7 +97,16 @@ def _deviation(look: Look, tensor: str) -> Deviation | None:
     if where[0] is None or where[0] != where[1]:
         return None
     attributes = {**where[0], "epsilon": epsilon}
-    return Deviation(centred.inputs[0], centred.inputs[1], centred.outputs[0], attributes)
+    return Deviation(centred.inputs[0], first.outputs[0], centred.outputs[0], attributes)
+
+
+def _unshaped(look: Look, tensor: str) -> str:
+    """Return what a Reshape reads, which stands for a Transpose of axes of one place.
+
+    What keeps its axes and still broadcasts to what it is the mean of has its own shape.
+    """
+    reshape = look.maker(tensor, "Reshape")
+    return reshape.inputs[0] if reshape else tensor
 
 
 def _squares(look: Look, op: Op) -> bool:

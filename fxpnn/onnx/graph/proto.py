@@ -1,6 +1,7 @@
 """Parse the bytes of an ONNX file into a checked message, and its tensors into arrays."""
 
 import math
+from collections import Counter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -69,6 +70,12 @@ def parse(content: bytes) -> onnx.ModelProto:
     return model
 
 
+REMEDIES = {
+    "Erfc": "write GELU by tf.math.erf, or with approximate=True, and export again",
+}
+"""What to do instead of operators that exporters are known to leave."""
+
+
 def check(model: onnx.ModelProto) -> None:
     """Accept only a model that follows the ONNX specification.
 
@@ -82,10 +89,29 @@ def check(model: onnx.ModelProto) -> None:
     for opset in model.opset_import:
         if opset.domain in ("", "ai.onnx") and not OLDEST_OPSET <= opset.version <= newest:
             raise ModelError(f"opset must be {OLDEST_OPSET} to {newest}, not {opset.version}")
+    _check_kinds(model)
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
         raise ModelError(f"must be a valid ONNX model: {one_line(str(error), 200)}") from None
+
+
+def _check_kinds(model: onnx.ModelProto) -> None:
+    """Refuse what an exporter left as its own framework has it, which it says and goes on."""
+    left = [n for n in model.graph.node if n.domain in ("", "ai.onnx") and not _known(n.op_type)]
+    if not left:
+        return
+    counts = Counter(one_line(node.op_type, 40) for node in left)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    remedy = "; ".join(REMEDIES[kind] for kind in counts if kind in REMEDIES)
+    raise ModelError(
+        f"{one_line(kinds, 200)} (first {one_line(left[0].name, 100)}): no operators of ONNX; the "
+        f"exporter left what it could not convert{': ' if remedy else ''}{remedy}"
+    )
+
+
+def _known(kind: str) -> bool:
+    return bool(onnx.defs.has(kind, domain=""))
 
 
 def _check_text(message: Message) -> None:
