@@ -1,4 +1,4 @@
-"""Curves that a model spells out in arithmetic: GELU in both forms, Mish and softsign."""
+"""Curves that a model spells out in arithmetic: sigmoid, GELU in both forms, Mish, softsign."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,9 @@ def curve(look: Look, op: Op) -> Op | None:
         case "Mul":
             return _mish(look, op) or _gelu(look, op)
         case "Div":
-            return _softsign(look, op) or _gelu(look, op)
+            return _softsign(look, op) or _sigmoid(look, op) or _gelu(look, op)
+        case "Reciprocal":
+            return _sigmoid(look, op)
     return None
 
 
@@ -52,6 +54,22 @@ def _mish(look: Look, op: Op) -> Op | None:
         if softplus and softplus.inputs[0] == x:
             return replace(op, kind="Mish", inputs=(x,), attributes={})
     return None
+
+
+def _sigmoid(look: Look, op: Op) -> Op | None:
+    """Recognise ``1 / (1 + exp(-x))``."""
+    if op.kind == "Div" and look.number(op, 0) != 1:
+        return None
+    line = look.line(op.inputs[-1])
+    power = look.maker(line.tensor, "Exp")
+    if power is None or line[1:] != (1.0, 1.0):
+        return None
+    inner = look.line(power.inputs[0])
+    negative = look.maker(power.inputs[0], "Neg")
+    if negative is None and inner[1:] != (-1.0, 0.0):
+        return None
+    x = negative.inputs[0] if negative else inner.tensor
+    return replace(op, kind="Sigmoid", inputs=(x,), attributes={})
 
 
 def _softsign(look: Look, op: Op) -> Op | None:

@@ -178,6 +178,23 @@ def _in_its_place(trace: Trace, op: Op, x: Value) -> Value:
     return replace(x, chosen=True)
 
 
+def _share(trace: Trace, op: Op) -> Value:
+    """Leave out what divides scores at the end by the sum of their magnitudes."""
+    x = trace.value(op)
+    if op.get("p", 2) != 1 or len(x.shape) != 1 or op.get("axis", -1) not in (1, -1):
+        raise ModelError("must divide vectors by the sum of their magnitudes (p 1, the last axis)")
+    return scores_alone(trace, op, x)
+
+
+def scores_alone(trace: Trace, op: Op, x: Value) -> Value:
+    """Leave the scores that an operator at the end divides by one number above 0."""
+    if not trace.ends(op) or x.shared:
+        raise ModelError(
+            "must be an output that alone reads its scores; they are left in its place"
+        )
+    return _in_its_place(trace, op, x)
+
+
 def _log(trace: Trace, op: Op) -> Value:
     """Leave out the logarithm of a softmax at the end: it keeps the order of classes."""
     x = trace.value(op)
@@ -213,4 +230,5 @@ HANDLERS: Mapping[str, Handler] = {
     "ArgMax": _class,
     "TopK": _top,
     "Log": _log,
+    "LpNormalization": _share,
 }

@@ -7,6 +7,7 @@ import numpy as np
 from fxpnn.errors import ModelError
 from fxpnn.network.layers import Dense, Layer, Sigmoid, Softmax
 from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.read.activation import scores_alone
 from fxpnn.onnx.read.linear import weighted
 from fxpnn.onnx.read.trace import Handler, Results, Trace, Value
 
@@ -59,12 +60,14 @@ def _classifier(trace: Trace, op: Op) -> Results:
 
 
 def _normalizer(trace: Trace, op: Op) -> Value:
-    """Leave out what divides a softmax's outputs by their sum, which is 1."""
+    """Leave out what divides scores by their sum: by 1 behind a softmax, else at the end."""
     x = trace.value(op)
+    if op.get("norm", "MAX") != "L1":
+        raise ModelError(f"norm must be L1, the sum of magnitudes, not {op.get('norm', 'MAX')}")
     node = trace.nodes.get(x.source)
-    if node is None or not isinstance(node.layer, Softmax) or op.get("norm", "MAX") != "L1":
-        raise ModelError("must divide the outputs of a softmax by their sum, which changes nothing")
-    return x
+    if node is not None and isinstance(node.layer, Softmax):
+        return x
+    return scores_alone(trace, op, x)
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -60,7 +60,7 @@ REFUSED = ""
 
 FORMS = ("Cast", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Reshape", "Flatten")
 """What exporters write behind a class at the end, which changes its form alone."""
-PASSING = (*FORMS, "ArgMax", "TopK", "LogSoftmax", "Log")
+PASSING = (*FORMS, "ArgMax", "TopK", "LogSoftmax", "Log", "ai.onnx.ml.ZipMap")
 """What may stand between logits that are left in a class's place and the output."""
 
 

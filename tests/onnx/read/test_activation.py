@@ -33,6 +33,24 @@ FORMS = {
         weights={"one": 1.0},
         shape=MAPS,
     ),
+    "sigmoid written out": form(
+        "Sigmoid",
+        op("Neg", "x", "a"),
+        op("Exp", "a", "b"),
+        op("Add", "b one", "c"),
+        op("Reciprocal", "c", "y"),
+        weights={"one": 1.0},
+        shape=MAPS,
+    ),
+    "sigmoid as a quotient": form(
+        "Sigmoid",
+        op("Mul", "minus x", "a"),
+        op("Exp", "a", "b"),
+        op("Add", "one b", "c"),
+        op("Div", "one c", "y"),
+        weights={"one": 1.0, "minus": -1.0},
+        shape=MAPS,
+    ),
     "gelu": form("Gelu", op("Gelu", "x", "y"), shape=MAPS, opset=20),
     "gelu by tanh": form(
         "GeluTanh", op("Gelu", "x", "y", approximate="tanh"), shape=MAPS, opset=20

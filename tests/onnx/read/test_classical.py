@@ -80,6 +80,21 @@ def test_a_scaler_before_is_folded() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "share", [op("Normalizer", "s", "y", norm="L1"), node("LpNormalization", "s", "y", p=1)]
+)
+def test_shares_of_a_sum_at_the_end_are_left_out(
+    share: onnx.NodeProto, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Scores have the class of their shares; of one against the rest each is a sigmoid."""
+    proto = model(classifier("label s", post_transform="LOGISTIC"), share, domains=ML)
+    network, x = from_model(proto), floats(50, 4)
+    assert [node.op for node in network.nodes] == ["Dense", "Sigmoid"]
+    found = forward(network, x)[network.outputs[0]]
+    assert (found.argmax(1) == runtime(proto, x)[0].argmax(1)).all()
+    assert "left out; the output is what it reads, whose class is the same" in caplog.text
+
+
 def test_a_label_alone_stands_for_the_scores(caplog: pytest.LogCaptureFixture) -> None:
     """Where a model gives nothing but the label, it is the prediction."""
     proto = model(classifier("y scores"), domains=ML)
@@ -130,7 +145,7 @@ REFUSED = {
     ),
     "a normalizer of anything": (
         op("Normalizer", "x", "y", norm="L2"),
-        f"{NORMALIZER}must divide the outputs of a softmax by their sum, which changes nothing",
+        f"{NORMALIZER}norm must be L1, the sum of magnitudes, not L2",
     ),
 }
 
@@ -139,6 +154,24 @@ REFUSED = {
 def test_what_is_no_dense_layer_is_refused(refused: onnx.NodeProto, message: str) -> None:
     """What a linear model cannot be names its operator, node and opset."""
     refuse(model(refused, domains=ML), message)
+
+
+def test_shares_that_are_read_on_are_refused() -> None:
+    """What lies behind them computes with them."""
+    alone = "must be an output that alone reads its scores; they are left in its place"
+    refuse(
+        model(op("Normalizer", "x", "s", norm="L1"), node("Relu", "s", "y"), domains=ML),
+        f"ai.onnx.ml.Normalizer (node s, opset 1): {alone}",
+    )
+    refuse(
+        model(node("LpNormalization", "x", "s", p=1), node("Relu", "s", "y")),
+        f"LpNormalization (node s, opset 17): {alone}",
+    )
+    refuse(
+        model(node("LpNormalization", "x", "y", p=2)),
+        "LpNormalization (node y, opset 17): must divide vectors by the sum of their magnitudes "
+        "(p 1, the last axis)",
+    )
 
 
 def test_linear_models_refuse_maps() -> None:
