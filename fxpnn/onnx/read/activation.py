@@ -13,28 +13,32 @@ from fxpnn.network.folding import per_channel
 from fxpnn.network.layers import Layer
 from fxpnn.onnx.graph.look import ROUNDING
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.read.trace import Handler, Trace, Value, image_array
+from fxpnn.onnx.read.axes import along, inside
+from fxpnn.onnx.read.trace import Handler, Trace
+from fxpnn.onnx.read.value import Value, image_array
 
 
 def _plain(layer: Layer) -> Handler:
     """Return the handler of an operator without parameters."""
-    return lambda trace, op: trace.emit(op, layer, trace.value(op))
+    return lambda trace, op: trace.emit(op, layer, trace.value(op, any_axis=True))
 
 
 def _leaky_relu(trace: Trace, op: Op) -> Value:
-    return trace.emit(op, layers.LeakyRelu(op.get("alpha", 0.01)), trace.value(op))
+    return trace.emit(op, layers.LeakyRelu(op.get("alpha", 0.01)), trace.value(op, any_axis=True))
 
 
 def _hard_sigmoid(trace: Trace, op: Op) -> Value:
     return trace.emit(
-        op, layers.HardSigmoid(op.get("alpha", 0.2), op.get("beta", 0.5)), trace.value(op)
+        op,
+        layers.HardSigmoid(op.get("alpha", 0.2), op.get("beta", 0.5)),
+        trace.value(op, any_axis=True),
     )
 
 
 def _swish(trace: Trace, op: Op) -> Value:
     if op.get("alpha", 1.0) != 1:
         raise ModelError(f"alpha must be 1, not {op.get('alpha')}")
-    return trace.emit(op, layers.Silu(), trace.value(op))
+    return trace.emit(op, layers.Silu(), trace.value(op, any_axis=True))
 
 
 def _elu(trace: Trace, op: Op) -> Value:
@@ -51,7 +55,7 @@ def _celu(trace: Trace, op: Op) -> Value:
 def _selu(trace: Trace, op: Op) -> Value:
     gamma, alpha = op.get("gamma", SELU_GAIN), op.get("alpha", SELU_ALPHA)
     if max(abs(gamma / SELU_GAIN - 1), abs(alpha / SELU_ALPHA - 1)) < ROUNDING:
-        return trace.emit(op, layers.Selu(), trace.value(op))
+        return trace.emit(op, layers.Selu(), trace.value(op, any_axis=True))
     return _exponential(trace, op, gamma, gamma * alpha, 1.0)
 
 
@@ -60,12 +64,12 @@ def _gelu(trace: Trace, op: Op) -> Value:
     if form not in ("none", "tanh"):
         raise ModelError(f"approximate must be none or tanh, not {form}")
     layer = layers.Gelu() if form == "none" else layers.GeluTanh()
-    return trace.emit(op, layer, trace.value(op))
+    return trace.emit(op, layer, trace.value(op, any_axis=True))
 
 
 def _exponential(trace: Trace, op: Op, above: float, below: float, scale: float) -> Value:
     """Emit ``above * max(0, x) + below * elu(min(0, scale * x))``: an ELU, or what equals it."""
-    x = trace.value(op)
+    x = trace.value(op, any_axis=True)
     if above == below == scale == 1:
         return trace.emit(op, layers.Elu(), x)
 
@@ -82,8 +86,8 @@ def _exponential(trace: Trace, op: Op, above: float, below: float, scale: float)
 
 def _prelu(trace: Trace, op: Op) -> Value:
     """Emit slopes per channel; slopes that vary otherwise need the tensor as one long vector."""
-    x, slope = trace.value(op), trace.constant(op, 1)
-    slopes = image_array(slope, x.shape)
+    x, slope = trace.value(op, any_axis=True), trace.constant(op, 1)
+    slopes = image_array(slope, x, trace.batch)
     trace.spend(x.shape[0])
     if (channels := per_channel(slopes, x.shape)) is not None:
         return trace.emit(op, layers.PRelu(channels.astype(slope.dtype)), x)
@@ -98,19 +102,19 @@ def _clip(trace: Trace, op: Op) -> Value:
     """Emit a clip; where the limits cross, ONNX lets the upper one win."""
     low = trace.number(op, 1, "min", -math.inf)
     high = trace.number(op, 2, "max", math.inf)
-    return trace.emit(op, layers.Clip(min(low, high), high), trace.value(op))
+    return trace.emit(op, layers.Clip(min(low, high), high), trace.value(op, any_axis=True))
 
 
 def _extreme(op_max: bool) -> Handler:
     """Return the handler of Max, or of Min, of a tensor and numbers: a ReLU or a clip."""
 
     def extreme(trace: Trace, op: Op) -> Value:
-        operands = [trace.operand(op, i) for i in range(len(op.inputs))]
+        operands = [trace.operand(op, i, any_axis=True) for i in range(len(op.inputs))]
         values = [i for i, operand in enumerate(operands) if isinstance(operand, Value)]
         if len(values) != 1:
             raise ModelError(f"must have one tensor and numbers, not {len(values)} tensors")
-        x = trace.value(op, values[0])
-        arrays = [image_array(o, x.shape) for o in operands if not isinstance(o, Value)]
+        x = trace.value(op, values[0], any_axis=True)
+        arrays = [image_array(o, x, trace.batch) for o in operands if not isinstance(o, Value)]
         if any((array != array.flat[0]).any() for array in arrays):
             raise ModelError("its constant must be one number for all elements")
         numbers = [float(array.flat[0]) for array in arrays]
@@ -126,21 +130,24 @@ def _extreme(op_max: bool) -> Handler:
 
 def _greater_or_equal(trace: Trace, op: Op) -> Value:
     """Emit a step; the cast of its truth value to 1.0 and 0.0 changes nothing."""
-    return trace.emit(op, layers.Step(trace.number(op, 1, "threshold")), trace.value(op))
+    return trace.emit(
+        op, layers.Step(trace.number(op, 1, "threshold")), trace.value(op, any_axis=True)
+    )
 
 
 def _softmax(trace: Trace, op: Op) -> Value:
     """Emit a softmax; before opset 13 it treats all axes from ``axis`` on as one."""
-    x = trace.rows(trace.value(op))
-    rank, axis = len(x.shape) + 1, op.get("axis", 1 if op.opset < 13 else -1)
-    if not -rank <= axis < rank or axis % rank == 0:
-        raise ModelError(f"axis must be one of the {rank} axes but the images', not {axis}")
-    if op.opset >= 13:
-        return trace.emit(op, layers.Softmax(axis - 1 if axis > 0 else axis), x)
-    axis = axis % rank - 1
-    if math.prod(x.shape[axis + 1 :]) == 1:
-        return trace.emit(op, layers.Softmax(axis), x)
-    joined = (*x.shape[:axis], math.prod(x.shape[axis:]))
+    x = trace.rows(trace.value(op, any_axis=True))
+    axis = op.get("axis", 1 if op.opset < 13 else -1)
+    refusal = f"axis must be one of the {x.rank} axes but the images', not {axis}"
+    first = inside(axis, x.rank)
+    axes = range(first, x.rank if op.opset < 13 else first + 1)
+    x, places = along(trace, x, axes, refusal)
+    place, sizes = places[0], [x.shape[place] for place in places]
+    if math.prod(sizes[1:]) == 1:
+        last = place - len(x.shape) if op.opset >= 13 and axis < 0 else place
+        return trace.emit(op, layers.Softmax(last), x)
+    joined = (*x.shape[:place], math.prod(sizes))
     flat = trace.emit(op, layers.Reshape(joined), x, part=".flat")
     return trace.emit(
         op, layers.Reshape(x.shape), trace.emit(op, layers.Softmax(), flat), part=".shape"

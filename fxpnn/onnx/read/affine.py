@@ -1,5 +1,6 @@
 """Fold ``gain * x + offset`` into the weighted layer before it or behind it, in float64."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -36,6 +37,14 @@ class Affine:
         """Give the map of inputs of a shape as what a network begins with."""
         gain, offset = (_values(array, shape) for array in (self.gain, self.offset))
         return Normalisation(gain, offset)
+
+    def moved(self, shape: Shape, rank: int, move: Callable[[Array], Array]) -> Self:
+        """Return the map of what ``move`` makes of a tensor of a shape; the result has a rank."""
+        if self.uniform:
+            ones = (1,) * rank
+            return replace(self, gain=self.gain.reshape(ones), offset=self.offset.reshape(ones))
+        gain, offset = (move(np.broadcast_to(array, shape)) for array in (self.gain, self.offset))
+        return replace(self, gain=gain, offset=offset)
 
     def after(self, before: Self | None) -> Self:
         """Return the one map that equals ``before``, then this."""

@@ -59,7 +59,7 @@ def interpolated(trace: Trace, op: Op, x: Value, axes: tuple[Axis, Axis]) -> Int
     trace.spend(channels * (kernels.size + phases[0] * phases[1]) + sum(x.shape[1:]) + 4)
     for axis, side in ((2, rows), (3, columns)):
         places = np.arange(-side.edge, x.shape[axis - 1] + side.edge)
-        x = taken(trace, op, x, axis, places.clip(0, x.shape[axis - 1] - 1), f".edge{axis}")
+        x = taken(trace, op, x, axis - 1, places.clip(0, x.shape[axis - 1] - 1), f".edge{axis}")
     weight = np.tile(kernels.reshape(-1, 1, *kernel), (channels, 1, 1, 1)).astype(np.float32)
     window = Window((kernel[0], kernel[1]), (rows.stride, columns.stride))
     layer = Conv2D(weight, np.zeros(len(weight), np.float32), window, channels)

@@ -20,7 +20,9 @@ from fxpnn.network.layers import (
     Silu,
 )
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.read.trace import Handler, Result, Trace, Value, image_array
+from fxpnn.onnx.read.axes import together
+from fxpnn.onnx.read.trace import Handler, Result, Trace
+from fxpnn.onnx.read.value import Value, image_array
 from fxpnn.onnx.read.window import window
 
 
@@ -71,38 +73,50 @@ def _batch_normalization(trace: Trace, op: Op) -> Value:
     return trace.transform(op, x, gain.reshape(-1, *ones), offset.reshape(-1, *ones))
 
 
+def _both(trace: Trace, op: Op) -> list[Value] | None:
+    """Return both operands, their images along one axis; none where one is a constant."""
+    a, b = (trace.operand(op, i, any_axis=True) for i in (0, 1))
+    return together(trace, [a, b]) if isinstance(a, Value) and isinstance(b, Value) else None
+
+
+def _with_array(trace: Trace, op: Op) -> tuple[Value, Array]:
+    """Return the operand that is a value, and what the constant is for each image."""
+    a, b = (trace.operand(op, i, any_axis=True) for i in (0, 1))
+    x, array = (a, b) if isinstance(a, Value) else (b, a)
+    if not isinstance(x, Value) or isinstance(array, Value):
+        raise ModelError("must have one constant operand")
+    return x, image_array(array, x, trace.batch)
+
+
 def _add(trace: Trace, op: Op) -> Result:
-    a, b = trace.operand(op, 0), trace.operand(op, 1)
-    if isinstance(a, Value) and isinstance(b, Value):
-        return trace.emit(op, Add(), trace.settle(a), trace.settle(b))
-    x, array = _value_and_array(a, b)
-    offset = image_array(array, x.shape)
+    if both := _both(trace, op):
+        return trace.emit(op, Add(), *map(trace.settle, both))
+    x, offset = _with_array(trace, op)
     return trace.transform(op, x, np.ones_like(offset), offset)
 
 
 def _sum(trace: Trace, op: Op) -> Value:
-    values = [trace.value(op, i) for i in range(len(op.inputs))]
-    total = values[0]
-    for value in values[1:]:
+    values = [trace.value(op, i, any_axis=True) for i in range(len(op.inputs))]
+    total, *rest = together(trace, values)
+    for value in rest:
         total = trace.emit(op, Add(), total, value)
     return total
 
 
 def _subtract(trace: Trace, op: Op) -> Value:
     """Add what is constant, or the second operand's negative."""
-    a, b = trace.operand(op, 0), trace.operand(op, 1)
-    if isinstance(a, Value) and isinstance(b, Value):
+    if both := _both(trace, op):
+        a, b = both
         return trace.emit(op, Add(), trace.settle(a), trace.settle(_negated(trace, op, b)))
-    x, array = _value_and_array(a, b)
-    offset = image_array(array, x.shape)
+    x, offset = _with_array(trace, op)
     sign = np.ones_like(offset)
-    if x is a:
+    if isinstance(trace.operand(op, 0, any_axis=True), Value):
         return trace.transform(op, x, sign, -offset)
     return trace.transform(op, x, -sign, offset)
 
 
 def _negate(trace: Trace, op: Op) -> Value:
-    return _negated(trace, op, trace.pending(op))
+    return _negated(trace, op, trace.pending(op, any_axis=True))
 
 
 def _negated(trace: Trace, op: Op, x: Value) -> Value:
@@ -111,11 +125,10 @@ def _negated(trace: Trace, op: Op, x: Value) -> Value:
 
 
 def _multiply(trace: Trace, op: Op) -> Value:
-    a, b = trace.operand(op, 0), trace.operand(op, 1)
-    if isinstance(a, Value) and isinstance(b, Value):
-        return _product(trace, op, trace.settle(a), trace.settle(b))
-    x, array = _value_and_array(a, b)
-    gain = image_array(array, x.shape)
+    if both := _both(trace, op):
+        a, b = map(trace.settle, both)
+        return _product(trace, op, a, b)
+    x, gain = _with_array(trace, op)
     return trace.transform(op, x, gain, np.zeros_like(gain))
 
 
@@ -144,28 +157,19 @@ def _scaler(trace: Trace, op: Op) -> Value:
     """Apply ``(x - offset) * scale``."""
     x = trace.pending(op)
     gain, offset = (
-        image_array(np.array(op.get(name, default)), x.shape)
+        image_array(np.array(op.get(name, default)), x, trace.batch)
         for name, default in (("scale", [1.0]), ("offset", [0.0]))
     )
     return trace.transform(op, x, gain, -offset * gain)
 
 
 def _divide(trace: Trace, op: Op) -> Value:
-    if isinstance(trace.operand(op, 1), Value):
+    if isinstance(trace.operand(op, 1, any_axis=True), Value):
         raise ModelError("its divisor must be a constant")
-    x = trace.pending(op, 0)
-    divisor = image_array(trace.constant(op, 1), x.shape)
+    x, divisor = _with_array(trace, op)
     if not divisor.all():
         raise ModelError("its divisor must not be 0")
     return trace.transform(op, x, 1 / divisor, np.zeros_like(divisor))
-
-
-def _value_and_array(a: Result, b: Result) -> tuple[Value, Array]:
-    if isinstance(a, Value) and not isinstance(b, Value):
-        return a, b
-    if isinstance(b, Value) and not isinstance(a, Value):
-        return b, a
-    raise ModelError("must have one constant operand")
 
 
 def floats_of(array: Array) -> Array:

@@ -25,25 +25,76 @@ from fxpnn.network.layers import (
     Window,
 )
 from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.read.axes import along, together
 from fxpnn.onnx.read.linear import floats_of, weighted
 from fxpnn.onnx.read.relabel import moved
-from fxpnn.onnx.read.trace import Handler, Trace, Value
+from fxpnn.onnx.read.trace import Handler, Trace
+from fxpnn.onnx.read.value import Value, of_one
+
+
+def _matmul(trace: Trace, op: Op) -> Value:
+    a, b = (trace.operand(op, i, any_axis=True) for i in (0, 1))
+    if isinstance(a, Value) and isinstance(b, Value):
+        return _product(trace, op, a, b)
+    if isinstance(a, Value):
+        x, weight = trace.rows(a), floats_of(trace.constant(op, 1))
+        if weight.ndim < 2:
+            raise ModelError(f"B must be a matrix, not {weight.shape}")
+        return _by_constant(trace, op, x, weight.swapaxes(-1, -2), -1)
+    x, weight = trace.rows(trace.pending(op, 1, any_axis=True)), floats_of(trace.constant(op, 0))
+    if x.rank < 2 or weight.ndim < 2 or x.axis == x.rank - 2:
+        full = trace.spelled(x.full(trace.batch))
+        raise ModelError(f"must multiply a matrix by matrices, not {weight.shape} by {full}")
+    return _by_constant(trace, op, x, weight, -2)
+
+
+def _by_constant(trace: Trace, op: Op, x: Value, weight: Array, side: int) -> Value:
+    """Multiply features along the model's last axis, or the last but one, by a constant.
+
+    ``weight`` is ``(..., outputs, features)``.
+    """
+    x, (place,) = along(trace, x, (x.rank + side,), "must not multiply images by weights")
+    weight = _of_images(trace, x, weight)
+    if len(x.shape) > 1:
+        return _rows(trace, op, x, weight, place - len(x.shape))
+    return weighted(trace, op, x, Dense(weight, np.zeros(len(weight), np.float32)))
+
+
+def _of_images(trace: Trace, x: Value, weight: Array) -> Array:
+    """Return the matrices that multiply those of each image, without the images' axis."""
+    if math.prod(weight.shape[:-2]) == 1:
+        return weight.reshape(weight.shape[-2:])
+    lead, wanted = weight.shape[:-2], x.full(trace.batch)[:-2]
+    full = (1,) * (len(wanted) - len(lead)) + lead
+    if len(full) != len(wanted) or any(a not in (1, b) for a, b in zip(full, wanted, strict=True)):
+        raise ModelError(
+            "its constant must have one matrix for all images, or one for each of "
+            f"{x.shape[:-2]}, not {lead}"
+        )
+    weight = weight.reshape(*full, *weight.shape[-2:])
+    if x.axis < len(full):
+        return of_one(weight, x, trace.batch)
+    if not x.outer:
+        raise ModelError("must have one matrix for all images where these are its rows")
+    return weight
 
 
 def _gemm(trace: Trace, op: Op) -> Value:
     x, weight = trace.pending(op, 0, any_axis=True), floats_of(trace.constant(op, 1))
-    if op.flag("transA") != x.axis:
-        raise ModelError("transA must make the images the rows of A")
+    turned = op.flag("transA")
+    x, _ = along(trace, x, (1 - turned,), "transA must make the images the rows of A")
     if weight.ndim != 2:
         raise ModelError(f"B must be a matrix, not {weight.shape}")
     weight = _scaled(weight if op.flag("transB") else weight.T, op.get("alpha", 1.0))
     bias = np.zeros(len(weight), np.float32)
     if op.has(2):
         bias = _scaled(_bias(floats_of(trace.constant(op, 2)), len(weight)), op.get("beta", 1.0))
-    if len(x.shape) == 1:
-        return weighted(trace, op, x, Dense(weight, bias))
-    y, offset = _rows(trace, op, trace.rows(x), weight, -1), bias.astype(np.float64)
-    return trace.transform(op, y, np.ones_like(offset), offset)
+    if x.rank > 2 or len(x.shape) == 1:
+        return replace(weighted(trace, op, x, Dense(weight, bias)), axis=0)
+    if turned:
+        x = replace(_transposed(trace, op, trace.rows(x), (1, 0), ".rows"), axis=1 - x.axis)
+    y = _rows(trace, op, trace.rows(x), weight, -1)
+    return trace.transform(op, y, np.ones((1, 1)), bias.astype(np.float64)[None])
 
 
 def _bias(array: Array, size: int) -> Array:
@@ -58,32 +109,17 @@ def _scaled(array: Array, factor: float) -> Array:
     return array if factor == 1 else narrow(array * np.float64(factor))
 
 
-def _matmul(trace: Trace, op: Op) -> Value:
-    a, b = trace.operand(op, 0), trace.operand(op, 1)
-    if isinstance(a, Value) and isinstance(b, Value):
-        return _product(trace, op, a, b)
-    if isinstance(a, Value):
-        x, weight = trace.rows(a), floats_of(trace.constant(op, 1))
-        if len(x.shape) == 1 or weight.ndim < 2:
-            if weight.ndim != 2:
-                raise ModelError(f"B must be a matrix, not {weight.shape}")
-            return weighted(trace, op, x, Dense(weight.T, np.zeros(weight.shape[1], np.float32)))
-        return _rows(trace, op, x, weight.swapaxes(-1, -2), -1)
-    x, weight = trace.rows(trace.pending(op, 1)), floats_of(trace.constant(op, 0))
-    if len(x.shape) < 2 or weight.ndim < 2:
-        full = (trace.batch, *x.shape)
-        raise ModelError(f"must multiply a matrix by matrices, not {weight.shape} by {full}")
-    return _rows(trace, op, x, weight, -2)
-
-
 def _product(trace: Trace, op: Op, a: Value, b: Value) -> Value:
     """Multiply what two tensors hold of each image; one scale of either goes behind the product."""
-    one, other = trace.rows(a), trace.rows(b)
-    if len(one.shape) != len(other.shape) or len(one.shape) < 2:
-        a_shape, b_shape = ((trace.batch, *x.shape) for x in (one, other))
-        raise ModelError(
-            f"must multiply each image's matrices by its own, not {a_shape} by {b_shape}"
-        )
+    full = " by ".join(trace.spelled(x.full(trace.batch)) for x in (a, b))
+    refusal = f"must multiply each image's matrices by its own, not {full}"
+    if a.rank != b.rank or a.rank < 2:
+        raise ModelError(refusal)
+    matrices = (a.rank - 2, a.rank - 1)
+    one, other = (
+        along(trace, x, matrices, refusal)[0]
+        for x in together(trace, [trace.rows(a), trace.rows(b)])
+    )
     scaled = [_scale(x) for x in (one, other)]
     gain = math.prod(scale for scale in scaled if scale is not None)
     sides = [
@@ -152,18 +188,10 @@ def _rows(trace: Trace, op: Op, x: Value, weight: Array, axis: int) -> Value:
 def _kernels(trace: Trace, weight: Array, lead: Shape) -> Array:
     """Return matrices ``(groups, outputs, features)``: one for all leading places, or one each."""
     *axes, outputs, inputs = weight.shape
-    if math.prod(axes) == 1:
-        return weight.reshape(1, outputs, inputs)
-    full = (*[1] * (1 + len(lead) - len(axes)), *axes)
-    if len(full) != 1 + len(lead) or any(
-        a not in (1, b) for a, b in zip(full, (1, *lead), strict=True)
-    ):
-        raise ModelError(
-            f"its constant must have one matrix for all images, or one for each of {lead}, "
-            f"not {tuple(axes)}"
-        )
+    if not axes:
+        return weight[None]
     trace.spend(math.prod(lead) * outputs * inputs)
-    matrices = np.broadcast_to(weight.reshape(*full[1:], outputs, inputs), (*lead, outputs, inputs))
+    matrices = np.broadcast_to(weight, (*lead, outputs, inputs))
     return matrices.reshape(-1, outputs, inputs)
 
 
@@ -179,4 +207,4 @@ def _reshaped(trace: Trace, op: Op, x: Value, shape: Shape, part: str) -> Value:
     return moved(trace, op, x, Reshape(shape), lambda array: array.reshape(shape), part)
 
 
-HANDLERS: Mapping[str, Handler] = {"Gemm": _gemm, "MatMul": _matmul}
+HANDLERS: Mapping[str, Handler] = {"MatMul": _matmul, "Gemm": _gemm}

@@ -38,7 +38,8 @@ from fxpnn.onnx.read import (
 from fxpnn.onnx.read.absorb import absorb
 from fxpnn.onnx.read.entrance import Entrance
 from fxpnn.onnx.read.refusals import summary
-from fxpnn.onnx.read.trace import Trace, Value, elsewhere
+from fxpnn.onnx.read.trace import Trace
+from fxpnn.onnx.read.value import Value, elsewhere
 from fxpnn.quantization.settings import Given, Plan
 
 log = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ def _traced(
 
 
 def _inputs(graph: Graph, wanted: Wanted) -> tuple[dict[str, Value], int]:
-    """Return the network's inputs by their tensors, and how many images the trace runs.
+    """Return the network's inputs by their tensors, and the size of the batch, 0 where it is open.
 
     One alone is called ``INPUT``; several keep their names.
     """
@@ -186,7 +187,7 @@ def _inputs(graph: Graph, wanted: Wanted) -> tuple[dict[str, Value], int]:
         if isinstance(wanted, Mapping):
             wanted = wanted.get(INPUT, wanted.get(info.name))
         value, batch = _input(graph, info, INPUT, wanted)
-        return {info.name: value}, max(batch, 1)
+        return {info.name: value}, batch
     if isinstance(wanted, tuple):
         names = ", ".join(info.name for info in graph.inputs)
         raise ModelError(f"shapes must be given by the names of its inputs: {names}")
@@ -201,7 +202,7 @@ def _inputs(graph: Graph, wanted: Wanted) -> tuple[dict[str, Value], int]:
     if len({*batches.values()}) > 1:
         told = ", ".join(f"{batch} in {name}" for name, batch in batches.items())
         raise ModelError(f"inputs must have one size of the batch, not {told}")
-    return values, max(batches.values(), default=1)
+    return values, max(batches.values(), default=0)
 
 
 def _named(wanted: Callable[..., Shape], name: str, sizes: Shape) -> Shape:
@@ -257,12 +258,26 @@ def _outputs(graph: Graph, trace: Trace) -> tuple[str, ...]:
     for name in graph.outputs:
         tensor = trace.tensors[name]
         value = trace.rows(trace.settle(tensor)) if isinstance(tensor, Value) else None
-        if value is not None and value.axis:
-            raise ModelError(f"output {name} {elsewhere(value)}")
+        if value is not None:
+            value = _images_first(trace, name, value)
         if value is None or value.source not in trace.nodes:
             raise ModelError(f"output {name} must be computed from the input by a layer")
         sources.append(value.source)
     return tuple(sources)
+
+
+def _images_first(trace: Trace, name: str, value: Value) -> Value:
+    """Return an output as a network gives it: each image's for itself."""
+    if trace.batch == value.full(1)[0] == 1:
+        return trace.images_first(value)
+    if value.outer and trace.batch > 1:
+        raise ModelError(f"output {name} {elsewhere(value)}")
+    if value.axis and not value.outer:
+        trace.notes.append(
+            f"output {name}: its images are axis {1 + value.axis} of {value.rank} in the model, "
+            "the first here"
+        )
+    return value
 
 
 def _live(trace: Trace, outputs: tuple[str, ...]) -> tuple[Node, ...]:

@@ -10,19 +10,22 @@ from fxpnn.network.layers import Array, LayerNorm, Reshape, Shape
 from fxpnn.network.norms import FEATURES
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.norms import AXES
+from fxpnn.onnx.read.axes import along
 from fxpnn.onnx.read.linear import floats_of
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
 
 def _layer_norm(trace: Trace, op: Op) -> Value:
     """Normalise vectors; where several axes are normalised, these are relabelled as one."""
-    x = trace.rows(trace.value(op))
-    along = x.shape[_first(op, 1 + len(x.shape)) - 1 :]
-    size = math.prod(along)
+    x = trace.rows(trace.value(op, any_axis=True))
+    axes = range(_first(op, x.rank), x.rank)
+    x, places = along(trace, x, axes, "must not normalise over the images")
+    sizes, lead = x.shape[places[0] :], x.shape[: places[0]]
+    size = math.prod(sizes)
     if size > FEATURES:
         raise ModelError(f"must normalise at most {FEATURES} values at a time, not {size}")
-    gamma, beta = (_feature(trace, op, i, along, one) for i, one in ((1, 1.0), (2, 0.0)))
-    return _normalised(trace, op, x, x.shape[: -len(along)], gamma, beta)
+    gamma, beta = (_feature(trace, op, i, sizes, one) for i, one in ((1, 1.0), (2, 0.0)))
+    return _normalised(trace, op, x, lead, gamma, beta)
 
 
 def _normalised(trace: Trace, op: Op, x: Value, lead: Shape, gamma: Array, beta: Array) -> Value:
@@ -76,8 +79,6 @@ def _first(op: Op, rank: int) -> int:
     if not all(-rank <= axis < rank for axis in axes):
         raise ModelError(f"axes must be inside the {rank} axes, not {[*axes]}")
     counted: list[int] = sorted(axis % rank for axis in axes)
-    if counted[0] == 0:
-        raise ModelError("must not normalise over the images")
     if AXES in op.attributes and counted != [*range(counted[0], rank)]:
         raise ModelError(f"must normalise the last of {rank} axes, not {[*axes]}")
     return counted[0]

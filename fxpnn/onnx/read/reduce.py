@@ -8,6 +8,7 @@ import numpy as np
 from fxpnn.errors import ModelError
 from fxpnn.network.layers import AvgPool2D, Conv2D, Layer, MaxPool2D, Reshape, Transpose, Window
 from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.read.axes import along
 from fxpnn.onnx.read.relabel import reshaped
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
@@ -20,45 +21,45 @@ KINDS: Mapping[str, type[AvgPool2D | MaxPool2D]] = {
 
 def _reduce(trace: Trace, op: Op) -> Value:
     """Reduce axes: those of maps are pooled as they lie, others are turned to the end first."""
-    x = trace.value(op)
-    axes = _axes(trace, op, x)
+    x = trace.value(op, any_axis=True)
+    axes = _axes(trace, op, x.rank)
     if not axes:
         return x
-    full = (trace.batch, *x.shape)
+    x, places = along(trace, x, axes, "must not join images")
     keeps = op.flag("keepdims", default=True)
-    left = [1 if axis in axes else size for axis, size in enumerate(full)]
-    shape = tuple(size for axis, size in enumerate(left) if keeps or axis not in axes)
-    whole = len(full) in (3, 4) and min(axes) > 1 and op.kind in KINDS
+    full = x.full(trace.batch)
+    left = [axis for axis in range(len(full)) if keeps or axis not in axes]
+    shape = tuple(1 if axis in axes else full[axis] for axis in left)
+    place = (left.index(x.axis), x.outer) if x.axis not in axes else None
+    whole = len(x.shape) in (2, 3) and min(places) > 0 and op.kind in KINDS
     part = "" if whole and keeps else ".pool"
-    y = _pooled(trace, op, x, axes, part) if whole else _turned(trace, op, x, axes, part)
-    return y if not part else reshaped(trace, op, y, shape)
+    reduced = _pooled if whole else _turned
+    y = reduced(trace, op, x, {*places}, part)
+    return y if not part else reshaped(trace, op, y, shape, place)
 
 
-def _axes(trace: Trace, op: Op, x: Value) -> set[int]:
-    """Return the axes that are reduced, counted from the images'; none where nothing is done."""
-    rank, axes = 1 + len(x.shape), trace.integers(op, 1, "axes")
+def _axes(trace: Trace, op: Op, rank: int) -> list[int]:
+    """Return the axes of the model that are reduced; none where nothing is done."""
+    axes = trace.integers(op, 1, "axes")
     if not axes and op.flag("noop_with_empty_axes"):
-        return set()
+        return []
     if not all(-rank <= axis < rank for axis in axes):
         raise ModelError(f"axes must be inside the {rank} axes, not {axes}")
-    found = {axis % rank for axis in axes or range(rank)}
-    if 0 in found:
-        raise ModelError("must not join images")
-    return found
+    return sorted({axis % rank for axis in axes or range(rank)})
 
 
 def _pooled(trace: Trace, op: Op, x: Value, axes: set[int], part: str) -> Value:
-    """Pool axes of maps, or of rows held as such."""
-    x, last = trace.maps(x), len(x.shape)
-    kernel = (x.held[1] if last == 3 and 2 in axes else 1, x.held[2] if last in axes else 1)
+    """Pool axes of each image's maps, or of rows held as such."""
+    x, last = trace.maps(x), len(x.shape) - 1
+    kernel = (x.held[1] if last == 2 and 1 in axes else 1, x.held[2] if last in axes else 1)
     return trace.emit(op, KINDS[op.kind](Window(kernel)), x, part=part)
 
 
 def _turned(trace: Trace, op: Op, x: Value, axes: set[int], part: str) -> Value:
-    """Reduce any axes: as one row for each place along those that are kept."""
+    """Reduce any of each image's axes: as one row for each place along those that are kept."""
     x = trace.rows(x)
-    kept = [axis for axis in range(1, 1 + len(x.shape)) if axis not in axes]
-    order = tuple(axis - 1 for axis in (*kept, *sorted(axes)))
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+    order = (*kept, *sorted(axes))
     if order != tuple(range(len(order))):
         x = trace.emit(op, Transpose(order), x, part=".turn")
     places, count = math.prod(x.shape[: len(kept)]), math.prod(x.shape[len(kept) :])

@@ -22,6 +22,7 @@ from fxpnn.network.layers import (
 from fxpnn.onnx.graph.fold import section, sizes
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import FLOATS, MAX_RANK
+from fxpnn.onnx.read.axes import along, inside, landing, of_image, together
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
 MIRRORED: Mapping[str, Literal["edge", "reflect", "wrap"]] = {
@@ -46,29 +47,19 @@ def moved(
 
 def carried(trace: Trace, x: Value, y: Value, move: Callable[[Array], Array]) -> Value:
     """Return ``y``, which layers made of ``x`` by moving its values, with what is left to fold."""
-    y = replace(y, shape=y.held, maps=False)
-    if x.affine is None:
-        return y
-    if x.affine.uniform:
-        shape = (1,) * len(y.shape)
-        gain, offset = x.affine.gain.reshape(shape), x.affine.offset.reshape(shape)
-    else:
-        trace.spend(2 * math.prod(x.shape))
-        gain, offset = (
-            move(np.broadcast_to(array, x.shape)) for array in (x.affine.gain, x.affine.offset)
-        )
-    return replace(y, affine=replace(x.affine, gain=gain, offset=offset))
+    y = replace(y, shape=y.held, maps=False).like(x)
+    return replace(y, affine=trace.moved(x, len(y.shape), move))
 
 
 def taken(trace: Trace, op: Op, x: Value, axis: int, places: Array, part: str = "") -> Value:
-    """Put places of an axis of the model side by side, some maybe several times.
+    """Put places of an image's axis side by side, some maybe several times.
 
     Who asks has spent as many values as there are places, before they were made.
     """
-    if np.array_equal(places, np.arange(x.shape[axis - 1])):
+    if np.array_equal(places, np.arange(x.shape[axis])):
         return x
-    layer = Take(axis - 1, tuple(places.tolist()))
-    return moved(trace, op, x, layer, lambda array: array.take(places, axis - 1), part)
+    layer = Take(axis, tuple(places.tolist()))
+    return moved(trace, op, x, layer, lambda array: array.take(places, axis), part)
 
 
 def taken_along(trace: Trace, op: Op, x: Value, along: Mapping[int, Array]) -> Value:
@@ -80,31 +71,41 @@ def taken_along(trace: Trace, op: Op, x: Value, along: Mapping[int, Array]) -> V
     changed = [
         axis
         for axis, places in along.items()
-        if not np.array_equal(places, np.arange(x.shape[axis - 1]))
+        if not np.array_equal(places, np.arange(x.shape[axis]))
     ]
-    grow = {axis for axis in changed if len(along[axis]) > x.shape[axis - 1]}
+    grow = {axis for axis in changed if len(along[axis]) > x.shape[axis]}
     changed = [axis for axis in changed if axis not in grow] + sorted(grow, reverse=True)
     for axis in changed:
-        x = taken(trace, op, x, axis, along[axis], "" if axis == changed[-1] else f".axis{axis}")
+        x = taken(
+            trace, op, x, axis, along[axis], "" if axis == changed[-1] else f".axis{axis + 1}"
+        )
     return x
 
 
-def reshaped(trace: Trace, op: Op, x: Value, full: Shape) -> Value:
-    """Emit a reshape to ``full``, which has the batch as its first axis."""
-    if full[:1] != (trace.batch,):
-        raise ModelError(f"must keep the {trace.batch} images apart, not give {full}")
-    target = full[1:]
+def reshaped(
+    trace: Trace, op: Op, x: Value, full: Shape, place: tuple[int, int] | None = None
+) -> Value:
+    """Emit a reshape to ``full``, the shape in the model.
+
+    ``place`` is the axis along which the images lie there, and ``outer``; else the sizes tell.
+    """
+    if not full and trace.batch == 1:
+        full = (1,)
+    axis, outer = place or landing(trace, x, full)
+    target = (*full[:axis], *((full[axis] // trace.batch,) if outer else ()), *full[axis + 1 :])
     if not target and trace.ends(op):
         target = (1,)  # one number for each image; nothing behind it counts axes
     if not target:
         raise ModelError("must leave an axis beside the images'")
-    return moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
+    if target == x.shape and (axis, outer) != (x.axis, x.outer):
+        return replace(trace.rows(x), axis=axis, outer=outer)
+    y = moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
+    return replace(y, axis=axis, outer=outer)
 
 
 def _reshape(trace: Trace, op: Op) -> Value:
-    x = trace.pending(op)
-    full = x.shape if x.merged else (trace.batch, *x.shape)
-    wanted = sizes(trace.constant(op, 1))
+    x = trace.pending(op, any_axis=True)
+    full, wanted = x.full(trace.batch), sizes(trace.constant(op, 1))
     if not op.flag("allowzero"):
         if any(size == 0 and axis >= len(full) for axis, size in enumerate(wanted)):
             raise ModelError(f"shape must copy axes that are there, not {wanted}")
@@ -112,100 +113,88 @@ def _reshape(trace: Trace, op: Op) -> Value:
     if wanted.count(-1) == 1:
         rest = math.prod(size for size in wanted if size != -1)
         wanted[wanted.index(-1)] = math.prod(full) // rest if rest else 0
-    target = tuple(wanted)
-    if target and target[0] != 1 and trace.may_merge(op):
-        y = trace.rows(x)
-        if target != y.shape:
-            y = moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
-        return replace(y, merged=True)
-    return reshaped(trace, op, x, target)
+    return reshaped(trace, op, x, tuple(wanted))
 
 
 def _flatten(trace: Trace, op: Op) -> Value:
-    x = trace.pending(op)
-    full = (trace.batch, *x.shape)
-    axis = op.get("axis", 1)
+    x = trace.pending(op, any_axis=True)
+    full, axis = x.full(trace.batch), op.get("axis", 1)
     if not -len(full) <= axis <= len(full):
         raise ModelError(f"axis must be inside the {len(full)} axes, not {axis}")
     axis = axis + len(full) if axis < 0 else axis
-    if axis == 1:
+    if axis == 1 and x.ahead:
         return moved(trace, op, x, Flatten(), lambda array: array.reshape(-1))
     return reshaped(trace, op, x, (math.prod(full[:axis]), math.prod(full[axis:])))
 
 
 def _transpose(trace: Trace, op: Op) -> Value:
     x = trace.rows(trace.pending(op, any_axis=True))
-    rank = len(x.shape) + (not x.merged)
-    order = tuple(op.get("perm", range(rank)[::-1]))
-    if x.merged and order[:1] == (0,) and trace.may_merge(op):
-        y = moved(trace, op, x, Transpose(order), lambda array: array.transpose(order))
-        return replace(y, merged=True)
-    if x.merged:
-        raise ModelError(
-            f"must keep the images as the first axis, not reorder to {order}: each is computed for "
-            "itself"
-        )
-    if sorted(order) != list(range(rank)):
-        raise ModelError(f"perm must be an order of the {rank} axes, not {order}")
-    kept = tuple(axis - (axis > x.axis) for axis in order if axis != x.axis)
+    order = tuple(op.get("perm", range(x.rank)[::-1]))
+    if sorted(order) != list(range(x.rank)):
+        raise ModelError(f"perm must be an order of the {x.rank} axes, not {order}")
+    kept = tuple(of_image(x, axis) for axis in order if x.outer or axis != x.axis)
     axis = order.index(x.axis)
-    if axis == x.axis or kept != tuple(range(rank - 1)):
+    if axis == x.axis or kept != tuple(range(len(kept))):
         layer = Transpose(kept)
         x = moved(trace, op, x, layer, lambda array: array.transpose(layer.order))
     return replace(x, axis=axis)
 
 
 def _squeeze(trace: Trace, op: Op) -> Value:
-    x = trace.pending(op)
-    full = (trace.batch, *x.shape)
-    default = [axis for axis, size in enumerate(full) if axis and size == 1]
+    x = trace.pending(op, any_axis=True)
+    full = x.full(trace.batch)
+    default = [axis for axis, size in enumerate(full) if size == 1]
     axes = _axes(trace.integers(op, 1, "axes") or default, len(full))
+    if x.axis in axes:
+        x, _ = along(trace, x, axes, "must not take the images' axis away")
     if any(full[axis] != 1 for axis in axes):
-        raise ModelError(f"axes must have size 1, not be {axes} of {full}")
-    return reshaped(trace, op, x, tuple(s for axis, s in enumerate(full) if axis not in axes))
+        raise ModelError(f"axes must have size 1, not be {axes} of {trace.spelled(full)}")
+    left = [axis for axis in range(len(full)) if axis not in axes]
+    place = (left.index(x.axis), x.outer) if x.axis in left else None
+    return reshaped(trace, op, x, tuple(full[axis] for axis in left), place)
 
 
 def _unsqueeze(trace: Trace, op: Op) -> Value:
-    x = trace.pending(op)
-    full = [trace.batch, *x.shape]
-    wanted = trace.integers(op, 1, "axes")
-    for axis in sorted(_axes(wanted, len(full) + len(wanted))):
+    x = trace.pending(op, any_axis=True)
+    full, wanted = list(x.full(trace.batch)), trace.integers(op, 1, "axes")
+    rank = len(full) + len(wanted)
+    added = _axes(wanted, rank)
+    for axis in sorted(added):
         full.insert(axis, 1)
-    return reshaped(trace, op, x, tuple(full))
+    kept = [axis for axis in range(rank) if axis not in added]
+    return reshaped(trace, op, x, tuple(full), (kept[x.axis], x.outer))
 
 
 def _shape(trace: Trace, op: Op) -> Array:
-    return section(op, (trace.batch, *trace.pending(op).shape))
+    return section(op, trace.pending(op, any_axis=True).full(trace.batch))
 
 
 def _axes(values: Sequence[int], rank: int) -> list[int]:
-    """Return axes counted from 0; the images' own must not be among them."""
+    """Return axes counted from 0, each once."""
     if len(values) > MAX_RANK:
         raise ModelError(f"axes must be at most {MAX_RANK}, not {len(values)}")
-    axes = [axis + rank if axis < 0 else axis for axis in values]
-    if not all(1 <= axis < rank for axis in axes):
-        raise ModelError(f"axes must be 1 to {rank - 1}, not {list(values)}")
+    axes = [inside(axis, rank) for axis in values]
+    if len({*axes}) < len(axes):
+        raise ModelError(f"axes must each be named once, not {list(values)}")
     return axes
 
 
 def _pad(trace: Trace, op: Op) -> Value:
-    x = trace.rows(trace.pending(op))
-    rank = 1 + len(x.shape)
+    x = trace.rows(trace.pending(op, any_axis=True))
     mode = op.get("mode", "constant")
     if mode != "constant" and mode not in MIRRORED:
         raise ModelError(f"mode must be constant, {', '.join(MIRRORED)}, not {mode}")
-    pads, axes = trace.integers(op, 1, "pads"), trace.integers(op, 3, "axes", range(rank))
+    pads, axes = trace.integers(op, 1, "pads"), trace.integers(op, 3, "axes", range(x.rank))
     if len(pads) != 2 * len(axes):
         raise ModelError(f"pads must be {2 * len(axes)} counts, not {len(pads)}")
-    pairs = dict.fromkeys(range(rank), (0, 0))
-    if not all(-rank <= axis < rank for axis in axes):
-        raise ModelError(f"axes must be inside the {rank} axes, not {axes}")
-    for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
-        pairs[axis % rank] = (before, after)
-    if pairs.pop(0) != (0, 0):
-        raise ModelError("pads must not add images")
+    ends = zip(_axes(axes, x.rank), pads[: len(axes)], pads[len(axes) :], strict=True)
+    given = {axis: (before, after) for axis, before, after in ends if before or after}
+    x, places = along(trace, x, tuple(given), "pads must not add images")
+    pairs = dict.fromkeys(range(len(x.shape)), (0, 0)) | dict(
+        zip(places, given.values(), strict=True)
+    )
     if mode != "constant":
-        trace.spend(sum(size + sum(map(abs, pairs[axis])) for axis, size in enumerate(x.shape, 1)))
+        trace.spend(sum(size + sum(map(abs, pairs[axis])) for axis, size in enumerate(x.shape)))
         return taken_along(trace, op, x, _mirrored(x.shape, pairs, mode))
     x = trace.settle(x)
     return trace.emit(op, Pad(tuple(pairs.values()), trace.number(op, 2, "value")), x)
@@ -214,7 +203,7 @@ def _pad(trace: Trace, op: Op) -> Value:
 def _mirrored(shape: Shape, pairs: Mapping[int, tuple[int, int]], mode: str) -> dict[int, Array]:
     """Return the places of padded axes, where an edge goes on as the mode says."""
     found = {}
-    for axis, size in enumerate(shape, 1):
+    for axis, size in enumerate(shape):
         before, after = pairs[axis]
         if min(before, after) < 0 or (mode == "reflect" and max(before, after) >= size):
             raise ModelError(f"pads must be 0 to {size - 1} for {size} places, not {pairs[axis]}")
@@ -223,30 +212,30 @@ def _mirrored(shape: Shape, pairs: Mapping[int, tuple[int, int]], mode: str) -> 
 
 
 def _concat(trace: Trace, op: Op) -> Value:
-    values = [trace.rows(trace.value(op, i)) for i in range(len(op.inputs))]
-    axis = op.get("axis", 0)
-    rank = 1 + len(values[0].shape)
-    if axis % rank == 0:
-        raise ModelError("must join along another axis than the images'")
-    if len(values) == 1:
-        return values[0]
-    return trace.emit(op, Concat(axis - 1 if axis > 0 else axis), *values)
+    given = [trace.rows(trace.value(op, i, any_axis=True)) for i in range(len(op.inputs))]
+    values = together(trace, given)
+    axis, rank = op.get("axis", 0), values[0].rank
+    refusal = "must join along another axis than the images'"
+    along_it = (along(trace, value, (inside(axis, rank),), refusal) for value in values)
+    ((x, (place,)), *rest) = along_it
+    place -= len(x.shape) if axis < 0 else 0
+    return trace.emit(op, Concat(place), x, *(value for value, _ in rest)) if rest else x
 
 
 def _identity(trace: Trace, op: Op) -> Value:
-    return trace.pending(op)
+    return trace.pending(op, any_axis=True)
 
 
 def _dropout(trace: Trace, op: Op) -> Value:
     if op.has(2) and trace.constant(op, 2).any():
         raise ModelError("training_mode must be false")
-    return trace.pending(op)
+    return trace.pending(op, any_axis=True)
 
 
 def _cast(trace: Trace, op: Op) -> Value:
     if op.get("to") not in FLOATS:
         raise ModelError("must cast to a float type")
-    return trace.pending(op)
+    return trace.pending(op, any_axis=True)
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -1,6 +1,6 @@
 """Read the operators that resize maps, repeat tensors, or move depth and space into each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from fxpnn.network.graph import MAX_VALUES
 from fxpnn.network.layers import Array, Reshape, Transpose
 from fxpnn.onnx.graph.fold import sizes
 from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.read.axes import along
 from fxpnn.onnx.read.interpolate import interpolated
 from fxpnn.onnx.read.relabel import moved, taken_along
 from fxpnn.onnx.read.resized import Axis, coordinates, named, resized
@@ -84,7 +85,9 @@ def _resize(trace: Trace, op: Op) -> Value:
     if mode != "nearest":
         raise ModelError(f"mode must be nearest or linear, not {mode}")
     trace.spend(sum(axis.target for axis in axes.values()))
-    return taken_along(trace, op, x, {place: _nearest(op, axis) for place, axis in axes.items()})
+    return taken_along(
+        trace, op, x, {place - 1: _nearest(op, axis) for place, axis in axes.items()}
+    )
 
 
 def _linear(trace: Trace, op: Op, x: Value, axes: Mapping[int, Axis]) -> Value:
@@ -173,42 +176,40 @@ def _turned(
 
 def _tile(trace: Trace, op: Op) -> Value:
     """Repeat the whole tensor along its axes."""
-    x = trace.rows(trace.pending(op))
+    x = trace.rows(trace.pending(op, any_axis=True))
     repeats = trace.integers(op, 1, "repeats")
-    if len(repeats) != 1 + len(x.shape) or min(repeats) < 1:
-        raise ModelError(f"repeats must be {1 + len(x.shape)} counts of 1 or more, not {repeats}")
-    if repeats[0] != 1:
-        raise ModelError("must not repeat images")
-    trace.spend(sum(n * size for n, size in zip(repeats[1:], x.shape, strict=True)))
+    if len(repeats) != x.rank or min(repeats) < 1:
+        raise ModelError(f"repeats must be {x.rank} counts of 1 or more, not {repeats}")
+    return _repeated(trace, op, x, repeats)
+
+
+def _repeated(trace: Trace, op: Op, x: Value, counts: Sequence[int]) -> Value:
+    """Repeat a tensor so many times along each axis of the model."""
+    grown = [axis for axis, count in enumerate(counts) if count > 1]
+    x, axes = along(trace, x, grown, "must not repeat images")
+    trace.spend(sum(counts[axis] * x.shape[place] for axis, place in zip(grown, axes, strict=True)))
     places = {
-        axis: np.tile(np.arange(x.shape[axis - 1]), count)
-        for axis, count in enumerate(repeats)
-        if axis
+        place: np.tile(np.arange(x.shape[place]), counts[axis])
+        for axis, place in zip(grown, axes, strict=True)
     }
     return taken_along(trace, op, x, places)
 
 
 def _expand(trace: Trace, op: Op) -> Value:
     """Repeat the one value along axes of size 1."""
-    x = trace.rows(trace.pending(op))
-    full, wanted = (trace.batch, *x.shape), sizes(trace.constant(op, 1))
+    x = trace.rows(trace.pending(op, any_axis=True))
+    full, wanted = x.full(trace.batch), sizes(trace.constant(op, 1))
     wanted = [1] * (len(full) - len(wanted)) + wanted
     pairs = list(zip(full, wanted, strict=False))
+    if len(wanted) == x.rank and wanted[x.axis] not in (1, full[x.axis]) and full[x.axis] > 1:
+        raise ModelError("must not repeat images")
     if (
         len(wanted) != len(full)
         or min(wanted) < 1
         or any(1 not in pair and len({*pair}) > 1 for pair in pairs)
     ):
         raise ModelError(f"its shape must fit one image's {x.shape}, not be {wanted}")
-    if wanted[0] not in (1, trace.batch):
-        raise ModelError("must not repeat images")
-    trace.spend(sum(wanted))
-    places = {
-        axis: np.zeros(size, np.int64)
-        for axis, size in enumerate(wanted)
-        if axis and size > full[axis]
-    }
-    return taken_along(trace, op, x, places)
+    return _repeated(trace, op, x, [new if old == 1 else 1 for old, new in pairs])
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -9,6 +9,7 @@ from fxpnn.errors import ModelError
 from fxpnn.network.layers import Array, Slice
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import MAX_RANK
+from fxpnn.onnx.read.axes import along, inside
 from fxpnn.onnx.read.relabel import moved, reshaped, taken
 from fxpnn.onnx.read.trace import Handler, Result, Trace, Value
 
@@ -17,29 +18,26 @@ ENDLESS = 2**31 - 1
 
 
 def _part(trace: Trace, op: Op, x: Value, axis: int, places: range, part: str = "") -> Value:
-    """Emit what keeps ``places`` of an axis of the model, whose first is the images."""
-    if places == range(x.shape[axis - 1]):
+    """Emit what keeps ``places`` of an image's axis."""
+    if places == range(x.shape[axis]):
         return x
     if not places:
-        raise ModelError(f"must keep one or more of the {x.shape[axis - 1]} along axis {axis}")
+        raise ModelError(f"must keep one or more of the {x.shape[axis]} along axis {axis + 1}")
     if places.step < 0:
         return taken(trace, op, x, axis, np.array(places), part)
-    layer = Slice(axis - 1, places.start, places[-1] + 1, places.step)
+    layer = Slice(axis, places.start, places[-1] + 1, places.step)
     where = layer.places(len(x.shape))
     return moved(trace, op, x, layer, lambda array: array[where], part)
 
 
-def _axis(value: int, rank: int) -> int:
-    """Count an axis from the first one, the images."""
-    if not -rank <= value < rank:
-        raise ModelError(f"axis must be inside the {rank} axes, not {value}")
-    if value % rank == 0:
-        raise ModelError("must not take images apart")
-    return value % rank
+def _axis(trace: Trace, x: Value, axis: int) -> tuple[Value, int]:
+    """Return the image's axis that one of the model is, and the value that has it."""
+    x, (place,) = along(trace, x, (inside(axis, x.rank),), "must not take images apart")
+    return x, place
 
 
 def _slice(trace: Trace, op: Op) -> Value:
-    x = trace.rows(trace.pending(op))
+    x = trace.rows(trace.pending(op, any_axis=True))
     starts, ends = (trace.integers(op, i, name) for i, name in ((1, "starts"), (2, "ends")))
     axes = trace.integers(op, 3, "axes", range(len(starts)))
     steps = trace.integers(op, 4, "steps") or [1] * len(starts)
@@ -47,27 +45,28 @@ def _slice(trace: Trace, op: Op) -> Value:
         raise ModelError("starts, ends, axes and steps must be as many")
     if 0 in steps:
         raise ModelError(f"steps must not be 0, not {steps}")
-    rank = 1 + len(x.shape)
+    full = x.full(trace.batch)
     cuts = list(zip(axes, starts, ends, steps, strict=True))
     for i, (axis, start, end, step) in enumerate(cuts):
-        if axis % rank == 0 and (start, step) == (0, 1) and end >= ENDLESS:
-            continue  # all images
-        axis = _axis(axis, rank)
-        places = range(*slice(start, end, step).indices(x.shape[axis - 1]))
+        count = full[inside(axis, x.rank)]
+        if (start, step) == (0, 1) and (end >= ENDLESS or end == count):
+            continue  # all, and maybe all images
+        x, place = _axis(trace, x, axis)
+        places = range(*slice(start, end, step).indices(x.shape[place]))
         last = i == len(cuts) - 1
-        x = _part(trace, op, x, axis, places, "" if last else f".axis{axis}")
+        x = _part(trace, op, x, place, places, "" if last else f".axis{place + 1}")
     return x
 
 
 def _split(trace: Trace, op: Op) -> tuple[Result | None, ...]:
-    whole = trace.operand(op, 0)
+    whole = trace.operand(op, 0, any_axis=True)
     if not isinstance(whole, Value):
         return _split_constant(trace, op, whole)
-    x = trace.rows(whole)
-    axis = _axis(op.get("axis", 0), 1 + len(x.shape))
+    x, axis = _axis(trace, trace.rows(whole), op.get("axis", 0))
     parts, start = [], 0
-    lengths = _lengths(trace, op, x.shape[axis - 1])
-    for i, (name, length) in enumerate(zip(op.outputs, lengths, strict=True)):
+    for i, (name, length) in enumerate(
+        zip(op.outputs, _lengths(trace, op, x.shape[axis]), strict=True)
+    ):
         places = range(start, start + length)
         read = trace.reads(name)
         parts.append(_part(trace, op, x, axis, places, f".{i}") if read else None)
@@ -98,8 +97,16 @@ def _lengths(trace: Trace, op: Op, size: int) -> list[int]:
 
 
 def _gather(trace: Trace, op: Op) -> Value:
-    x = trace.rows(trace.pending(op))
-    return _gathered(trace, op, x, _axis(op.get("axis", 0), 1 + len(x.shape)))
+    x = trace.rows(trace.pending(op, any_axis=True))
+    axis, index = inside(op.get("axis", 0), x.rank), trace.constant(op, 1)
+    full = x.full(trace.batch)
+    x, place = _axis(trace, x, axis)
+    if index.ndim == 1:
+        return _gathered(trace, op, x, place, index)
+    y = _gathered(trace, op, x, place, index, ".part")
+    made = (*full[:axis], *index.shape, *full[axis + 1 :])
+    behind = x.axis + (index.ndim - 1) * (axis < x.axis)
+    return reshaped(trace, op, y, made, None if axis == x.axis else (behind, x.outer))
 
 
 def _extract(trace: Trace, op: Op) -> Value:
@@ -107,25 +114,21 @@ def _extract(trace: Trace, op: Op) -> Value:
     x = trace.pending(op)
     if len(x.shape) != 1:
         raise ModelError(f"must read a vector of features, not {x.shape}")
-    return _gathered(trace, op, x, 1, flat=True)
+    return _gathered(trace, op, x, 0, trace.constant(op, 1))
 
 
-def _gathered(trace: Trace, op: Op, x: Value, axis: int, *, flat: bool = False) -> Value:
-    """Keep the places that an index names, in its order."""
-    index, size = trace.constant(op, 1), x.shape[axis - 1]
+def _gathered(trace: Trace, op: Op, x: Value, axis: int, index: Array, part: str = "") -> Value:
+    """Keep the places of an image's axis that an index names, in its order."""
+    size = x.shape[axis]
     if index.dtype.kind not in "iu" or not index.size:
         raise ModelError(f"its index must be integers, not {index.size} {index.dtype}")
     trace.spend(index.size)
     if index.min() < -size or index.max() >= size:
-        raise ModelError(f"its index must be inside the {size} along axis {axis}")
+        raise ModelError(f"its index must be inside the {size} along axis {axis + 1}")
     places = index.reshape(-1).astype(np.int64) % size
-    moves = not flat and index.ndim != 1
     if (run := _run(places.tolist())) is not None:
-        y = _part(trace, op, x, axis, run, ".part" * moves)
-    else:
-        y = taken(trace, op, x, axis, places, ".part" * moves)
-    full = (trace.batch, *x.shape)
-    return reshaped(trace, op, y, full[:axis] + index.shape + full[axis + 1 :]) if moves else y
+        return _part(trace, op, x, axis, run, part)
+    return taken(trace, op, x, axis, places, part)
 
 
 def _run(places: Sequence[int]) -> range | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,44 +13,18 @@ from fxpnn.network.folding import as_layer, as_maps
 from fxpnn.network.graph import MAX_VALUES, Node
 from fxpnn.network.layers import Array, Layer, Reshape, Shape
 from fxpnn.onnx.graph.fold import FOLDERS, fold, size, sizes
-from fxpnn.onnx.graph.merged import MOVES, mergeable
 from fxpnn.onnx.graph.normal import Graph, Names, Op
 from fxpnn.onnx.graph.quant import QUANTIZERS
 from fxpnn.onnx.graph.shapes import inferred
 from fxpnn.onnx.read.affine import Affine, fold_back
 from fxpnn.onnx.read.refusals import UNKNOWN, RefusalError
+from fxpnn.onnx.read.value import Value as Value
+from fxpnn.onnx.read.value import distinctive, elsewhere
 
 BUDGET = 1 << 20
 """The most constant values that reading a model may make, beyond those that are in it."""
 BUDGET_EACH = 8
 """So many more for each that is: weights are transposed, cast and scaled, each anew."""
-
-
-@dataclass(frozen=True, eq=False)
-class Value:
-    """A tensor that depends on the input: node ``source``'s output, then ``affine``.
-
-    ``shape`` leaves the batch out. ``shared`` tells that more than one operator reads it, so that
-    nothing may be folded into its source; ``axis`` is the one along which its images lie in the
-    model; ``merged`` tells that the first axis is that of a single image and another, as one.
-    ``maps`` tells that the node holds ``(channels, length)`` as maps of height 1, which is how
-    one-dimensional convolutions and pools are computed. ``chosen`` tells that the model goes on
-    with the class, or the logarithms, for which its logits stand.
-    """
-
-    source: str
-    shape: Shape
-    shared: bool = False
-    affine: Affine | None = None
-    axis: int = 0
-    merged: bool = False
-    maps: bool = False
-    chosen: bool = False
-
-    @property
-    def held(self) -> Shape:
-        """Give the shape that the node's output has."""
-        return (self.shape[0], 1, self.shape[1]) if self.maps else self.shape
 
 
 Result: TypeAlias = Value | Array
@@ -74,14 +48,13 @@ class Trace:
     """
 
     def __init__(self, graph: Graph, values: Mapping[str, Value], batch: int) -> None:
-        self.batch = batch
+        self.open, self.batch = not batch, batch or distinctive(graph, values.values())
         self.tensors: dict[str, Result] = {**graph.constants, **values}
         self.nodes: dict[str, Node] = {}
         self.refusals: dict[str, RefusalError] = {}
         self.casts: dict[str, Shift] = {}  # of Quantize layers
         self._lost: set[str] = set()  # refused tensors that depend on the network's input
         self._uses = graph.uses
-        self._mergeable = mergeable(graph)
         self._ends = {name for name in graph.outputs if self._uses[name] == 1}
         for op in reversed(graph.ops):
             if op.kind in PASSING and self.ends(op) and self._uses[op.inputs[0]] == 1:
@@ -122,24 +95,17 @@ class Trace:
         first = known[0] if known else None
         if op.kind in QUANTIZERS and isinstance(first, np.ndarray):
             self.tensors[op.outputs[0]] = np.broadcast_to(np.float32(1), first.shape)
-        if not varies or any(isinstance(tensor, Value) and tensor.axis for tensor in known):
+        if not varies or any(isinstance(x, Value) and not x.ahead for x in known):
             return
-        full = [(self.batch, *x.shape) if isinstance(x, Value) else x for x in known]
+        full = [x.full(self.batch) if isinstance(x, Value) else x for x in known]
         for name, shape in zip(op.outputs, inferred(op, full), strict=False):
             if shape is not None and len(shape) > 1 and shape[0] == self.batch:
                 self.tensors[name] = Value(REFUSED, shape[1:])
 
     def _bind(self, op: Op, results: "Results") -> None:
         made = results if isinstance(results, tuple) else (results,)
-        known = [self.tensors[name] for name in op.inputs if name in self.tensors]
-        values = [tensor for tensor in known if isinstance(tensor, Value)]
-        merged = op.kind not in MOVES and any(value.merged for value in values)
-        if merged and not all(value.merged for value in values):
-            raise ModelError("all it reads must have the images' axis merged with another, or none")
         for place, name in enumerate(op.outputs):
             result = made[place] if place < len(made) else None
-            if isinstance(result, Value) and merged:
-                result = replace(result, merged=True)
             if result is not None:
                 self.tensors[name] = result
             elif self._uses[name]:
@@ -170,13 +136,14 @@ class Trace:
         if self._budget < 0:
             raise ModelError(f"must make at most {self._most} constant values in all")
 
+    def spelled(self, full: Shape) -> str:
+        """Spell a shape in the model; N is the number of images, where it is open."""
+        named = {self.batch: "N"} if self.open else {}
+        return f"({', '.join(str(named.get(size, size)) for size in full)})"
+
     def reads(self, name: str) -> bool:
         """Tell whether an operator reads a tensor, or it is an output."""
         return self._uses[name] > 0
-
-    def may_merge(self, op: Op) -> bool:
-        """Tell whether an operator's output may have an image's axis and another as one."""
-        return self.batch == 1 and op.outputs[0] in self._mergeable
 
     def ends(self, op: Op) -> bool:
         """Tell whether all that an operator gives is an output, or becomes one, and no more."""
@@ -186,7 +153,7 @@ class Trace:
     def operand(self, op: Op, index: int, *, any_axis: bool = False) -> Result:
         """Return an input, whatever it is; a value may still have an affine map to fold.
 
-        Its images lie along the first axis, unless ``any_axis`` will do.
+        Its images have the first axis for themselves, unless ``any_axis`` will do.
         """
         if not op.has(index):
             raise ModelError(f"must have an input {index + 1}")
@@ -194,9 +161,17 @@ class Trace:
         tensor = self.tensors[name]
         if not isinstance(tensor, Value):
             return tensor
-        if tensor.axis and not any_axis:
-            raise ModelError(elsewhere(tensor))
-        return replace(tensor, shared=tensor.shared or self._uses[name] > 1)
+        tensor = replace(tensor, shared=tensor.shared or self._uses[name] > 1)
+        return tensor if any_axis else self.images_first(tensor)
+
+    def images_first(self, value: Value) -> Value:
+        """Return the value if its images have the first axis; of a single one any axis will do."""
+        full = value.full(1)
+        if self.batch == full[0] == 1 < value.rank:
+            value = self.relabelled(value, full[1:], 0, 0)
+        if not value.ahead:
+            raise ModelError(elsewhere(value))
+        return value
 
     def pending(self, op: Op, index: int = 0, *, any_axis: bool = False) -> Value:
         """Return an input that depends on the network's; it may have an affine map to fold."""
@@ -205,9 +180,9 @@ class Trace:
             raise ModelError(f"input {index + 1} must depend on the network's input")
         return tensor
 
-    def value(self, op: Op, index: int = 0) -> Value:
+    def value(self, op: Op, index: int = 0, *, any_axis: bool = False) -> Value:
         """Return an input that depends on the network's and has nothing left to fold."""
-        return self.settle(self.pending(op, index))
+        return self.settle(self.pending(op, index, any_axis=any_axis))
 
     def rows(self, value: Value) -> Value:
         """Return the value as it is in the model: rows are not held as maps of height 1."""
@@ -222,6 +197,23 @@ class Trace:
             return value
         held = replace(value, maps=True)
         return replace(held, source=self._relabel(value, held.held, ".maps"))
+
+    def relabelled(self, value: Value, shape: Shape, axis: int, outer: int) -> Value:
+        """Return the value with another shape of each image, and its images elsewhere."""
+        x = replace(self.rows(value), axis=axis, outer=outer)
+        if shape == x.shape:
+            return x
+        if x.affine is not None:
+            moved = self.moved(x, len(shape), lambda array: array.reshape(shape))
+            x = replace(x, affine=moved)
+        return replace(x, source=self._relabel(x, shape, ".image"), shape=shape)
+
+    def moved(self, x: Value, rank: int, move: "Lay") -> Affine | None:
+        """Return what is left to fold of a value behind what moves it as ``move`` does."""
+        if x.affine is None:
+            return None
+        self.spend(0 if x.affine.uniform else 2 * math.prod(x.shape))
+        return x.affine.moved(x.shape, rank, move)
 
     def _relabel(self, value: Value, shape: Shape, part: str) -> str:
         """Return the node that reshapes a value's source, the same for all who ask, or undo one."""
@@ -259,7 +251,8 @@ class Trace:
     def emit(self, op: Op, layer: Layer, *values: Value, part: str = "") -> Value:
         """Append a node with ``op``'s name (and ``part``) that reads ``values``.
 
-        Where one of several rows is held as maps, all are, and what the layer makes of them.
+        The images lie where the first value's do. Where one of several rows is held as maps, all
+        are, and what the layer makes of them.
         """
         maps = any(value.maps for value in values) and all(len(v.shape) == 2 for v in values)
         read = [self.maps(value) if maps else self.rows(value) for value in values]
@@ -268,8 +261,8 @@ class Trace:
             raise ModelError(f"its output must hold 1 to {MAX_VALUES} values, not {shape}")
         name = self._append(op.name + part, layer, tuple(value.source for value in read))
         if maps and len(shape) == 3 and shape[1] == 1:
-            return Value(name, (shape[0], shape[2]), maps=True)
-        return Value(name, shape)
+            return Value(name, (shape[0], shape[2]), maps=True).like(values[0])
+        return Value(name, shape).like(values[0])
 
     def transform(self, op: Op, value: Value, gain: Array, offset: Array) -> Value:
         """Apply ``gain * x + offset``: folded into the source, or kept for the next layer.
@@ -319,26 +312,8 @@ class Trace:
                 made = self.emit(op, Reshape(maps), self.rows(bare), part=".maps")
                 made = self.emit(op, layer, made)
                 made = self.emit(op, Reshape(shape), made, part=".shape")
-            self._settled[value.affine] = replace(made, axis=value.axis)
-        return self._settled[value.affine]
-
-
-def elsewhere(value: Value) -> str:
-    """Say that a value's images lie along another axis than the first."""
-    return (
-        "must have the images as the first axis, each computed for itself, not as axis "
-        f"{1 + value.axis} of {1 + len(value.shape)}"
-    )
-
-
-def image_array(array: Array, shape: Shape) -> Array:
-    """Return a constant that broadcasts to ``(batch, *shape)`` without its batch axis, float64."""
-    full = (1,) * (1 + len(shape) - array.ndim) + array.shape
-    if len(full) != 1 + len(shape) or any(
-        a not in (1, b) for a, b in zip(full, (1, *shape), strict=True)
-    ):
-        raise ModelError(f"its constant must fit one image's {shape}, not be {array.shape}")
-    return array.reshape(full[1:]).astype(np.float64)
+            self._settled[value.affine] = made
+        return self._settled[value.affine].like(value)
 
 
 Lay: TypeAlias = Callable[[Array], Array]

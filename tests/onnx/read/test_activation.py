@@ -210,7 +210,7 @@ REFUSED = {
     ),
     "softmax over an axis too many": (
         model(op("Softmax", "x", "y", axis=2), opset=11),
-        "Softmax (node y, opset 11): axis must be one of the 2 axes but the images', not 2",
+        "Softmax (node y, opset 11): axis must be inside the 2 axes, not 2",
     ),
     "limits that are no numbers": (
         model(op("Clip", "x l", "y"), weights={"l": floats(4)}),

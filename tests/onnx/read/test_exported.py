@@ -41,8 +41,7 @@ GROUPED = (
     "LeakyRelu MaxPool2D Reshape Dense"
 )
 TURNED = (
-    "Reshape Transpose Reshape Transpose Reshape Transpose Transpose Reshape MatMul Conv2D Softmax "
-    "MatMul"
+    "Reshape Transpose Reshape Transpose Reshape Transpose Transpose MatMul Conv2D Softmax MatMul"
 )
 LAYERS = {
     "torch-transformer-dynamo": f"LayerNorm {LINEAR} Slice Slice Slice {TURNED} "

@@ -200,10 +200,15 @@ REFUSED = {
         model(RELU, op("Gemm", "r w", "y", transA=1), weights={"w": floats(4, 3)}),
         "Gemm (node y, opset 17): transA must make the images the rows of A",
     ),
-    "a transposed input": (
-        model(op("Transpose", "x", "t"), op("Relu", "t", "y")),
-        "Relu (node y, opset 17): must have the images as the first axis, each computed for "
-        "itself, not as axis 2 of 2",
+    "maps that are transposed": (
+        model(
+            op("Transpose", "x", "t", perm=[1, 0, 2, 3]),
+            op("Conv", "t k", "y"),
+            weights={"k": floats(3, 2, 3, 3)},
+            shape=MAPS,
+        ),
+        "Conv (node y, opset 17): must have the images as the first axis, each computed for "
+        "itself, not as axis 2 of 4",
     ),
     "weights that are none": (
         model(op("Gemm", "x w", "y"), weights={"w": np.ones((0, 1 << 40), np.float32)}),

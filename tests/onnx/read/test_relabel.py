@@ -152,7 +152,8 @@ def reshape(*shape: int, **attributes: Any) -> onnx.ModelProto:
 REFUSED = {
     "reshape that mixes images": (
         reshape(-1, 30),
-        "Reshape (node y, opset 17): must keep the 1 images apart, not give (2, 30)",
+        "output y must have the images as the first axis, each computed for itself, "
+        "not as a part of axis 1 of 2",
     ),
     "reshape to another count": (
         reshape(0, 61),
@@ -160,7 +161,7 @@ REFUSED = {
     ),
     "reshape to nothing": (
         reshape(1, 0, allowzero=1),
-        "Reshape (node y, opset 17): shape must hold 60 values, not (0,)",
+        "Reshape (node y, opset 17): must keep the images apart, not give (1, 0)",
     ),
     "reshape that copies what is not there": (
         reshape(1, 60, 1, 1, 0),
@@ -176,16 +177,12 @@ REFUSED = {
     ),
     "flatten of the images": (
         model(op("Flatten", "x", "y", axis=2), shape=MAPS),
-        "Flatten (node y, opset 17): must keep the 1 images apart, not give (2, 30)",
+        "output y must have the images as the first axis, each computed for itself, "
+        "not as a part of axis 1 of 2",
     ),
     "flatten of an axis too many": (
         model(op("Flatten", "x", "y", axis=5), shape=MAPS),
         "Flatten (node y, opset 17): axis must be inside the 4 axes, not 5",
-    ),
-    "transpose of the images": (
-        model(op("Transpose", "x", "y"), shape=MAPS),
-        "output y must have the images as the first axis, each computed for itself, "
-        "not as axis 4 of 4",
     ),
     "transpose that is none": (
         model(op("Transpose", "x", "y", perm=[0, 1, 1, 2]), shape=MAPS),
@@ -193,11 +190,19 @@ REFUSED = {
     ),
     "squeeze of a longer axis": (
         model(op("Squeeze", "x", "y", axes=[1]), opset=11),
-        "Squeeze (node y, opset 11): axes must have size 1, not be [1] of (1, 4)",
+        "Squeeze (node y, opset 11): axes must have size 1, not be [1] of (N, 4)",
     ),
-    "unsqueeze before the images": (
-        model(op("Unsqueeze", "x", "y", axes=[0]), opset=11),
-        "Unsqueeze (node y, opset 11): axes must be 1 to 2, not [0]",
+    "squeeze of the images": (
+        model(op("Squeeze", "x", "y", axes=[0]), opset=11),
+        "Squeeze (node y, opset 11): must not take the images' axis away",
+    ),
+    "unsqueeze of an axis twice": (
+        model(op("Unsqueeze", "x", "y", axes=[1, -3]), opset=11),
+        "Unsqueeze (node y, opset 11): axes must each be named once, not [1, -3]",
+    ),
+    "unsqueeze of an axis too many": (
+        model(op("Unsqueeze", "x", "y", axes=[3]), opset=11),
+        "Unsqueeze (node y, opset 11): axis must be inside the 3 axes, not 3",
     ),
     "unsqueeze too often": (
         model(op("Unsqueeze", "x", "y", axes=[1] * 33), opset=11),
@@ -217,7 +222,7 @@ REFUSED = {
     ),
     "pad of an axis too many": (
         model(op("Pad", "x p - axes", "y"), weights={"p": [1, 1], "axes": [3]}, opset=18),
-        "Pad (node y, opset 18): axes must be inside the 2 axes, not [3]",
+        "Pad (node y, opset 18): axis must be inside the 2 axes, not 3",
     ),
     "pad of the images": (
         model(op("Pad", "x", "y", pads=[1, 0, 0, 0]), opset=10),

@@ -208,7 +208,7 @@ REFUSED = {
         model(
             op("Resize", "x r - n", "y", coordinate_transformation_mode="tf_crop_and_resize"),
             weights={"r": scales(0, 0, -0.5, 0, 1, 1, 1, 1), "n": [1, 2, 3, 3]},
-            shape=MAPS,
+            shape=(1, *MAPS[1:]),
         ),
         "Resize (node y, opset 17): roi must lie inside the tensor",
     ),
