@@ -62,6 +62,27 @@ def _factored(look: Look, op: Op) -> Op | None:
     return None
 
 
+def rms_norm(look: Look, op: Op) -> Op | None:
+    """Recognise ``x / sqrt(mean(x**2) + epsilon)``, as a quotient or times a reciprocal."""
+    pairs = {"Div": [op.inputs], "Mul": [op.inputs, op.inputs[::-1]]}.get(op.kind, [])
+    for x, divisor in pairs:
+        inverse = look.maker(divisor, "Reciprocal")
+        if op.kind == "Mul" and inverse is None:
+            continue
+        root = look.maker(inverse.inputs[0] if op.kind == "Mul" and inverse else divisor, "Sqrt")
+        shifted = look.maker(root.inputs[0], "Add") if root else None
+        below, epsilon = look.split(shifted) if shifted else ("", None)
+        mean = look.maker(below, "ReduceMean")
+        squared = look.maker(mean.inputs[0], "Mul", "Pow") if mean else None
+        where = _axes(look, mean) if mean else None
+        if epsilon is None or where is None or squared is None or squared.inputs[0] != x:
+            continue
+        if _squares(look, squared):
+            attributes = {**where, "epsilon": epsilon}
+            return replace(op, kind="RMSNormalization", inputs=(x,), attributes=attributes)
+    return None
+
+
 def _other(op: Op, name: str) -> str:
     """Return the operand beside one of two."""
     a, b = op.inputs

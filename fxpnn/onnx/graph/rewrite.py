@@ -5,13 +5,13 @@ from dataclasses import replace
 from fxpnn.onnx.graph.curves import curve
 from fxpnn.onnx.graph.look import ROUNDING, Line, Look
 from fxpnn.onnx.graph.normal import Graph, Op
-from fxpnn.onnx.graph.norms import layer_norm
+from fxpnn.onnx.graph.norms import layer_norm, rms_norm
 
 
 def rewrite(graph: Graph) -> Graph:
     """Return the graph with the last operator of each pattern replaced, and the others dropped."""
     look = Look(graph)
-    known = (_hard_sigmoid, _hard_swish, layer_norm, curve)
+    known = (_hard_sigmoid, _hard_swish, layer_norm, rms_norm, curve)
     ops = (next(filter(None, (find(look, op) for find in known)), op) for op in graph.ops)
     return replace(graph, ops=tuple(ops)).live()
 

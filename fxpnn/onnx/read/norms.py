@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import Array, LayerNorm, Reshape, Shape
+from fxpnn.network.layers import Array, Concat, LayerNorm, Reshape, Shape, Slice
 from fxpnn.network.norms import FEATURES
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.norms import AXES
@@ -36,6 +37,25 @@ def _normalised(trace: Trace, op: Op, x: Value, lead: Shape, gamma: Array, beta:
         return trace.emit(op, layer, x)
     flat = trace.emit(op, Reshape(vectors), x, part=".vectors")
     return trace.emit(op, Reshape(x.shape), trace.emit(op, layer, flat), part=".shape")
+
+
+def _rms_norm(trace: Trace, op: Op) -> Value:
+    """Normalise each vector beside its negative: their mean is 0, their variance that of squares.
+
+    Of what comes out, the half that is the vector's is kept.
+    """
+    x = trace.rows(trace.value(op))
+    size, rank = x.shape[-1], 1 + len(x.shape)
+    if (first := _first(op, rank)) != rank - 1:
+        raise ModelError(f"must normalise the last of {rank} axes alone, not from {first} on")
+    if 2 * size > FEATURES:
+        raise ModelError(f"must normalise at most {FEATURES // 2} values at a time, not {size}")
+    gamma = _feature(trace, op, 1, (size,), 1.0)
+    one = np.ones((1,) * len(x.shape))
+    minus = trace.settle(trace.transform(op, replace(x, shared=True), -one, 0 * one))
+    both = trace.emit(op, Concat(-1), x, minus, part=".both")
+    y = _normalised(trace, op, both, x.shape[:-1], np.tile(gamma, 2), 0 * np.tile(gamma, 2))
+    return trace.emit(op, Slice(len(x.shape) - 1, 0, size), y, part=".half")
 
 
 def _instance_norm(trace: Trace, op: Op) -> Value:
@@ -102,6 +122,7 @@ def _feature(trace: Trace, op: Op, index: int, along: Shape, default: float) -> 
 
 HANDLERS: Mapping[str, Handler] = {
     "LayerNormalization": _layer_norm,
+    "RMSNormalization": _rms_norm,
     "InstanceNormalization": _instance_norm,
     "GroupNormalization": _group_norm,
 }

@@ -1,5 +1,6 @@
 """Layer normalisation, as an operator and written out, against ONNX Runtime."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,18 @@ import pytest
 
 from fxpnn.errors import ModelError
 from fxpnn.onnx import from_model
-from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
+from fxpnn.reference import forward
+from tests.support.onnx_models import (
+    MAPS,
+    Form,
+    assert_floats_agree,
+    check,
+    floats,
+    form,
+    model,
+    op,
+    refuse,
+)
 
 ROWS = ("N", 3, 4)
 
@@ -35,13 +47,16 @@ def written_out(square: str = "Pow", *, axis: int = -1, opset: int = 17) -> Form
     )
 
 
-def factored(*, swapped: bool = False, negated: str = "mean", gain: str = "gain") -> Form:
+def factored(
+    *, swapped: bool = False, negated: str = "mean", gain: str = "gain", centre: str = "mean"
+) -> Form:
     """Make what Keras's exporter writes, of rows whose means it takes as those of maps."""
     return form(
         "LayerNorm",
         op("GlobalAveragePool", "x", "mean"),
+        op("Reshape", "mean own", "reshaped"),
         op("Neg", negated, "minus"),
-        op("Sub", "x mean", "d"),
+        op("Sub", f"x {centre}", "d"),
         op("Mul", "d d", "s"),
         op("GlobalAveragePool", "s", "v"),
         op("Add", "v eps", "e"),
@@ -52,9 +67,32 @@ def factored(*, swapped: bool = False, negated: str = "mean", gain: str = "gain"
         op("Mul", f"minus {gain}", "m"),
         op("Add", "m b", "n"),
         op("Add", "n p" if swapped else "p n", "y"),
-        weights={"eps": 1e-3, "g": floats(1, 1, 4), "b": floats(1, 1, 4)},
+        weights={
+            "eps": 1e-3,
+            "g": floats(1, 1, 4),
+            "b": floats(1, 1, 4),
+            "own": np.array([-1, 3, 1]),
+        },
         shape=ROWS,
     )
+
+
+ROOT = "Reshape Conv2D Reshape Concat LayerNorm Slice"
+ROOTS = {"two": 2.0, "eps": 1e-3}
+
+
+def root_mean_square(
+    *, quotient: bool = False, axes: Sequence[int] = (-1,)
+) -> list[onnx.NodeProto]:
+    """Make what exporters write of RMSNorm, with a reciprocal or a quotient."""
+    return [
+        op("Pow", "x two", "s") if quotient else op("Mul", "x x", "s"),
+        op("ReduceMean", "s", "v", axes=axes),
+        op("Add", "v eps", "e"),
+        op("Sqrt", "e", "r"),
+        *([op("Div", "x r", "y")] if quotient else [op("Reciprocal", "r", "i")]),
+        *([] if quotient else [op("Mul", "i x", "y")]),
+    ]
 
 
 WEIGHTS = {"g": floats(4), "b": floats(4)}
@@ -120,6 +158,11 @@ FORMS = {
         weights={"g": floats(4), "b": floats(4)},
         shape=("N", 4, 3, 2),
         opset=21,
+    ),
+    "written out, a mean reshaped to its own shape": factored(centre="reshaped"),
+    "root mean square": form(ROOT, *root_mean_square(), weights=ROOTS, shape=ROWS),
+    "root mean square as a quotient": form(
+        ROOT, *root_mean_square(quotient=True), weights=ROOTS, shape=ROWS
     ),
     "written out": written_out(),
     "written out with a product": written_out("Mul", axis=2),
@@ -202,11 +245,31 @@ REFUSED = {
         "InstanceNormalization (node y, opset 17): must normalise at most 4096 values at a time, "
         "not 4160",
     ),
+    "a root of several axes": (
+        model(*root_mean_square(axes=[1, 2]), weights=ROOTS, shape=ROWS),
+        "RMSNormalization (node y, opset 17): must normalise the last of 3 axes alone, not from 1 "
+        "on",
+    ),
+    "too many under a root": (
+        model(*root_mean_square(), weights=ROOTS, shape=("N", 2, 2049)),
+        "RMSNormalization (node y, opset 17): must normalise at most 2048 values at a time, not "
+        "2049",
+    ),
     "an axis that is not the last": (
         written_out(axis=1).model,
         WHERE + "must normalise the last of 3 axes, not [1]",
     ),
 }
+
+
+def test_a_root_mean_square_has_a_scale() -> None:
+    """ONNX's own operator, of opset 23, has one for each place of a vector."""
+    made = model(
+        op("RMSNormalization", "x g", "y", epsilon=1e-3), weights={"g": floats(4)}, opset=23
+    )
+    network, x = from_model(made), floats(5, 4)
+    wanted = floats(4) * x / np.sqrt((x**2).mean(1, keepdims=True) + 1e-3)
+    assert_floats_agree(forward(network, x)[network.outputs[0]], wanted)
 
 
 @pytest.mark.parametrize(("case", "message"), REFUSED.values(), ids=REFUSED)
