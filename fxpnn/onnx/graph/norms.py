@@ -1,5 +1,6 @@
 """Rewrite layer normalisation that a model spells out in means, differences and a root."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,6 +15,14 @@ AXES = "axes"
 MEANS = ("ReduceMean", "GlobalAveragePool")
 FROM_MAPS = {"axis": 2}
 """The attribute where the means are those of maps or rows, by an operator that names no axes."""
+
+
+SUMMED = "summed"
+"""The attribute of a rewritten root of squares that are summed, not averaged."""
+LEAST = 2.0**-32
+"""Limits of sums of squares up to this one are left out: values of 2**-16 are no more than 0."""
+TINY = 2.0**-100
+"""The epsilon where there is none: a vector of zeros becomes zeros, not what is no number."""
 
 
 class Deviation(NamedTuple):
@@ -63,24 +72,42 @@ def _factored(look: Look, op: Op) -> Op | None:
 
 
 def rms_norm(look: Look, op: Op) -> Op | None:
-    """Recognise ``x / sqrt(mean(x**2) + epsilon)``, as a quotient or times a reciprocal."""
+    """Recognise ``x / sqrt(mean(x**2) + epsilon)``, as a quotient or times a reciprocal.
+
+    So is a vector divided by its length: ``x / sqrt(sum(x**2))``, whose root or reciprocal has a
+    limit of its own.
+    """
     pairs = {"Div": [op.inputs], "Mul": [op.inputs, op.inputs[::-1]]}.get(op.kind, [])
     for x, divisor in pairs:
-        inverse = look.maker(divisor, "Reciprocal")
-        if op.kind == "Mul" and inverse is None:
-            continue
-        root = look.maker(inverse.inputs[0] if op.kind == "Mul" and inverse else divisor, "Sqrt")
-        shifted = look.maker(root.inputs[0], "Add") if root else None
-        below, epsilon = look.split(shifted) if shifted else ("", None)
-        mean = look.maker(below, "ReduceMean")
-        squared = look.maker(mean.inputs[0], "Mul", "Pow") if mean else None
-        where = _axes(look, mean) if mean else None
-        if epsilon is None or where is None or squared is None or squared.inputs[0] != x:
-            continue
-        if _squares(look, squared):
-            attributes = {**where, "epsilon": epsilon}
-            return replace(op, kind="RMSNormalization", inputs=(x,), attributes=attributes)
+        found = _root(look, divisor, inverse=op.kind == "Mul")
+        reduced = look.maker(found[0], "ReduceMean", "ReduceSum") if found else None
+        squared = look.maker(reduced.inputs[0], "Mul", "Pow") if reduced else None
+        where = _axes(look, reduced) if reduced else None
+        if found and reduced and squared and where and squared.inputs[0] == x:
+            if not _squares(look, squared):
+                continue
+            more = {"epsilon": found[1], SUMMED: reduced.kind == "ReduceSum"}
+            return replace(op, kind="RMSNormalization", inputs=(x,), attributes={**where, **more})
     return None
+
+
+def _root(look: Look, tensor: str, *, inverse: bool) -> tuple[str, float] | None:
+    """Return what a root, or its reciprocal, is taken of, and the epsilon that is added."""
+    if inverse:
+        limit = look.maker(tensor, "Min")
+        x, number = look.split(limit) if limit else (tensor, math.inf)
+        made = look.maker(x, "Reciprocal")
+        if made is None or number is None or number < LEAST**-0.5:
+            return None
+        tensor = made.inputs[0]
+    root = look.maker(tensor, "Sqrt")
+    shifted = look.maker(root.inputs[0], "Add", "Max") if root else None
+    if root is None or shifted is None:
+        return (root.inputs[0], TINY) if root else None
+    below, epsilon = look.split(shifted)
+    if epsilon is None or (shifted.kind == "Max" and not 0 <= epsilon <= LEAST):
+        return None
+    return below, (epsilon if shifted.kind == "Add" else 0.0) or TINY
 
 
 def _other(op: Op, name: str) -> str:

@@ -10,7 +10,7 @@ from fxpnn.errors import ModelError
 from fxpnn.network.layers import Array, Concat, LayerNorm, Reshape, Shape, Slice
 from fxpnn.network.norms import FEATURES
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.graph.norms import AXES
+from fxpnn.onnx.graph.norms import AXES, SUMMED
 from fxpnn.onnx.read.axes import along
 from fxpnn.onnx.read.linear import floats_of
 from fxpnn.onnx.read.trace import Handler, Trace, Value
@@ -51,6 +51,9 @@ def _rms_norm(trace: Trace, op: Op) -> Value:
     if 2 * size > FEATURES:
         raise ModelError(f"must normalise at most {FEATURES // 2} values at a time, not {size}")
     gamma = _feature(trace, op, 1, (size,), 1.0)
+    if op.get(SUMMED):
+        op = replace(op, attributes={"epsilon": op.get("epsilon") / size})
+        gamma = gamma / np.float32(math.sqrt(size))
     one = np.ones((1,) * len(x.shape))
     minus = trace.settle(trace.transform(op, replace(x, shared=True), -one, 0 * one))
     both = trace.emit(op, Concat(-1), x, minus, part=".both")

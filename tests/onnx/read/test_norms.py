@@ -164,6 +164,27 @@ FORMS = {
     "root mean square as a quotient": form(
         ROOT, *root_mean_square(quotient=True), weights=ROOTS, shape=ROWS
     ),
+    "a length, limited behind its root": form(
+        ROOT,
+        op("Mul", "x x", "s"),
+        op("ReduceSum", "s last", "v"),
+        op("Sqrt", "v", "r"),
+        op("Reciprocal", "r", "i"),
+        op("Min", "i large", "m"),
+        op("Mul", "x m", "y"),
+        weights={"last": np.array([-1]), "large": 1e12},
+        shape=ROWS,
+    ),
+    "a length, limited before its root": form(
+        ROOT,
+        op("Mul", "x x", "s"),
+        op("ReduceSum", "s last", "v"),
+        op("Max", "v small", "m"),
+        op("Sqrt", "m", "r"),
+        op("Div", "x r", "y"),
+        weights={"last": np.array([-1]), "small": 1e-12},
+        shape=ROWS,
+    ),
     "written out": written_out(),
     "written out with a product": written_out("Mul", axis=2),
     "written out in a newer opset": written_out(opset=18),
@@ -260,6 +281,24 @@ REFUSED = {
         WHERE + "must normalise the last of 3 axes, not [1]",
     ),
 }
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("Max", 1e-3), ("Min", 100.0)])
+def test_a_length_with_a_limit_that_is_felt_is_refused(kind: str, limit: float) -> None:
+    """It would change what is computed of words that a tensor may have."""
+    before = kind == "Max"
+    nodes = [
+        op("Mul", "x x", "s"),
+        op("ReduceSum", "s last", "v"),
+        *([op("Max", "v limit", "m")] if before else []),
+        op("Sqrt", "m" if before else "v", "r"),
+        op("Reciprocal", "r", "i"),
+        *([] if before else [op("Min", "i limit", "n")]),
+        op("Mul", f"x {'i' if before else 'n'}", "y"),
+    ]
+    made = model(*nodes, weights={"last": np.array([-1]), "limit": limit}, shape=ROWS)
+    with pytest.raises(ModelError, match=r"^Sqrt \(node r, opset 17\): is not supported"):
+        from_model(made)
 
 
 def test_a_root_mean_square_has_a_scale() -> None:
