@@ -154,6 +154,14 @@ def _divide(a: Array, b: Array) -> Array:
     return np.asarray(quotient.astype(a.dtype))
 
 
+def _remainder(op: Op, inputs: Inputs) -> Array:
+    """Return what a division leaves, with the divisor's sign, or the dividend's (``fmod``)."""
+    dividend, divisor = _input(inputs, 0), _input(inputs, 1)
+    if not divisor.all():
+        raise ModelError("its divisor must not be 0")
+    return np.asarray((np.fmod if op.flag("fmod") else np.mod)(dividend, divisor))
+
+
 def _product(op: Op, inputs: Inputs) -> Array:
     axes = tuple(_setting(op, inputs, 1, "axes", ()))
     keeps = op.flag("keepdims", default=True)
@@ -188,6 +196,7 @@ FOLDERS: Mapping[str, Folder] = {
     "Sub": _binary(np.subtract),
     "Mul": _binary(np.multiply),
     "Div": _binary(_divide),
+    "Mod": _remainder,
     "Pow": _binary(lambda a, b: np.power(a, b).astype(a.dtype)),
     "Equal": _binary(np.equal),
     "Where": lambda op, inputs: np.where(*(_input(inputs, i) for i in range(3))),
@@ -205,5 +214,5 @@ FOLDERS: Mapping[str, Folder] = {
     "ReduceProd": _product,
     **dict.fromkeys(QUANTIZERS, fold_quantized),
 }
-_BROADCASTS = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Equal", "Where")
+_BROADCASTS = ("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Equal", "Where")
 _VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

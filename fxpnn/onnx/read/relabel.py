@@ -23,7 +23,8 @@ from fxpnn.onnx.graph.fold import section, sizes
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import FLOATS, MAX_RANK
 from fxpnn.onnx.read.axes import along, inside, landing, of_image, together
-from fxpnn.onnx.read.trace import Handler, Trace, Value
+from fxpnn.onnx.read.trace import Handler, Result, Trace
+from fxpnn.onnx.read.value import Value, of_one
 
 MIRRORED: Mapping[str, Literal["edge", "reflect", "wrap"]] = {
     "edge": "edge",
@@ -212,14 +213,44 @@ def _mirrored(shape: Shape, pairs: Mapping[int, tuple[int, int]], mode: str) -> 
 
 
 def _concat(trace: Trace, op: Op) -> Value:
-    given = [trace.rows(trace.value(op, i, any_axis=True)) for i in range(len(op.inputs))]
-    values = together(trace, given)
+    """Join tensors; constants among them are added to zeros that pad the one beside them."""
+    given = [trace.operand(op, i, any_axis=True) for i in range(len(op.inputs))]
+    values = [trace.rows(part) for part in given if isinstance(part, Value)]
+    values = together(trace, [trace.settle(value) for value in values])
     axis, rank = op.get("axis", 0), values[0].rank
     refusal = "must join along another axis than the images'"
-    along_it = (along(trace, value, (inside(axis, rank),), refusal) for value in values)
-    ((x, (place,)), *rest) = along_it
-    place -= len(x.shape) if axis < 0 else 0
-    return trace.emit(op, Concat(place), x, *(value for value, _ in rest)) if rest else x
+    along_it = [along(trace, value, (inside(axis, rank),), refusal) for value in values]
+    parts, place = [value for value, _ in along_it], along_it[0][1][0]
+    x = parts[0]
+    if len(parts) > 1:
+        part = ".values" if len(parts) < len(given) else ""
+        joined = place - (len(x.shape) if axis < 0 else 0)
+        x = trace.emit(op, Concat(joined), *parts, part=part)
+    return x if len(parts) == len(given) else _beside(trace, op, x, place, given)
+
+
+def _beside(trace: Trace, op: Op, x: Value, axis: int, given: Sequence[Result]) -> Value:
+    """Put constants before and behind values that stand side by side along an image's axis."""
+    kinds = [isinstance(part, Value) for part in given]
+    first, last = kinds.index(True), len(kinds) - kinds[::-1].index(True)
+    if not all(kinds[first:last]):
+        raise ModelError("must have its constants before or behind all others, not between them")
+    arrays = [[_of_each(trace, x, part) for part in side] for side in (given[:first], given[last:])]
+    counts = [sum(array.shape[axis] for array in side) for side in arrays]
+    pads = [(0, 0)] * len(x.shape)
+    pads[axis] = (counts[0], counts[1])
+    padded = trace.emit(op, Pad(tuple(pads)), x, part=".pad")
+    trace.spend(2 * math.prod(padded.shape))
+    offset = np.concatenate([*arrays[0], np.zeros(x.shape), *arrays[1]], axis)
+    return trace.transform(op, padded, np.ones((1,) * len(x.shape)), offset)
+
+
+def _of_each(trace: Trace, x: Value, part: Result) -> Array:
+    """Return what a constant beside a value is for each image."""
+    array = np.asarray(part)
+    if array.ndim != x.rank:
+        raise ModelError(f"its constants must have {x.rank} axes, not {array.ndim}")
+    return of_one(array, x, trace.batch).astype(np.float64)
 
 
 def _identity(trace: Trace, op: Op) -> Value:

@@ -13,6 +13,10 @@ INT, FLOAT = np.array([7, -7, 3, 12]), floats(4) ** 2
 CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
     "divide integers": (op("Div", "a b", "c"), {"a": INT, "b": np.array([2, 2, -2, 4])}),
     "divide": (op("Div", "a b", "c"), {"a": FLOAT, "b": floats(1)}),
+    "remainder": (op("Mod", "a b", "c"), {"a": INT, "b": np.array(-3)}),
+    "remainder of a truncated division": (
+        op("Mod", "a b", "c", fmod=1), {"a": FLOAT, "b": floats(1)},
+    ),
     "add": (op("Add", "a b", "c"), {"a": FLOAT, "b": floats(4, 1)}),
     "subtract": (op("Sub", "a b", "c"), {"a": INT, "b": np.array(3)}),
     "power": (op("Pow", "a b", "c"), {"a": FLOAT, "b": np.array(3)}),
@@ -81,6 +85,10 @@ REFUSED = {
     "divide by zero": (
         op("Div", "a b", "c"), {"a": INT, "b": np.array(0)},
         "Div (node c, opset 17): its divisor must not be 0",
+    ),
+    "a remainder by zero": (
+        op("Mod", "a b", "c"), {"a": INT, "b": np.array(0)},
+        "Mod (node c, opset 17): its divisor must not be 0",
     ),
     "shapes that do not fit": (
         op("Add", "a b", "c"), {"a": INT, "b": np.arange(3)},

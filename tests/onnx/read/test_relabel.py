@@ -127,6 +127,23 @@ FORMS = {
         },
         shape=MAPS,
     ),
+    "constants before and behind": form(
+        "Concat Pad Reshape Conv2D Reshape Relu",
+        op("Expand", "c images", "d"),
+        op("Concat", "d x x d", "a", axis=-3),
+        op("Relu", "a", "y"),
+        weights={"c": floats(1, 1, 6, 5), "images": [1, 1, 1, 1]},
+        shape=(1, *MAPS[1:]),
+    ),
+    "a class token, as many as there are images": form(
+        "Pad Reshape Conv2D Reshape",
+        op("Shape", "x", "s", end=1),
+        op("Concat", "s one", "full", axis=0),
+        op("Expand", "token full", "t"),
+        op("Concat", "t x", "y", axis=1),
+        weights={"one": [1, 4], "token": floats(1, 1, 4)},
+        shape=("N", 3, 4),
+    ),
     "branches": form(
         "Relu Tanh Add Add Add",
         op("Relu", "x", "a"),
@@ -240,9 +257,18 @@ REFUSED = {
         model(op("Concat", "x -", "y", axis=1)),
         "Concat (node y, opset 17): must have an input 2",
     ),
-    "concat of a constant": (
-        model(op("Concat", "x c", "y", axis=1), weights={"c": floats(1, 4)}),
-        "Concat (node y, opset 17): input 2 must depend on the network's input",
+    "concat of a constant between": (
+        model(op("Concat", "x c x", "y", axis=1), weights={"c": floats(1, 4)}, shape=(1, 4)),
+        "Concat (node y, opset 17): must have its constants before or behind all others, "
+        "not between them",
+    ),
+    "concat of a constant with fewer axes": (
+        model(op("Concat", "x c", "y", axis=1), weights={"c": floats(4)}),
+        "Concat (node y, opset 17): its constants must have 2 axes, not 1",
+    ),
+    "concat of a constant for one image": (
+        model(op("Concat", "x c", "y", axis=1), weights={"c": floats(2, 4)}, shape=(2, 4)),
+        "Concat (node y, opset 17): its constant must be the same for all images",
     ),
     "cast to integers": (
         model(op("Cast", "x", "a", to=onnx.TensorProto.INT8), op("Relu", "a", "y")),
