@@ -46,14 +46,18 @@ OPERATORS = {
     "LeakyRelu": "leakyrelu",
     "LpPool": "lppool",
     "MatMul": "matmul",
+    "Max": "max",
     "MaxPool": "maxpool",
+    "Min": "min",
     "Mish": "mish",
     "Mul": "mul",
     "Neg": "neg",
     "PRelu": "prelu",
     "Pad": "pad",
+    "Pow": "pow",
     "ReduceMax": "reducemax",
     "ReduceMean": "reducemean",
+    "ReduceMin": "reducemin",
     "ReduceSum": "reducesum",
     "Relu": "relu",
     "Reshape": "reshape",
@@ -97,10 +101,10 @@ ELEMENTWISE = {
     "Tile",
 }
 
-JOINING = {"Add", "Mul", "Sum", "Concat"}
+JOINING = {"Add", "Max", "Min", "Mul", "Sum", "Concat"}
 """What joins tensors that are all computed from images."""
 
-SHIFTING = {"Sub", "Div"}
+SHIFTING = {"Sub", "Div", "Pow"}
 """What has one operand that is a constant."""
 
 PASSING = {"Dropout", "Identity"}
@@ -108,7 +112,6 @@ PASSING = {"Dropout", "Identity"}
 INNER = {
     "Cast": ("cast", "a cast alone is no layer"),
     "Shape": ("shape", "a shape alone is no layer"),
-    "GreaterOrEqual": ("greater_or_equal", "it gives truth values"),
     "QuantizeLinear": ("quantizelinear", "it stands in no pair with its inverse"),
     "DequantizeLinear": ("dequantizelinear", "it stands in no pair with its inverse"),
 }
@@ -119,13 +122,16 @@ SKIPPED = {
     r"u?int(8|16|32|64)": "its tensors are integers; fxpnn reads float networks",
     r"training_mode": "it trains: it asks for the running mean and variance",
     r"edge_pad|reflect_pad|wrap_pad": "its tensors are integers; fxpnn reads float networks",
-    r"resize_.*cubic|sizes_linear|scales_linear_(antialias|align|half_pixel_sym)|tf_crop"
-    r"|downsample_scales_linear": "it weighs neighbours by fractions that are not dyadic",
+    r"resize_.*(antialias|tf_crop)": "it weighs more than the neighbours, or a part of the map",
+    r"resize_down.*(linear|cubic)_align": "it aligns ends that lie between places",
+    r"pow(_example|_bcast_array)?$": "its exponent differs from place to place",
+    r"(max|min)_float(16|64)": "it is no batch of images",
     r"lppool_(1d_default|2d_(default|same_lower|pads))": "its p is not 2",
     r"matmul_(1d_3d|4d_1d|1d_1d)": "it multiplies by a vector; fxpnn has matrices",
-    r"reduce_(max|mean|sum)_default_axes": "it joins the images",
+    r"reduce_(max|mean|min|sum)_default_axes": "it joins the images",
     r"reduce_sum_empty_axes_input_noop": "it does nothing, and is no layer",
-    r"reduce_(max|sum)_empty_set|reduce_max_bool": "its tensors are empty, or of truth values",
+    r"reduce_(max|min|sum)_empty_set": "its tensors are empty",
+    r"reduce_(max|min)_bool": "its tensors are of truth values",
     r"identity_(sequence|opt)": "its tensors are sequences, or optional",
     r"training_dropout": "it trains: it draws what is dropped",
     r"gemm_default_matrix_bias": "its bias differs for each image",

@@ -41,6 +41,12 @@ def size(op: Op, inputs: Inputs) -> int:
         return grown * (arrays[0].size if op.kind == "Expand" else 1)
     if op.kind == "Gather":
         return math.prod(array.size for array in arrays)
+    if op.kind == "Tile":
+        return arrays[0].size * math.prod(max(n, 1) for n in sizes(arrays[-1]))
+    if op.kind == "Range":
+        return _steps(op, inputs)
+    if op.kind == "MatMul":
+        return math.prod(array.size // max(arrays[0].shape[-1:], default=1) for array in arrays)
     if op.kind == "Reshape" and arrays[0].flags.c_contiguous:
         return 0
     if op.kind not in _BROADCASTS:
@@ -140,6 +146,56 @@ def _clip(op: Op, inputs: Inputs) -> Array:
     return array
 
 
+def _steps(op: Op, inputs: Inputs) -> int:
+    """Count the values of a Range."""
+    start, limit, delta = (float(_input(inputs, i).reshape(-1)[0]) for i in range(3))
+    if not (math.isfinite(start) and math.isfinite(limit) and delta):
+        raise ModelError("must have finite ends, and a step other than 0")
+    return max(math.ceil((limit - start) / delta), 0)
+
+
+def _range(op: Op, inputs: Inputs) -> Array:
+    start, delta = (_input(inputs, i).reshape(-1)[0] for i in (0, 2))
+    return np.asarray(start + np.arange(_steps(op, inputs)).astype(start.dtype) * delta)
+
+
+def _mod(op: Op, inputs: Inputs) -> Array:
+    """Return the remainder, of the sign of the divisor, or of C's where ``fmod`` is set."""
+    a, b = _input(inputs, 0), _input(inputs, 1)
+    if not b.all():
+        raise ModelError("its divisor must not be 0")
+    return np.asarray(np.fmod(a, b) if op.flag("fmod") else np.mod(a, b))
+
+
+def _triangle(op: Op, inputs: Inputs) -> Array:
+    """Keep what lies on one side of a diagonal."""
+    diagonal = int(_input(inputs, 1).reshape(-1)[0]) if len(inputs) > 1 else 0
+    half = np.triu if op.flag("upper", default=True) else np.tril
+    return half(_input(inputs, 0), diagonal)
+
+
+def _scatter(op: Op, inputs: Inputs) -> Array:
+    """Replace the slices that indices name."""
+    if op.get("reduction", "none") != "none":
+        raise ModelError("reduction must be none")
+    array, indices, updates = (_input(inputs, i) for i in range(3))
+    made = array.copy()
+    made[tuple(np.moveaxis(indices, -1, 0))] = updates
+    return made
+
+
+def _reduction(function: Callable[..., Array]) -> "Folder":
+    def reduced(op: Op, inputs: Inputs) -> Array:
+        array, axes = _input(inputs, 0), _setting(op, inputs, 1, "axes")
+        if not axes and op.flag("noop_with_empty_axes"):
+            return array
+        where = tuple(axes) if axes else None
+        keeps = op.flag("keepdims", default=True)
+        return np.asarray(function(array, axis=where, keepdims=keeps)).astype(array.dtype)
+
+    return reduced
+
+
 def _extreme(function: Callable[[Array, Array], Array]) -> "Folder":
     return lambda op, inputs: reduce(function, (_input(inputs, i) for i in range(len(inputs))))
 
@@ -152,21 +208,6 @@ def _divide(a: Array, b: Array) -> Array:
         raise ModelError("its divisor must not be 0")
     quotient = np.abs(a) // np.abs(b) * np.sign(a) * np.sign(b)
     return np.asarray(quotient.astype(a.dtype))
-
-
-def _remainder(op: Op, inputs: Inputs) -> Array:
-    """Return what a division leaves, with the divisor's sign, or the dividend's (``fmod``)."""
-    dividend, divisor = _input(inputs, 0), _input(inputs, 1)
-    if not divisor.all():
-        raise ModelError("its divisor must not be 0")
-    return np.asarray((np.fmod if op.flag("fmod") else np.mod)(dividend, divisor))
-
-
-def _product(op: Op, inputs: Inputs) -> Array:
-    axes = tuple(_setting(op, inputs, 1, "axes", ()))
-    keeps = op.flag("keepdims", default=True)
-    array = _input(inputs, 0)
-    return np.asarray(array.prod(axes or None, array.dtype, keepdims=keeps))
 
 
 def _unary(function: Callable[[Array], Array]) -> "Folder":
@@ -196,9 +237,26 @@ FOLDERS: Mapping[str, Folder] = {
     "Sub": _binary(np.subtract),
     "Mul": _binary(np.multiply),
     "Div": _binary(_divide),
-    "Mod": _remainder,
     "Pow": _binary(lambda a, b: np.power(a, b).astype(a.dtype)),
+    "Mod": _mod,
     "Equal": _binary(np.equal),
+    "Less": _binary(np.less),
+    "LessOrEqual": _binary(np.less_equal),
+    "Greater": _binary(np.greater),
+    "GreaterOrEqual": _binary(np.greater_equal),
+    "And": _binary(np.logical_and),
+    "Or": _binary(np.logical_or),
+    "Not": _unary(np.logical_not),
+    "Range": _range,
+    "Tile": _binary(np.tile),
+    "Trilu": _triangle,
+    "ScatterND": _scatter,
+    "MatMul": _binary(np.matmul),
+    "ReduceMax": _reduction(np.max),
+    "ReduceMean": _reduction(np.mean),
+    "ReduceMin": _reduction(np.min),
+    "ReduceProd": _reduction(np.prod),
+    "ReduceSum": _reduction(np.sum),
     "Where": lambda op, inputs: np.where(*(_input(inputs, i) for i in range(3))),
     "Max": _extreme(np.maximum),
     "Min": _extreme(np.minimum),
@@ -211,8 +269,14 @@ FOLDERS: Mapping[str, Folder] = {
     "Reciprocal": _unary(np.reciprocal),
     "Exp": _unary(np.exp),
     "Floor": _unary(np.floor),
-    "ReduceProd": _product,
+    "Ceil": _unary(np.ceil),
+    "Sin": _unary(np.sin),
+    "Cos": _unary(np.cos),
+    "Tanh": _unary(np.tanh),
     **dict.fromkeys(QUANTIZERS, fold_quantized),
 }
-_BROADCASTS = ("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Equal", "Where")
+_BROADCASTS = (
+    *("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Where", "And", "Or"),
+    *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"),
+)
 _VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

@@ -105,36 +105,6 @@ def _clip(trace: Trace, op: Op) -> Value:
     return trace.emit(op, layers.Clip(min(low, high), high), trace.value(op, any_axis=True))
 
 
-def _extreme(op_max: bool) -> Handler:
-    """Return the handler of Max, or of Min, of a tensor and numbers: a ReLU or a clip."""
-
-    def extreme(trace: Trace, op: Op) -> Value:
-        operands = [trace.operand(op, i, any_axis=True) for i in range(len(op.inputs))]
-        values = [i for i, operand in enumerate(operands) if isinstance(operand, Value)]
-        if len(values) != 1:
-            raise ModelError(f"must have one tensor and numbers, not {len(values)} tensors")
-        x = trace.value(op, values[0], any_axis=True)
-        arrays = [image_array(o, x, trace.batch) for o in operands if not isinstance(o, Value)]
-        if any((array != array.flat[0]).any() for array in arrays):
-            raise ModelError("its constant must be one number for all elements")
-        numbers = [float(array.flat[0]) for array in arrays]
-        if not numbers:
-            return x
-        if op_max:
-            low = max(numbers)
-            return trace.emit(op, layers.Relu() if low == 0 else layers.Clip(low, math.inf), x)
-        return trace.emit(op, layers.Clip(-math.inf, min(numbers)), x)
-
-    return extreme
-
-
-def _greater_or_equal(trace: Trace, op: Op) -> Value:
-    """Emit a step; the cast of its truth value to 1.0 and 0.0 changes nothing."""
-    return trace.emit(
-        op, layers.Step(trace.number(op, 1, "threshold")), trace.value(op, any_axis=True)
-    )
-
-
 def _softmax(trace: Trace, op: Op) -> Value:
     """Emit a softmax; before opset 13 it treats all axes from ``axis`` on as one."""
     x = trace.rows(trace.value(op, any_axis=True))
@@ -229,9 +199,6 @@ HANDLERS: Mapping[str, Handler] = {
     "Swish": _swish,
     "PRelu": _prelu,
     "Clip": _clip,
-    "Max": _extreme(op_max=True),
-    "Min": _extreme(op_max=False),
-    "GreaterOrEqual": _greater_or_equal,
     "Softmax": _softmax,
     "LogSoftmax": _class,
     "ArgMax": _class,

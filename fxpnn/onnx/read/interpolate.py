@@ -5,7 +5,7 @@ is a channel of its own of one depthwise convolution over the map, whose edges a
 is exact and cast once, like that of any convolution.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from fxpnn.errors import ModelError
 from fxpnn.network.layers import Array, Conv2D, Window
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.relabel import taken
-from fxpnn.onnx.read.resized import Axis, coordinates
+from fxpnn.onnx.read.resized import Axis, way
 from fxpnn.onnx.read.trace import Trace, Value
 
 CENTRED: Mapping[str, bool] = {
@@ -44,11 +44,18 @@ class Interpolated(NamedTuple):
     phases: tuple[int, int]
 
 
+def dyadic(op: Op, axes: Iterable[Axis]) -> bool:
+    """Tell whether all places lie at dyadic fractions between pixels, the same between any two."""
+    return way(op) in CENTRED and all(
+        np.frexp(axis.scale)[0] == 0.5 and 1 / LARGEST <= axis.scale <= LARGEST for axis in axes
+    )
+
+
 def interpolated(trace: Trace, op: Op, x: Value, axes: tuple[Axis, Axis]) -> Interpolated:
     """Emit the convolution that interpolates maps along their height and width."""
     if op.flag("antialias") or op.flag("exclude_outside"):
         raise ModelError("antialias and exclude_outside must be 0 where mode is linear")
-    where = coordinates(op, CENTRED)
+    where = way(op)
     first = where == "pytorch_half_pixel"  # what becomes one place is the first
     rows, columns = (
         _side(axis, CENTRED[where] and not (first and axis.target == 1)) for axis in axes
@@ -69,12 +76,6 @@ def interpolated(trace: Trace, op: Op, x: Value, axes: tuple[Axis, Axis]) -> Int
 
 def _side(axis: Axis, centred: bool) -> Side:
     """Return the weights of the two pixels beside each place, by their distance from it."""
-    mantissa, _ = np.frexp(axis.scale)
-    if mantissa != 0.5 or not 1 / LARGEST <= axis.scale <= LARGEST:
-        raise ModelError(
-            f"scales must be powers of two, of 1/{LARGEST} to {LARGEST}, where mode is linear, not "
-            f"{axis.scale:g}"
-        )
     if axis.scale == 1:
         return Side(np.ones((1, 1)))
     if axis.scale < 1:  # between the two pixels in the middle, or on the first

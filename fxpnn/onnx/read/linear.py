@@ -21,9 +21,13 @@ from fxpnn.network.layers import (
 )
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.axes import together
+from fxpnn.onnx.read.broadcast import common, fitted
 from fxpnn.onnx.read.trace import Handler, Result, Trace
 from fxpnn.onnx.read.value import Value, image_array
 from fxpnn.onnx.read.window import window
+
+POWERS = 8
+"""The largest exponent that is read as products; each rounds once."""
 
 
 def weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D, part: str = "") -> Value:
@@ -73,31 +77,34 @@ def _batch_normalization(trace: Trace, op: Op) -> Value:
     return trace.transform(op, x, gain.reshape(-1, *ones), offset.reshape(-1, *ones))
 
 
-def _both(trace: Trace, op: Op) -> list[Value] | None:
-    """Return both operands, their images along one axis; none where one is a constant."""
-    a, b = (trace.operand(op, i, any_axis=True) for i in (0, 1))
-    return together(trace, [a, b]) if isinstance(a, Value) and isinstance(b, Value) else None
+def _add(trace: Trace, op: Op) -> Value:
+    return added(trace, op, *_two(trace, op))
 
 
-def _with_array(trace: Trace, op: Op) -> tuple[Value, Array]:
+def added(trace: Trace, op: Op, a: Result, b: Result, part: str = "") -> Value:
+    """Add tensors or constants, one of which is a tensor; what has size 1 along an axis repeats."""
+    if isinstance(a, Value) and isinstance(b, Value):
+        a, b = common(trace, op, a, b)
+        return trace.emit(op, Add(), trace.settle(a), trace.settle(b), part=part)
+    x, offset = _with_array(trace, op, a, b)
+    return trace.transform(op, x, np.ones_like(offset), offset)
+
+
+def _two(trace: Trace, op: Op) -> tuple[Result, Result]:
+    return trace.operand(op, 0, any_axis=True), trace.operand(op, 1, any_axis=True)
+
+
+def _with_array(trace: Trace, op: Op, a: Result, b: Result) -> tuple[Value, Array]:
     """Return the operand that is a value, and what the constant is for each image."""
-    a, b = (trace.operand(op, i, any_axis=True) for i in (0, 1))
     x, array = (a, b) if isinstance(a, Value) else (b, a)
     if not isinstance(x, Value) or isinstance(array, Value):
         raise ModelError("must have one constant operand")
-    return x, image_array(array, x, trace.batch)
-
-
-def _add(trace: Trace, op: Op) -> Result:
-    if both := _both(trace, op):
-        return trace.emit(op, Add(), *map(trace.settle, both))
-    x, offset = _with_array(trace, op)
-    return trace.transform(op, x, np.ones_like(offset), offset)
+    return fitted(trace, op, x, array)
 
 
 def _sum(trace: Trace, op: Op) -> Value:
     values = [trace.value(op, i, any_axis=True) for i in range(len(op.inputs))]
-    total, *rest = together(trace, values)
+    total, *rest = common(trace, op, *values)
     for value in rest:
         total = trace.emit(op, Add(), total, value)
     return total
@@ -105,34 +112,34 @@ def _sum(trace: Trace, op: Op) -> Value:
 
 def _subtract(trace: Trace, op: Op) -> Value:
     """Add what is constant, or the second operand's negative."""
-    if both := _both(trace, op):
-        a, b = both
-        return trace.emit(op, Add(), trace.settle(a), trace.settle(_negated(trace, op, b)))
-    x, offset = _with_array(trace, op)
-    sign = np.ones_like(offset)
-    if isinstance(trace.operand(op, 0, any_axis=True), Value):
-        return trace.transform(op, x, sign, -offset)
-    return trace.transform(op, x, -sign, offset)
+    a, b = _two(trace, op)
+    return added(trace, op, a, negated(trace, op, b) if isinstance(b, Value) else -b)
 
 
 def _negate(trace: Trace, op: Op) -> Value:
-    return _negated(trace, op, trace.pending(op, any_axis=True))
+    return negated(trace, op, trace.pending(op, any_axis=True))
 
 
-def _negated(trace: Trace, op: Op, x: Value) -> Value:
+def negated(trace: Trace, op: Op, x: Value) -> Value:
+    """Return a tensor whose sign is still to be turned, in weights that take it in."""
     ones = np.ones((1,) * len(x.shape))
     return trace.transform(op, x, -ones, 0 * ones)
 
 
 def _multiply(trace: Trace, op: Op) -> Value:
-    if both := _both(trace, op):
-        a, b = map(trace.settle, both)
-        return _product(trace, op, a, b)
-    x, gain = _with_array(trace, op)
+    return multiplied(trace, op, *_two(trace, op))
+
+
+def multiplied(trace: Trace, op: Op, a: Result, b: Result, part: str = "") -> Value:
+    """Multiply tensors or constants, one of which is a tensor; what has size 1 repeats."""
+    if isinstance(a, Value) and isinstance(b, Value):
+        one, other = map(trace.settle, together(trace, [a, b]))
+        return _product(trace, op, one, other, part)
+    x, gain = _with_array(trace, op, a, b)
     return trace.transform(op, x, gain, np.zeros_like(gain))
 
 
-def _product(trace: Trace, op: Op, a: Value, b: Value) -> Value:
+def _product(trace: Trace, op: Op, a: Value, b: Value, part: str) -> Value:
     """Emit a product, the factor that repeats second, or a swish.
 
     That is ``x * sigmoid(x)`` or ``x * hard_sigmoid(x)``, in either order.
@@ -142,10 +149,23 @@ def _product(trace: Trace, op: Op, a: Value, b: Value) -> Value:
         if node is None or node.inputs != (x.source,):
             continue
         if isinstance(node.layer, Sigmoid):
-            return trace.emit(op, Silu(), x)
+            return trace.emit(op, Silu(), x, part=part)
         if isinstance(node.layer, HardSigmoid) and _is_hard_swish(node.layer):
-            return trace.emit(op, HardSwish(), x)
-    return trace.emit(op, Mul(), *((b, a) if math.prod(a.shape) < math.prod(b.shape) else (a, b)))
+            return trace.emit(op, HardSwish(), x, part=part)
+    x, factor = (b, a) if math.prod(a.shape) < math.prod(b.shape) else (a, b)
+    whole, _ = common(trace, op, x, factor)
+    return trace.emit(op, Mul(), whole, factor, part=part)
+
+
+def _power(trace: Trace, op: Op) -> Value:
+    """Multiply a tensor by itself as often as its exponent says."""
+    x, exponent = trace.value(op, any_axis=True), trace.number(op, 1, "exponent")
+    if exponent not in range(1, POWERS + 1):
+        raise ModelError(f"its exponent must be one of 1 to {POWERS}, not {exponent:g}")
+    power, times = x, int(exponent) - 1
+    for i in range(times):
+        power = trace.emit(op, Mul(), power, x, part="" if i == times - 1 else f".{i + 2}")
+    return power
 
 
 def _is_hard_swish(gate: HardSigmoid) -> bool:
@@ -166,7 +186,7 @@ def _scaler(trace: Trace, op: Op) -> Value:
 def _divide(trace: Trace, op: Op) -> Value:
     if isinstance(trace.operand(op, 1, any_axis=True), Value):
         raise ModelError("its divisor must be a constant")
-    x, divisor = _with_array(trace, op)
+    x, divisor = _with_array(trace, op, *_two(trace, op))
     if not divisor.all():
         raise ModelError("its divisor must not be 0")
     return trace.transform(op, x, 1 / divisor, np.zeros_like(divisor))
@@ -189,6 +209,7 @@ HANDLERS: Mapping[str, Handler] = {
     "Sub": _subtract,
     "Neg": _negate,
     "Mul": _multiply,
+    "Pow": _power,
     "Div": _divide,
     "ai.onnx.ml.Scaler": _scaler,
 }

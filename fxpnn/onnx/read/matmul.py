@@ -19,15 +19,13 @@ from fxpnn.network.layers import (
     Conv2D,
     Dense,
     MatMul,
-    Reshape,
     Shape,
-    Transpose,
     Window,
 )
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.axes import along, together
 from fxpnn.onnx.read.linear import floats_of, weighted
-from fxpnn.onnx.read.relabel import moved
+from fxpnn.onnx.read.relabel import relabelled, transposed
 from fxpnn.onnx.read.trace import Handler, Trace
 from fxpnn.onnx.read.value import Value, of_one
 
@@ -92,7 +90,7 @@ def _gemm(trace: Trace, op: Op) -> Value:
     if x.rank > 2 or len(x.shape) == 1:
         return replace(weighted(trace, op, x, Dense(weight, bias)), axis=0)
     if turned:
-        x = replace(_transposed(trace, op, trace.rows(x), (1, 0), ".rows"), axis=1 - x.axis)
+        x = replace(transposed(trace, op, trace.rows(x), (1, 0), ".rows"), axis=1 - x.axis)
     y = _rows(trace, op, trace.rows(x), weight, -1)
     return trace.transform(op, y, np.ones((1, 1)), bias.astype(np.float64)[None])
 
@@ -177,11 +175,11 @@ def _rows(trace: Trace, op: Op, x: Value, weight: Array, axis: int) -> Value:
     made = (*lead, outputs, size) if rows.grouped else (outputs, *lead, size)
     kernels = kernels.reshape(groups * outputs, inputs, 1, 1)
     layer = Conv2D(kernels, np.zeros(len(kernels), np.float32), Window((1, 1)), groups)
-    x = _transposed(trace, op, x, order, ".turned")
-    x = _reshaped(trace, op, x, (groups * inputs, places, size), ".maps")
+    x = transposed(trace, op, x, order, ".turned")
+    x = relabelled(trace, op, x, (groups * inputs, places, size), ".maps")
     done = weighted(trace, op, x, layer)
-    y = _reshaped(trace, op, done, made, ".rows")
-    y = _transposed(trace, op, y, tuple(np.argsort(order).tolist()), ".back")
+    y = relabelled(trace, op, done, made, ".rows")
+    y = transposed(trace, op, y, tuple(np.argsort(order).tolist()), ".back")
     return trace.at_home(y, done, rows.channels_first)
 
 
@@ -193,18 +191,6 @@ def _kernels(trace: Trace, weight: Array, lead: Shape) -> Array:
     trace.spend(math.prod(lead) * outputs * inputs)
     matrices = np.broadcast_to(weight, (*lead, outputs, inputs))
     return matrices.reshape(-1, outputs, inputs)
-
-
-def _transposed(trace: Trace, op: Op, x: Value, order: Shape, part: str) -> Value:
-    if order == tuple(range(len(order))):
-        return x
-    return moved(trace, op, x, Transpose(order), lambda array: array.transpose(order), part)
-
-
-def _reshaped(trace: Trace, op: Op, x: Value, shape: Shape, part: str) -> Value:
-    if x.shape == shape:
-        return x
-    return moved(trace, op, x, Reshape(shape), lambda array: array.reshape(shape), part)
 
 
 HANDLERS: Mapping[str, Handler] = {"MatMul": _matmul, "Gemm": _gemm}

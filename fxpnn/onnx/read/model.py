@@ -24,6 +24,7 @@ from fxpnn.onnx.graph.sink import sink
 from fxpnn.onnx.read import (
     activation,
     casts,
+    choose,
     classical,
     linear,
     matmul,
@@ -59,6 +60,7 @@ HANDLERS = {
     **relabel.HANDLERS,
     **resample.HANDLERS,
     **select.HANDLERS,
+    **choose.HANDLERS,
     **casts.HANDLERS,
     **classical.HANDLERS,
 }
@@ -139,11 +141,16 @@ def read_model(
 
 
 def _rewritten(graph: Graph) -> Graph:
-    """Rewrite patterns; where operators are left that are not read, Transposes may divide one."""
-    made = rewrite(graph)
-    if all(op.kind in HANDLERS for op in made.ops):
+    """Rewrite patterns; where Transposes divide one, they sink behind it."""
+    made, sunk = rewrite(graph), sink(graph)
+    if sunk is graph:
         return made
-    return rewrite(sink(graph))
+    other = rewrite(sunk)
+    return other if _operators(other) < _operators(made) else made
+
+
+def _operators(graph: Graph) -> int:
+    return sum(op.kind != "Transpose" for op in graph.ops)
 
 
 def _traced(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from fxpnn.errors import ModelError
 from fxpnn.network.layers import AvgPool2D, Conv2D, Layer, MaxPool2D, Reshape, Transpose, Window
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.axes import along
+from fxpnn.onnx.read.linear import negated
 from fxpnn.onnx.read.relabel import reshaped
 from fxpnn.onnx.read.trace import Handler, Trace, Value
 
@@ -25,6 +27,13 @@ def _reduce(trace: Trace, op: Op) -> Value:
     axes = _axes(trace, op, x.rank)
     if not axes:
         return x
+    if op.kind == "ReduceMin":
+        turned = trace.settle(negated(trace, op, x))
+        return negated(trace, op, _reduced(trace, replace(op, kind="ReduceMax"), turned, axes))
+    return _reduced(trace, op, x, axes)
+
+
+def _reduced(trace: Trace, op: Op, x: Value, axes: list[int]) -> Value:
     x, places = along(trace, x, axes, "must not join images")
     keeps = op.flag("keepdims", default=True)
     full = x.full(trace.batch)
@@ -80,4 +89,4 @@ def _ones(trace: Trace, count: int) -> Conv2D:
     return Conv2D(weight, np.zeros(1, np.float32), Window((1, count)))
 
 
-HANDLERS: Mapping[str, Handler] = dict.fromkeys((*KINDS, "ReduceSum"), _reduce)
+HANDLERS: Mapping[str, Handler] = dict.fromkeys((*KINDS, "ReduceMin", "ReduceSum"), _reduce)

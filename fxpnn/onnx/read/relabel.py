@@ -52,6 +52,20 @@ def carried(trace: Trace, x: Value, y: Value, move: Callable[[Array], Array]) ->
     return replace(y, affine=trace.moved(x, len(y.shape), move))
 
 
+def transposed(trace: Trace, op: Op, x: Value, order: Shape, part: str) -> Value:
+    """Reorder an image's axes, unless they are in this order."""
+    if order == tuple(range(len(order))):
+        return x
+    return moved(trace, op, x, Transpose(order), lambda array: array.transpose(order), part)
+
+
+def relabelled(trace: Trace, op: Op, x: Value, shape: Shape, part: str) -> Value:
+    """Give an image another shape, unless it has it."""
+    if x.shape == shape:
+        return x
+    return moved(trace, op, x, Reshape(shape), lambda array: array.reshape(shape), part)
+
+
 def taken(trace: Trace, op: Op, x: Value, axis: int, places: Array, part: str = "") -> Value:
     """Put places of an image's axis side by side, some maybe several times.
 

@@ -10,62 +10,11 @@ from fxpnn.network.layers import Array, Reshape, Transpose
 from fxpnn.onnx.graph.fold import sizes
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.axes import along
-from fxpnn.onnx.read.interpolate import interpolated
+from fxpnn.onnx.read.interpolate import dyadic, interpolated
 from fxpnn.onnx.read.relabel import moved, taken_along
 from fxpnn.onnx.read.resized import Axis, coordinates, named, resized
 from fxpnn.onnx.read.trace import Handler, Trace, Value
-
-Coordinates = Callable[[Axis], Array]
-
-
-def _half_pixel(axis: Axis) -> Array:
-    return (_turns(axis) + np.float32(0.5)) / _float(axis.scale) - np.float32(0.5)
-
-
-def _half_pixel_symmetric(axis: Axis) -> Array:
-    adjusted = _float(axis.target) / (_float(axis.scale) * _float(axis.size))
-    return _float(axis.size) / 2 * (1 - adjusted) + _half_pixel(axis)
-
-
-def _pytorch_half_pixel(axis: Axis) -> Array:
-    return _half_pixel(axis) if axis.target > 1 else np.zeros(1, np.float32)
-
-
-def _align_corners(axis: Axis) -> Array:
-    return _turns(axis) * _float(axis.size - 1) / _float(max(axis.target - 1, 1))
-
-
-def _crop(axis: Axis) -> Array:
-    """Spread the places over a part of the axis; a part beyond its ends has no values to move."""
-    start, end = map(_float, axis.roi)
-    last = _float(axis.size - 1)
-    if axis.target == 1:
-        found = np.array([last * (start + end) / 2])
-    else:
-        found = start * last + _turns(axis) * (end - start) * last / _float(axis.target - 1)
-    if found.min() < 0 or found.max() > last:
-        raise ModelError("roi must lie inside the tensor")
-    return found
-
-
-def _turns(axis: Axis) -> Array:
-    return np.arange(axis.target, dtype=np.float32)
-
-
-def _float(number: float) -> np.float32:
-    return np.float32(number)
-
-
-COORDINATES: Mapping[str, Coordinates] = {
-    "half_pixel": _half_pixel,
-    "half_pixel_symmetric": _half_pixel_symmetric,
-    "pytorch_half_pixel": _pytorch_half_pixel,
-    "align_corners": _align_corners,
-    "asymmetric": lambda axis: _turns(axis) / _float(axis.scale),
-    "tf_half_pixel_for_nn": lambda axis: (_turns(axis) + np.float32(0.5)) / _float(axis.scale),
-    "tf_crop_and_resize": _crop,
-}
-"""Where each value of a resized axis lies on the axis before, float32 as ONNX Runtime counts."""
+from fxpnn.onnx.read.weighed import weighed
 
 NEAREST: Mapping[str, Callable[[Array], Array]] = {
     "round_prefer_floor": lambda x: np.ceil(x - np.float32(0.5)),
@@ -80,10 +29,10 @@ def _resize(trace: Trace, op: Op) -> Value:
     """Move the nearest neighbours, or weigh two of each axis."""
     x = trace.rows(trace.pending(op))
     axes, mode = resized(trace, op, x), op.get("mode", "nearest")
-    if mode == "linear":
+    if mode == "linear" and dyadic(op, axes.values()):
         return _linear(trace, op, trace.settle(x), axes)
     if mode != "nearest":
-        raise ModelError(f"mode must be nearest or linear, not {mode}")
+        return weighed(trace, op, trace.settle(x), axes)
     trace.spend(sum(axis.target for axis in axes.values()))
     return taken_along(
         trace, op, x, {place - 1: _nearest(op, axis) for place, axis in axes.items()}
@@ -112,7 +61,7 @@ def _nearest(op: Op, axis: Axis) -> Array:
     """Return the places of the nearest neighbours along an axis."""
     if (axis.size, axis.scale, axis.roi) == (axis.target, 1, (0, 1)):
         return np.arange(axis.size)
-    found = COORDINATES[coordinates(op, COORDINATES)](axis)
+    found = coordinates(op, axis)
     if op.opset < 11 or op.kind == "Upsample":
         if axis.scale < 1 and (found != np.floor(found)).any():
             raise ModelError(f"scales below 1 must be those of every so many, not {axis.scale:g}")

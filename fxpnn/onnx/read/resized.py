@@ -1,13 +1,14 @@
 """What a Resize or Upsample asks of each axis: sizes, scales and the part that is kept."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from fxpnn.errors import ModelError
 from fxpnn.network.graph import MAX_VALUES
+from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.fold import sizes
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.proto import MAX_RANK
@@ -27,11 +28,66 @@ class Axis(NamedTuple):
     roi: tuple[float, float] = (0.0, 1.0)
 
 
-def coordinates(op: Op, known: Mapping[str, object]) -> str:
+def _half_pixel(axis: Axis) -> Array:
+    return (_turns(axis) + np.float32(0.5)) / _float(axis.scale) - np.float32(0.5)
+
+
+def _half_pixel_symmetric(axis: Axis) -> Array:
+    adjusted = _float(axis.target) / (_float(axis.scale) * _float(axis.size))
+    return _float(axis.size) / 2 * (1 - adjusted) + _half_pixel(axis)
+
+
+def _pytorch_half_pixel(axis: Axis) -> Array:
+    return _half_pixel(axis) if axis.target > 1 else np.zeros(1, np.float32)
+
+
+def _align_corners(axis: Axis) -> Array:
+    return _turns(axis) * _float(axis.size - 1) / _float(max(axis.target - 1, 1))
+
+
+def _crop(axis: Axis) -> Array:
+    """Spread the places over a part of the axis; a part beyond its ends has no values to move."""
+    start, end = map(_float, axis.roi)
+    last = _float(axis.size - 1)
+    if axis.target == 1:
+        found = np.array([last * (start + end) / 2])
+    else:
+        found = start * last + _turns(axis) * (end - start) * last / _float(axis.target - 1)
+    if found.min() < 0 or found.max() > last:
+        raise ModelError("roi must lie inside the tensor")
+    return found
+
+
+def _turns(axis: Axis) -> Array:
+    return np.arange(axis.target, dtype=np.float32)
+
+
+def _float(number: float) -> np.float32:
+    return np.float32(number)
+
+
+COORDINATES: Mapping[str, Callable[[Axis], Array]] = {
+    "half_pixel": _half_pixel,
+    "half_pixel_symmetric": _half_pixel_symmetric,
+    "pytorch_half_pixel": _pytorch_half_pixel,
+    "align_corners": _align_corners,
+    "asymmetric": lambda axis: _turns(axis) / _float(axis.scale),
+    "tf_half_pixel_for_nn": lambda axis: (_turns(axis) + np.float32(0.5)) / _float(axis.scale),
+    "tf_crop_and_resize": _crop,
+}
+"""Where each value of a resized axis lies on the axis before, float32 as ONNX Runtime counts."""
+
+
+def way(op: Op) -> str:
     """Return how the operator counts where a value lies; those before opset 11 know one way."""
     if op.opset < 11 or op.kind == "Upsample":
         return "asymmetric"
-    return named(op, "coordinate_transformation_mode", "half_pixel", known)
+    return named(op, "coordinate_transformation_mode", "half_pixel", COORDINATES)
+
+
+def coordinates(op: Op, axis: Axis) -> Array:
+    """Return where each value of a resized axis lies on the axis before, float32."""
+    return COORDINATES[way(op)](axis)
 
 
 def named(op: Op, name: str, default: str, known: Mapping[str, object]) -> str:

@@ -13,10 +13,6 @@ INT, FLOAT = np.array([7, -7, 3, 12]), floats(4) ** 2
 CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
     "divide integers": (op("Div", "a b", "c"), {"a": INT, "b": np.array([2, 2, -2, 4])}),
     "divide": (op("Div", "a b", "c"), {"a": FLOAT, "b": floats(1)}),
-    "remainder": (op("Mod", "a b", "c"), {"a": INT, "b": np.array(-3)}),
-    "remainder of a truncated division": (
-        op("Mod", "a b", "c", fmod=1), {"a": FLOAT, "b": floats(1)},
-    ),
     "add": (op("Add", "a b", "c"), {"a": FLOAT, "b": floats(4, 1)}),
     "subtract": (op("Sub", "a b", "c"), {"a": INT, "b": np.array(3)}),
     "power": (op("Pow", "a b", "c"), {"a": FLOAT, "b": np.array(3)}),
@@ -52,6 +48,48 @@ CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
     "maximum": (op("Max", "a b b", "c"), {"a": floats(4), "b": floats(1)}),
     "minimum": (op("Min", "a b", "c"), {"a": INT, "b": np.array(4)}),
     "compare": (op("Equal", "a b", "c"), {"a": INT, "b": np.array(3)}),
+    "less": (op("Less", "a b", "c"), {"a": INT, "b": np.array(7)}),
+    "less or equal": (op("LessOrEqual", "a b", "c"), {"a": INT, "b": np.array(7)}),
+    "greater": (op("Greater", "a b", "c"), {"a": FLOAT, "b": floats(4, 1)}),
+    "greater or equal": (op("GreaterOrEqual", "a b", "c"), {"a": INT, "b": np.array(7)}),
+    "and": (op("And", "a b", "c"), {"a": INT > 0, "b": np.array([[True], [False]])}),
+    "or": (op("Or", "a b", "c"), {"a": INT > 0, "b": np.array([[True], [False]])}),
+    "not": (op("Not", "a", "c"), {"a": INT > 0}),
+    "remainder": (op("Mod", "a b", "c"), {"a": INT, "b": np.array([2, 5, -2, -5])}),
+    "remainder as in C": (op("Mod", "a b", "c", fmod=1), {"a": floats(4), "b": -FLOAT}),
+    "range": (
+        op("Range", "a b d", "c"), {"a": np.array(7), "b": np.array(-4), "d": np.array(-3)}
+    ),
+    "range of floats": (
+        op("Range", "a b d", "c"),
+        {name: np.array(n, np.float32) for name, n in (("a", 0.5), ("b", 2.6), ("d", 0.7))},
+    ),
+    "repeat": (op("Tile", "a b", "c"), {"a": floats(2, 3), "b": np.array([3, 2])}),
+    "triangle above": (op("Trilu", "a", "c"), {"a": floats(2, 4, 5)}),
+    "triangle below": (op("Trilu", "a b", "c", upper=0), {"a": floats(4, 5), "b": np.array(-1)}),
+    "replace parts": (
+        op("ScatterND", "a b d", "c"),
+        {"a": floats(4, 3), "b": np.array([[2], [0]]), "d": floats(2, 3)},
+    ),
+    "replace values": (
+        op("ScatterND", "a b d", "c"),
+        {"a": floats(4, 3), "b": np.array([[[2, 1], [0, -1]]]), "d": floats(1, 2)},
+    ),
+    "multiply matrices": (op("MatMul", "a b", "c"), {"a": floats(2, 3, 4), "b": floats(4, 2)}),
+    "multiply by a vector": (op("MatMul", "a b", "c"), {"a": floats(3), "b": floats(2, 3, 4)}),
+    "sum": (op("ReduceSum", "a b", "c"), {"a": floats(2, 3, 4), "b": np.array([0, -1])}),
+    "mean": (op("ReduceMean", "a", "c", axes=[1], keepdims=0), {"a": floats(2, 3)}),
+    "product": (op("ReduceProd", "a", "c"), {"a": INT}),
+    "largest": (op("ReduceMax", "a", "c", axes=[-2]), {"a": floats(2, 3)}),
+    "least": (op("ReduceMin", "a", "c", axes=[0]), {"a": floats(2, 3)}),
+    "sum of no axes": (
+        op("ReduceSum", "a b", "c", noop_with_empty_axes=1),
+        {"a": floats(2, 3), "b": np.zeros(0, np.int64)},
+    ),
+    "ceiling": (op("Ceil", "a", "c"), {"a": 3 * FLOAT}),
+    "sine": (op("Sin", "a", "c"), {"a": floats(4)}),
+    "cosine": (op("Cos", "a", "c"), {"a": floats(4)}),
+    "hyperbolic tangent": (op("Tanh", "a", "c"), {"a": floats(4)}),
     "choose": (
         op("Where", "a b d", "c"),
         {"a": np.array([True, False]), "b": floats(3, 1), "d": floats(2)},
@@ -86,9 +124,30 @@ REFUSED = {
         op("Div", "a b", "c"), {"a": INT, "b": np.array(0)},
         "Div (node c, opset 17): its divisor must not be 0",
     ),
-    "a remainder by zero": (
+    "a remainder of zero": (
         op("Mod", "a b", "c"), {"a": INT, "b": np.array(0)},
         "Mod (node c, opset 17): its divisor must not be 0",
+    ),
+    "a range without a step": (
+        op("Range", "a b d", "c"), {"a": np.array(0), "b": np.array(4), "d": np.array(0)},
+        "Range (node c, opset 17): must have finite ends, and a step other than 0",
+    ),
+    "a range of billions": (
+        op("Range", "a b d", "c"), {"a": np.array(0), "b": np.array(2**40), "d": np.array(1)},
+        "Range (node c, opset 17): must make at most 1048600 constant values in all",
+    ),
+    "a tile of billions": (
+        op("Tile", "a b", "c"), {"a": INT, "b": np.array([2**40])},
+        "Tile (node c, opset 17): must make at most 1048616 constant values in all",
+    ),
+    "a matrix of billions": (
+        op("MatMul", "a b", "c"), {"a": floats(9999, 1), "b": floats(1, 9999)},
+        "MatMul (node c, opset 17): must make at most 1208560 constant values in all",
+    ),
+    "parts that are added": (
+        op("ScatterND", "a b d", "c", reduction="add"),
+        {"a": INT, "b": np.array([[1]]), "d": np.array([2])},
+        "ScatterND (node c, opset 17): reduction must be none",
     ),
     "shapes that do not fit": (
         op("Add", "a b", "c"), {"a": INT, "b": np.arange(3)},

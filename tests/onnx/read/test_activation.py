@@ -151,12 +151,6 @@ FORMS = {
     "clip whose limits cross": form(
         "Clip", op("Clip", "x l h", "y"), weights={"l": 1.0, "h": -1.0}
     ),
-    "step": form(
-        "Step",
-        op("GreaterOrEqual", "x t", "a"),
-        op("Cast", "a", "y", to=onnx.TensorProto.FLOAT),
-        weights={"t": 0.25},
-    ),
     "prelu of all maps": form(
         "PRelu", op("PRelu", "x s", "y"), weights={"s": floats(1)}, shape=MAPS
     ),
@@ -180,20 +174,6 @@ FORMS = {
     "softmax of one-pixel maps before opset 13": form(
         "Softmax", op("Softmax", "x", "y"), shape=("N", 5, 1, 1), opset=11
     ),
-    "max with 0": form("Relu", op("Max", "x zero", "y"), weights={"zero": 0.0}),
-    "max with a number first": form("Clip", op("Max", "low x", "y"), weights={"low": -0.5}),
-    "max with several": form(
-        "Clip", op("Max", "a x b", "y"), weights={"a": -0.5, "b": np.full((1, 4), 0.25, np.float32)}
-    ),
-    "max of one": form("Relu", op("Max", "x", "m"), op("Relu", "m", "y")),
-    "min with a number": form("Clip", op("Min", "x high", "y"), weights={"high": 0.5}),
-    "relu6 by min and max": form(
-        "Relu Clip",
-        op("Max", "x zero", "m"),
-        op("Min", "m six", "y"),
-        weights={"zero": 0.0, "six": 6.0},
-        shape=MAPS,
-    ),
 }
 
 
@@ -215,18 +195,6 @@ REFUSED = {
     "limits that are no numbers": (
         model(op("Clip", "x l", "y"), weights={"l": floats(4)}),
         "Clip (node y, opset 17): its min must be one number, not 4",
-    ),
-    "max of two tensors": (
-        model(op("Relu", "x", "r"), op("Max", "x r", "y")),
-        "Max (node y, opset 17): must have one tensor and numbers, not 2 tensors",
-    ),
-    "min with a number for each element": (
-        model(op("Min", "x c", "y"), weights={"c": floats(4)}),
-        "Min (node y, opset 17): its constant must be one number for all elements",
-    ),
-    "max with a constant of another size": (
-        model(op("Max", "x c", "y"), weights={"c": floats(3)}),
-        "Max (node y, opset 17): its constant must fit one image's (4,), not be (3,)",
     ),
     "slopes of another size": (
         model(op("PRelu", "x s", "y"), weights={"s": floats(3)}),

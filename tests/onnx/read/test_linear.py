@@ -233,17 +233,17 @@ REFUSED = {
     ),
     "branches of two shapes": (
         model(op("Conv", "x k", "a"), op("Add", "a x", "y"), weights=conv(), shape=MAPS),
-        "Add (node y, opset 17): branches must have one shape, not (3, 4, 3) and (2, 6, 5)",
+        "Add (node y, opset 17): must read tensors of one shape, or 1 along axes, "
+        "not (N, 3, 4, 3) and (N, 2, 6, 5)",
     ),
-    "factors that both repeat": (
-        model(
-            op("ReduceMean", "x", "a", axes=[2, 3]),
-            op("Conv", "x k", "b"),
-            op("Mul", "a b", "y"),
-            weights={"k": floats(1, 2, 3, 3)},
-            shape=MAPS,
-        ),
-        "Mul (node y, opset 17): second branch must be (1, 4, 3), or 1 along axes, not (2, 1, 1)",
+    "branches of other ranks": (
+        model(op("Flatten", "x", "f"), op("Mul", "f x", "y"), shape=MAPS),
+        "Mul (node y, opset 17): must read tensors of one shape, or 1 along axes, "
+        "not (N, 60) and (N, 2, 6, 5)",
+    ),
+    "a root": (
+        model(op("Pow", "x p", "y"), weights={"p": 0.5}),
+        "Pow (node y, opset 17): its exponent must be one of 1 to 8, not 0.5",
     ),
     "a quotient of branches": (
         model(RELU, op("Div", "x r", "y")),

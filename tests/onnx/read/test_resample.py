@@ -9,7 +9,8 @@ import pytest
 from fxpnn.engine.inference import infer
 from fxpnn.network.graph import INPUT
 from fxpnn.onnx import from_model
-from fxpnn.onnx.read.resample import COORDINATES, NEAREST
+from fxpnn.onnx.read.resample import NEAREST
+from fxpnn.onnx.read.resized import COORDINATES
 from fxpnn.quantization.quantizer import quantize
 from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op, refuse
 
@@ -181,19 +182,9 @@ def scaled(*values: float, opset: int = 17, mode: str = "nearest") -> onnx.Model
 
 
 REFUSED = {
-    "cubic": (
-        resized(mode="cubic"),
-        "Resize (node y, opset 18): mode must be nearest or linear, not cubic",
-    ),
-    "linear by corners": (
-        resized(mode="linear", coordinate_transformation_mode="align_corners"),
-        "Resize (node y, opset 18): coordinate_transformation_mode must be one of half_pixel, "
-        "half_pixel_symmetric, pytorch_half_pixel, asymmetric, not align_corners",
-    ),
-    "linear by threes": (
-        scaled(1, 1, 3, 2, mode="linear"),
-        "Resize (node y, opset 17): scales must be powers of two, of 1/64 to 64, where mode is "
-        "linear, not 3",
+    "an unknown way to weigh": (
+        resized(mode="area"),
+        "Resize (node y, opset 18): mode must be nearest, linear or cubic, not area",
     ),
     "linear over channels": (
         scaled(1, 2, 2, 2, mode="linear"),
