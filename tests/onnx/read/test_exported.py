@@ -43,7 +43,16 @@ GROUPED = (
 TURNED = (
     "Reshape Transpose Reshape Transpose Reshape Transpose Transpose MatMul Conv2D Softmax MatMul"
 )
+OWN = (
+    "Pad Transpose Reshape Reshape Conv2D Reshape Conv2D Reshape Transpose Reshape Reshape "
+    "Transpose Reshape Slice Reshape Slice Reshape Slice Reshape Reshape Transpose Reshape "
+    "Transpose Reshape Transpose Transpose MatMul Conv2D Softmax MatMul Transpose Reshape "
+    "Transpose Reshape Conv2D Reshape Transpose Reshape Conv2D Reshape Add LayerNorm "
+    f"{LINEAR} Gelu {LINEAR} Add LayerNorm Slice Reshape Dense"
+)
 LAYERS = {
+    "torch-layer-dynamo": OWN,
+    "torch-layer-opset17": OWN,
     "torch-transformer-dynamo": f"LayerNorm {LINEAR} Slice Slice Slice {TURNED} "
     f"Transpose Reshape {LINEAR} Add LayerNorm {LINEAR} Gelu {LINEAR} Add "
     "Transpose Reshape AvgPool2D Reshape Dense",

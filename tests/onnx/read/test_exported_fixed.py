@@ -35,6 +35,8 @@ FLOORS = {
     "torch-encoder-opset13": 78,
     "torch-grouped-dynamo": 73,
     "torch-grouped-opset17": 73,
+    "torch-layer-dynamo": 81,
+    "torch-layer-opset17": 74,
     "torch-lenet-dynamo": 79,
     "torch-lenet-opset11": 76,
     "torch-mixer-dynamo": 70,

@@ -222,6 +222,21 @@ class Transformer(nn.Module):
         return self.classes(x.mean(dim=1))
 
 
+class Encoder(nn.Module):
+    """PyTorch's own encoder layer, tokens before images, behind a token that stands for a class."""
+
+    def __init__(self, width: int = 8, heads: int = 2) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, width))
+        self.layer = nn.TransformerEncoderLayer(width, heads, 2 * width, activation="gelu")
+        self.classes = nn.Linear(width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits of ``(N, tokens, width)``."""
+        x = torch.cat([self.token.expand(x.size(0), -1, -1), x], dim=1)
+        return self.classes(self.layer(x.transpose(0, 1))[0])
+
+
 def settle(network: nn.Module) -> nn.Module:
     """Give batch normalizations statistics that are not the identity, and stop training."""
     for module in network.modules():
@@ -267,6 +282,9 @@ def main() -> None:
     write("torch-efficientnet-dynamo", EfficientNet(), (3, 12, 12), 20, **dynamo)
     write("torch-transformer-opset17", Transformer(), (6, 8), 17, **traced, **open_batch)
     write("torch-transformer-dynamo", Transformer(), (6, 8), 20, **dynamo)
+    torch.manual_seed(1)
+    write("torch-layer-opset17", Encoder(), (5, 8), 17, **traced, **open_batch)
+    write("torch-layer-dynamo", Encoder(), (5, 8), 20, **dynamo)
     x, y = load_digits(return_X_y=True)
     x = x.astype(np.float32)
     classifier = make_pipeline(
