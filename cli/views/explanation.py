@@ -20,7 +20,7 @@ from fxpnn.analysis.explanation import (
     Tried,
 )
 from fxpnn.analysis.report import Accuracy
-from fxpnn.analysis.tables import sqnr_text, table
+from fxpnn.analysis.tables import measured, sqnr_text, table
 from fxpnn.errors import one_line
 
 from ..console.tables import ResultConsole
@@ -120,9 +120,7 @@ def _indented(text: str, style: str) -> Padding:
 def _effect_text(effect: Effect) -> str:
     told = [] if effect.accuracy is None else [f"accuracy {effect.accuracy:.4f}"]
     told += [] if effect.flips is None else [f"{effect.flips:,} flips"]
-    sqnr = sqnr_text(effect.sqnr_db).plain or "unknown"
-    unit = " dB" if effect.sqnr_db is not None and isfinite(effect.sqnr_db) else ""
-    return ", ".join([*told, f"SQNR {sqnr}{unit}"])
+    return ", ".join([*told, f"SQNR {measured(effect.sqnr_db)}"])
 
 
 def _ideal_text(found: ExplainReport) -> str:
@@ -136,11 +134,17 @@ def _verdict(found: ExplainReport) -> str:
         return "nothing is lost that a repair of a layer would bring back"
     first = found.ranking[0]
     bought = [] if first.flips_removed is None else [f"removes {first.flips_removed:,} flips"]
-    bought.append(f"gains {first.sqnr_db_gained:.1f} dB of SQNR")
+    bought.append(_gained(first.sqnr_db_gained))
     told = (
         f"{one_line(first.name)} loses most, by its {first.part}: its repair {' and '.join(bought)}"
     )
     return told if first.proposal is None else f"{told}; {change_text(first.proposal)}"
+
+
+def _gained(decibels: float | None) -> str:
+    """Say what a repair does to the SQNR, which grows beyond all numbers where nothing is lost."""
+    finite = decibels is not None and isfinite(decibels)
+    return f"gains {decibels:.1f} dB of SQNR" if finite else "makes the outputs exact"
 
 
 def value_text(value: str | tuple[str, ...]) -> str:
@@ -175,7 +179,7 @@ def _ranking(found: ExplainReport) -> object:
             one_line(one.name),
             one.part,
             "" if one.flips_removed is None else f"{one.flips_removed:,}",
-            f"{one.sqnr_db_gained:.1f}",
+            sqnr_text(one.sqnr_db_gained),
             "" if proposal is None else f"{proposal.setting} = {value_text(proposal.value)}",
             "" if proposal is None else f"{proposal.bits:+,}",
             ""

@@ -12,7 +12,7 @@ import fxpnn
 from fxpnn.analysis.full_report import FullReport
 from fxpnn.analysis.points import Point
 from fxpnn.analysis.report import Accuracy
-from fxpnn.analysis.tables import NO_LOSS, sqnr_text
+from fxpnn.analysis.tables import NO_LOSS, measured
 from fxpnn.errors import one_line
 from fxpnn.files import sha256
 
@@ -106,7 +106,7 @@ def _lost(report: FullReport) -> str:
     found, images = report.accuracy, f"{report.images:,} images"
     if found.loss is None or report.loss_interval is None:
         if found.flips is None:
-            return f"Its outputs have an SQNR of {sqnr_text(report.given.sqnr_db).plain} dB"
+            return f"Its outputs have an SQNR of {measured(report.given.sqnr_db)}"
         return f"It changes {found.flips:,} predictions of {images}, which have no labels"
     ends = " to ".join(signed(end) for end in (report.loss_interval.low, report.loss_interval.high))
     accuracy = f"{found.fixed:.4f} where float has {found.reference:.4f} on {images}"

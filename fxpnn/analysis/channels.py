@@ -1,5 +1,6 @@
 """Channels: which are compared one by one, and the first that is lost where louder ones hide it."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from fxpnn.analysis.report import LayerReport
@@ -40,9 +41,11 @@ def lost_channel(layers: Iterable[LayerReport]) -> str | None:
     if not lossy:
         return None
     first, more = lossy[0], len(lossy) - 1
+    worst = first.worst_channel_sqnr_db
+    has = "an error and no signal" if worst == -math.inf else f"{worst:.1f} dB"
     told = (
         f"{first.name} ({first.op}) is the first layer to lose a channel: {first.worst_channel} "
-        f"has {first.worst_channel_sqnr_db:.1f} dB, the layer {first.sqnr_db:.1f} dB"
+        f"has {has}, the layer {first.sqnr_db:.1f} dB"
     )
     return told + (f"; so do {more} after it" if more else "")
 

@@ -72,14 +72,14 @@ class Ranked(msgspec.Struct, frozen=True):
     """A layer, the part whose repair buys most, what the layer's repair buys, and a proposal.
 
     All is what comes with the layers before it in the ranking repaired, for what they lose may hide
-    what this one does. The proposal is the cheapest of the changes that were tried and do about as
-    well as the best.
+    what this one does. Where no error is left, the dB gained are infinite. The proposal is the
+    cheapest of the changes that were tried and do about as well as the best.
     """
 
     name: str
     part: str
     flips_removed: int | None
-    sqnr_db_gained: float
+    sqnr_db_gained: float | None
     proposal: Tried | None
 
 

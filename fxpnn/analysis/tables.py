@@ -148,6 +148,12 @@ def sqnr_text(decibels: float | None) -> Text:
     return Text("exact" if decibels > 0 else "lost")
 
 
+def measured(decibels: float | None) -> str:
+    """Spell an SQNR as ``sqnr_text`` does, with its unit where it is a number."""
+    told = sqnr_text(decibels).plain or "unknown"
+    return f"{told} dB" if told[-1].isdigit() else told
+
+
 def _worst(channel: int | None, decibels: float | None) -> Text:
     return Text("") if channel is None else Text.assemble(f"{channel}: ", sqnr_text(decibels))
 
@@ -224,11 +230,10 @@ def _output(output: OutputReport) -> Text:
     told = f"{one_line(output.name)}  {output.format}"
     if output.max_abs_error is None:
         return Text(told)
-    sqnr = sqnr_text(output.sqnr_db).plain
-    if not sqnr:
+    if not sqnr_text(output.sqnr_db):
         return Text(f"{told}, SQNR unknown: its reference leaves the range of float32")
-    decibels = f"SQNR {sqnr} dB" if sqnr[-1].isdigit() else sqnr
-    return Text(f"{told}, {decibels}, error at most {output.max_abs_error:.2g}")
+    error = f"error at most {output.max_abs_error:.2g}"
+    return Text(f"{told}, SQNR {measured(output.sqnr_db)}, {error}")
 
 
 def _accuracy(run: "Report", data: str) -> Text:

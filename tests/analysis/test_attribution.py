@@ -231,6 +231,7 @@ def test_networks_without_classes_are_judged_by_sqnr() -> None:
     assert (found.loss, found.given.flips, found.flipped) == (None, None, ())
     first = found.ranking[0]
     assert (first.name, first.part, first.flips_removed) == ("a", "output", None)
+    assert first.sqnr_db_gained is not None
     assert first.sqnr_db_gained > 10
     assert first.proposal is not None
     assert first.proposal.bits == 0

@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -337,6 +338,18 @@ def test_a_lost_channel_that_others_hide_is_told() -> None:
     assert lost_channel(layers[2:]) == re.sub("; .*", "", lost_channel(layers[2:]) or "")
     assert lost_channel(compare(net, quantize(net, x), x).layers) is None
     assert lost_channel(compare(None, quantize(net, x, Settings(8)), x).layers) is None
+
+
+def test_a_lost_channel_without_a_signal() -> None:
+    """The reference is 0 there and the words are not: no dB say that."""
+    net = chain("n", (2,), {"d": Dense(np.eye(2), np.zeros(2))})
+    (layer, *_) = compare(net, quantize(net, np.eye(2)), np.eye(2)).layers
+    changed = {"sqnr_db": 40.0, "worst_channel": 1, "worst_channel_sqnr_db": -math.inf}
+    told = lost_channel([msgspec.structs.replace(layer, name="d", op="Dense", **changed)])
+    assert told == (
+        "d (Dense) is the first layer to lose a channel: 1 has an error and no signal, the layer "
+        "40.0 dB"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")

@@ -1,11 +1,13 @@
 """``fxpnn explain`` names what loses accuracy, tries changes, and writes the formats that help."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fxpnn
+from fxpnn.network.layers import Dense
 from tests.support.cli_runner import fxp, tiny
 
 ALL = ("--data", "mnist", "--limit", "300")
@@ -56,6 +58,25 @@ def test_where_nothing_is_lost_one_line_says_so(folder: Path) -> None:
     assert done.status == 0
     assert "nothing is lost that a repair of a layer would bring back" in done.out
     assert "tried for" not in done.out
+
+
+def test_a_repair_that_leaves_no_error(tmp_path: Path) -> None:
+    """No number of dB is gained where all of the error goes: the outputs are exact then."""
+    net = fxpnn.chain("half", (2,), {"halved": Dense(np.eye(2) / 2, np.zeros(2))})
+    fxpnn.save_onnx(net, tmp_path / "half.onnx")
+    np.save(tmp_path / "x.npy", np.arange(40).reshape(20, 2) / 8)
+    (tmp_path / "short.toml").write_text('[layers.halved]\noutput = "Q-3.18"\n')
+    data = ("--data", tmp_path / "x.npy")
+    made = ("quantize", tmp_path / "half.onnx", "-o", tmp_path / "m.fxp", "-q")
+    formats = ("--calibration", tmp_path / "x.npy", "--formats", tmp_path / "short.toml")
+    assert fxp(*made, *formats).status == 0
+    args = (tmp_path / "m.fxp", "--reference", tmp_path / "half.onnx", *data)
+    out = fxp("explain", *args).out
+    assert "halved loses most, by its output: its repair" in out
+    assert "makes the outputs exact" in out
+    assert re.search(r"^ halved +output +[0-9]* +exact +output = ", out, re.MULTILINE)
+    assert "inf" not in out
+    assert fxp("explain", *args, "--json").json["ranking"][0]["sqnr_db_gained"] is None
 
 
 def test_fix_writes_formats_that_quantize_takes(folder: Path) -> None:
