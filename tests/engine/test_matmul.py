@@ -12,6 +12,7 @@ from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import MatMul, Reshape, Shape, Slice
 from fxpnn.proofs.bounds import prove
 from tests.support.agreement import agree, agree_in_dirty_memory
+from tests.support.loops import plainly
 from tests.support.oracles import ORACLES, judged
 from tests.support.strategies import NetworkCase, matrix_products
 
@@ -93,7 +94,8 @@ def test_method_is_what_the_proof_licenses(
 ) -> None:
     """Also where all words are the least, of which two products pass 32 bits."""
     fixed = product((2, 9, 40), (2, 40, 21), accumulator, word)
-    assert Engine(fixed).methods["y"] == method
+    by_words = method.startswith("64-bit in chunks")
+    assert Engine(fixed).methods["y"] == ("plain loops" if by_words and plainly() else method)
     raw = np.random.default_rng(1).integers(word.min, word.max + 1, (3, *fixed.input_shape))
     raw[2] = word.min
     agree(NetworkCase(fixed, raw.astype(np.int16)))

@@ -1,6 +1,5 @@
 """Sums of bytes are the golden model, where a processor is made for them and where it is not."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -19,6 +18,7 @@ from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Conv2D, Dense, Flatten, MaxPool2D, Relu, Window
 from tests.support.agreement import agree, agree_in_dirty_memory
+from tests.support.loops import plainly
 from tests.support.strategies import NetworkCase, modes
 
 SIGNED, UNSIGNED = QFormat(8, 4), QFormat(8, 4, signed=False)
@@ -86,7 +86,7 @@ WIDE = QFormat(16, 4)
 )
 def test_a_sum_of_bytes_is_the_golden_model(case: NetworkCase, alike: Any) -> None:
     """Any geometry and cast, with signs and without, with ReLUs and pools behind."""
-    op = PLAIN if os.environ.get("FXPNN_KERNELS") == "plain" else SUM_8
+    op = PLAIN if plainly() else SUM_8
     assert Engine(case.fixed).program().code["op"][-1] == op
     alike(case)
 

@@ -72,17 +72,18 @@ def test_the_first_error_ends_all() -> None:
 
 
 def test_an_interruption_ends_all() -> None:
-    """Ctrl-C while threads work is raised within an item's time, and no thread is left."""
+    """Ctrl-C while threads work is raised within some items' time, and no thread is left."""
+    begun: list[int] = []
 
     def work(item: int) -> None:
+        begun.append(item)
         time.sleep(0.01)
         if item == 5:
             signal.raise_signal(signal.SIGINT)
 
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         spread(work, range(10_000), 3)
-    assert time.monotonic() - started < 5
+    assert len(begun) < 1000
     assert threading.active_count() == 1
 
 

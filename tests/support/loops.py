@@ -1,8 +1,17 @@
 """Loops run in plain Python; ``fxpnn.kernels.build.pipeline.alone`` compiles them."""
 
+import os
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
+
+from fxpnn.engine.inference import PLAIN
+from fxpnn.kernels.build import fallback
+
+
+def plainly() -> bool:
+    """Tell whether engines of this process sum by the plain loops, as they do in some modes."""
+    return os.environ.get(PLAIN) == "plain" or fallback.active()
 
 
 def in_python(loop: Any, known: dict[Any, Callable[..., Any]] | None = None) -> Callable[..., Any]:
