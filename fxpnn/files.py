@@ -29,6 +29,23 @@ _TEMPORARY = re.compile(r"\.fxpnn-[0-9a-f]{16}")
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
+UNNAMEABLE = "must be a name that a file can have, without a null or half a character"
+
+
+def nameable(path: Path | str) -> bool:
+    """Tell whether the system can be asked for a path at all: Python itself refuses others."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+def check_name(path: Path, kind: type[FxpnnError]) -> None:
+    """Raise ``kind`` for a path that no file can have."""
+    if not nameable(path):
+        raise kind(f"{path}: {UNNAMEABLE}")
+
+
 @contextlib.contextmanager
 def opened(path: Path, kind: type[FxpnnError]) -> Iterator[io.BufferedReader]:
     """Open a file to read; whatever the system reports meanwhile becomes one line.
@@ -37,6 +54,7 @@ def opened(path: Path, kind: type[FxpnnError]) -> Iterator[io.BufferedReader]:
         kind: the file is missing, empty, no regular file (a pipe could block for ever), or cannot
             be read.
     """
+    check_name(path, kind)
     try:
         if path.exists() and not path.is_file():
             raise kind(f"{path}: must be a file, not a folder, pipe or device")
@@ -143,15 +161,17 @@ def write_all(contents: Sequence[tuple[Path, bytes]]) -> None:
     Raises:
         DataError: as ``write``.
     """
+    for path, _ in contents:
+        check_name(path, DataError)
     # A link is written through, not replaced.
     targets = [Path(os.path.realpath(path)) for path, _ in contents]
     made = [target.parent / f".fxpnn-{os.urandom(8).hex()}" for target in targets]
     try:
         for (path, content), target, temporary in zip(contents, targets, made, strict=True):
-            with _told(path):
+            with told(path):
                 _stage(path, content, target, temporary)
         for (path, _), target, temporary in zip(contents, targets, made, strict=True):
-            with _told(path):
+            with told(path):
                 temporary.replace(target)
     finally:
         for temporary in made:
@@ -174,8 +194,12 @@ def _stage(path: Path, content: bytes, target: Path, temporary: Path) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say which file the system did not write, and why."""
+def told(path: Path) -> Iterator[None]:
+    """Say which file the system did not write, and why.
+
+    Raises:
+        DataError: an ``OSError`` came meanwhile.
+    """
     try:
         yield
     except OSError as error:
@@ -187,6 +211,7 @@ def check_folder(path: Path, replaced: Collection[str]) -> None:
 
     What is there already must be a folder with nothing in it but files named ``replaced``.
     """
+    check_name(path, DataError)
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_dir():
         raise DataError(f"{path}: must be a folder to write to, not a file, pipe or device")

@@ -143,15 +143,6 @@ class _Entry:
         return self._conversion is None or 2.0**-100 <= self._conversion.scale <= 2.0**100
 
 
-def run_words(program: Program, raw: Words) -> tuple[dict[str, Words], dict[str, Counts]]:
-    """Run raw words ``(N, *shape)``, N at most the program's; return its tensors and counts."""
-    space = Workspace(program)
-    space.enter(raw)
-    space.run(len(raw))
-    tensors = {name: space.fetch(name, len(raw)) for name in program.tensors}
-    return tensors, counts(program, space.counts)
-
-
 def counts(program: Program, totals: npt.NDArray[np.int64]) -> dict[str, Counts]:
     """Name the rows of the counts."""
     nothing = Counts()  # what most layers lose, made once

@@ -41,6 +41,6 @@ def _rate(name: str, images: int, rounds: int) -> float:
         seconds = []
         for _ in range(rounds):
             before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-            c.run(program, lowering, golden, folder)
+            c.run(program, golden, folder)
             seconds.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
     return images / max(min(seconds), 1e-3)

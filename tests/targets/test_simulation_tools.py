@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fxpnn.errors import ToolError
+from fxpnn.errors import DataError, ToolError
 from fxpnn.targets.simulation import tools
+from tests.support.full_disk import full_disk
 
 
 def script(folder: Path, name: str, text: str) -> Path:
@@ -93,6 +94,16 @@ def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
     path.chmod(0o700)
     with pytest.raises(ToolError, match=r"^tool cannot be run: No such file or directory$"):
         tools.run([path], tmp_path, tmp_path / "log")
+
+
+def test_a_log_that_the_disk_does_not_take_is_told(tmp_path: Path) -> None:
+    """By its path: nothing is wrong with the tool, of however many words."""
+    log = tmp_path / "log"
+    line = rf"^{re.escape(str(log))}: cannot be written: File too large$"
+    for count in (3_000, 30_000):
+        talks = script(tmp_path, "tool", f"head -c {count} /dev/zero | tr '\\0' '\\n'")
+        with full_disk(2048), pytest.raises(DataError, match=line):
+            tools.run([talks], tmp_path, log)
 
 
 def alive(process: int) -> bool:

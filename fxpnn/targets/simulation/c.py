@@ -34,7 +34,7 @@ def simulate(
     write_sources(lowering, name, vectors, folder)
     program = folder / name
     compile_kept(name, folder, program, flags, counted=True)
-    seconds = run(program, lowering, vectors, folder)
+    seconds = run(program, vectors, folder)
     found = words.read_words(lowering, vectors.images, folder)
     differs = words.difference(lowering, found, vectors)
     counts = {} if differs else found.counts
@@ -72,9 +72,9 @@ def compile_kept(
     built.executable("c", contents, how, make, program)
 
 
-def run(program: Path, lowering: Lowering, vectors: Vectors, folder: Path) -> float:
+def run(program: Path, vectors: Vectors, folder: Path) -> float:
     """Run a program on the vectors' images; return the seconds that it took."""
-    words.write_images(lowering, vectors, folder)
+    words.write_images(vectors, folder)
     begin = time.perf_counter()
     tools.run([program, words.IMAGES, words.WORDS], folder, folder / "run.log")
     return time.perf_counter() - begin

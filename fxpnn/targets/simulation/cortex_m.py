@@ -58,7 +58,7 @@ def _run(lowering: Lowering, name: str, vectors: Vectors, folder: Path, counted:
 
     how = {"compiler": tools.version(COMPILER, log), "flags": " ".join(flags)}
     built.executable("cortex-m", contents, how, make, program)
-    words.write_images(lowering, vectors, folder)
+    words.write_images(vectors, folder)
     begin = time.perf_counter()
     tools.run([tools.find(MACHINE), *RUN, *EXACT, "-kernel", program], folder, folder / "run.log")
     return time.perf_counter() - begin

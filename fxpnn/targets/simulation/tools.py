@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from fxpnn import files
 from fxpnn.errors import ToolError
 
 PACKAGES = {
@@ -78,18 +79,16 @@ def run(
 
     Raises:
         ToolError: it cannot be started, or ends with another status than 0.
+        DataError: the log cannot be written, as on a full disk.
     """
     name, lines = Path(args[0]).name, list[str]()
-    try:
-        with log.open("wb") as record, _started(args, cwd) as process:
-            assert process.stdout is not None
-            for piece in process.stdout:
-                record.write(piece)
-                lines.append(piece.decode("utf-8", "replace"))
-                if heard is not None:
-                    heard(lines[-1])
-    except OSError as error:
-        raise ToolError(f"{name} cannot be run: {error.strerror or error}") from None
+    with files.told(log), log.open("wb") as record, _started(args, cwd) as process:
+        assert process.stdout is not None
+        for piece in process.stdout:
+            record.write(piece)
+            lines.append(piece.decode("utf-8", "replace"))
+            if heard is not None:
+                heard(lines[-1])
     if process.returncode:
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         raise ToolError(f"{name} {_ended(process.returncode)}: {last or 'no word'} (all in {log})")
@@ -99,15 +98,19 @@ def run(
 @contextlib.contextmanager
 def _started(args: Sequence[str | Path], cwd: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """Start a process in a group of its own; leave only when the whole group has ended."""
-    process = subprocess.Popen(
-        list(map(str, args)),
-        cwd=cwd,
-        env=os.environ | {"LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            list(map(str, args)),
+            cwd=cwd,
+            env=os.environ | {"LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        reason = error.strerror or error
+        raise ToolError(f"{Path(args[0]).name} cannot be run: {reason}") from None
     assert process.stdout is not None
     try:
         yield process

@@ -60,7 +60,7 @@ def glue(program: Program) -> bytes:
     return "\n".join(lines).encode()
 
 
-def write_images(lowering: Lowering, vectors: Vectors, folder: Path) -> None:
+def write_images(vectors: Vectors, folder: Path) -> None:
     """Write the images that a program reads."""
     files.write(folder / IMAGES, vectors.words[INPUT].astype("<i2").tobytes())
 

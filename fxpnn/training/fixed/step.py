@@ -129,16 +129,14 @@ class _Step:
                 for name, field_name in zip(parameters_of(node), ("weight", "bias"), strict=True):
                     yield name, slopes[field_name].astype(np.int64)
 
-    def _cast(
-        self, kind: Kind, exact: Exact, target: QFormat, tensor: int, first: int = 0
-    ) -> Counted:
+    def _cast(self, exact: Exact, target: QFormat, tensor: int, first: int = 0) -> Counted:
         place = Place(tensor, self.number, first)
         values, rounding = exact.whole, self.learning.rounding
         return cast(values, exact.frac, target, rounding, place, exact.divisor)
 
     def _kept(self, kind: Kind, exact: Exact, target: QFormat, tensor: int, first: int = 0) -> Raw:
         """Cast and count."""
-        made = self._cast(kind, exact, target, tensor, first)
+        made = self._cast(exact, target, tensor, first)
         self.done.saturations[kind] += made.above + made.below
         return made.raw
 
@@ -153,7 +151,7 @@ class _Step:
                 continue
             tensor = self.learning.number(Kind.ACTIVATIONS, node.name)
             start = first * prod(fixed.shapes[node.name])
-            made = self._cast(Kind.ACTIVATIONS, exact, node.output_format, tensor, start)
+            made = self._cast(exact, node.output_format, tensor, start)
             if not node.clips_one:
                 below = 0 if node.name in fixed.rectified else made.below
                 self.done.saturations[Kind.ACTIVATIONS] += made.above + below
