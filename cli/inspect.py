@@ -1,11 +1,15 @@
 """``fxpnn inspect``: what a model holds, is proved of and costs, without running it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options, params
 from .console.terminal import print_json
+
+if TYPE_CHECKING:
+    from .options import Shapes
 
 CLOCK_MHZ = 100.0
 
@@ -45,7 +49,7 @@ CLOCK_MHZ = 100.0
 )
 def inspect(
     model: Path,
-    shape: tuple[int, ...] | None,
+    shape: "Shapes | None",
     hardware: bool,
     macs: tuple[int, ...] | None,
     clock_mhz: float | None,
@@ -85,7 +89,7 @@ def inspect(
             raise click.UsageError("--shape must go with an ONNX model: a .fxp leaves nothing open")
         found = inspection.inspected(*sources.load_fixed(model))
     else:
-        found = inspection.inspected(*sources.load_float(model, shape))
+        found = inspection.inspected(*sources.load_float(model, sources.shape_or_seen(shape, None)))
     if as_json:
         print_json(found)
     else:

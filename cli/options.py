@@ -1,7 +1,7 @@
 """Options that several commands share, and the values they are collected into."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fxpnn.analysis.cost import Cost
 
 Function: TypeAlias = Callable[..., None]
+Shapes: TypeAlias = tuple[int, ...] | Mapping[str, tuple[int, ...]]
+"""The shape of a network's input, or shapes of several by their names."""
 
 
 def example(*lines: str) -> str:
@@ -129,11 +131,29 @@ workers = _together(
         help="Run them on the workers of a Dask cluster (extra cluster), as tcp://host:8786.",
     ),
 )
+
+
+def _shapes(
+    ctx: click.Context, param: click.Parameter, given: tuple[tuple[str, tuple[int, ...]], ...]
+) -> Shapes | None:
+    """Return the one shape without a name, or shapes by the names of inputs."""
+    shapes = dict(given)
+    if "" in shapes and len(given) > 1:
+        told = "must name its input where there are several: NAME=C,H,W"
+        raise click.BadParameter(told, ctx, param)
+    if len(shapes) < len(given):
+        raise click.BadParameter("must be given once for each input", ctx, param)
+    return shapes.get("", shapes or None)
+
+
 shape = click.option(
     "--shape",
-    type=params.SIZES,
-    metavar="C,H,W",
-    help="Shape of one input, where the model leaves sizes open; by default that of the data.",
+    type=params.SHAPE,
+    multiple=True,
+    callback=_shapes,
+    metavar="[NAME=]C,H,W",
+    help="Shape of the input, or of that NAME where there are several (once for each), where the "
+    "model leaves sizes open; by default that of the data.",
 )
 
 

@@ -48,6 +48,11 @@ class Parsed(click.ParamType):  # type: ignore[type-arg] # older ones of click a
         """Parse a text; a default is parsed already."""
         if not isinstance(value, str):
             return value
+        if self.files:
+            from fxpnn import files
+
+            if not files.nameable(value):
+                self.fail(f"{files.UNNAMEABLE}, not {value!r}", param, ctx)
         try:
             return self.parse(value)
         except FormatError as error:
@@ -99,6 +104,12 @@ def _count(text: str) -> int:
 
 def _sizes(text: str) -> tuple[int, ...]:
     return tuple(map(_count, text.split(",")))
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Read a shape, and before it the name of its input, empty where there is none."""
+    name, _, sizes = text.rpartition("=")
+    return name, _sizes(sizes)
 
 
 def _natural(text: str) -> int:
@@ -238,14 +249,14 @@ DATASETS = ("mnist", "mnist:calibration", "mnist:train")
 DATA = Parsed(str, DATASETS, files=True)
 """Data by name or path; what it is, the library says."""
 
-FILE = click.Path(path_type=Path)
+FILE = Parsed(Path, files=True)
 """A path; whether the file can be used, the library says, with exit status 3."""
 
 COUNT = Parsed(_count)
 MACS = Parsed(_macs)
 MACS_LIST = Parsed(_macs_list)
 EXPORT_NAME = Parsed(_export_name)
-SIZES = Parsed(_sizes)
+SHAPE = Parsed(_shape)
 SEED = Parsed(_natural)
 INDEX = Parsed(_natural)
 RATE = Parsed(_rate)

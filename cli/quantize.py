@@ -14,7 +14,7 @@ from .console.terminal import GateError, note, on_terminal, print_json
 if TYPE_CHECKING:
     from fxpnn.datasets import Data
 
-    from .options import Pixels
+    from .options import Pixels, Shapes
     from .sources import DataSource
 
 ASSUMED = "x / 256 is assumed, --scale, --mean and --std say otherwise"
@@ -66,7 +66,7 @@ def quantize(
     formats: Path | None,
     settings: "fxpnn.Settings",
     pixels: "Pixels",
-    shape: tuple[int, ...] | None,
+    shape: "Shapes | None",
     fail_on_overflow: bool,
     as_json: bool,
     quiet: bool,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fxpnn.analysis.search import Found, Reported, Search
     from fxpnn.network.layers import Array
 
-    from .options import Pixels
+    from .options import Pixels, Shapes
     from .views.search import Half
 
 POINTS, FORMATS, MODEL, PARETO = "points.csv", "formats.toml", "best.fxp", "pareto.svg"
@@ -72,7 +72,7 @@ HALVES = "halves.csv"
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=params.FILE,
     metavar="DIR",
     required=True,
     help=f"Folder for {MODEL}, {FORMATS}, {POINTS}, {HALVES} (which images decided) and, with "
@@ -105,7 +105,7 @@ def search(
     resume: Path | None,
     settings: "fxpnn.Settings",
     pixels: "Pixels",
-    shape: tuple[int, ...] | None,
+    shape: "Shapes | None",
     workers: int | None,
     scheduler: str | None,
     threads: int | None,

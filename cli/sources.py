@@ -1,8 +1,9 @@
 """Read models and data with their sha256, and check where commands write."""
 
 import hashlib
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from fxpnn.network.rows import rows
 from fxpnn.quantization.settings import Plan
 
 from .console.terminal import path_text
-from .options import Pixels
+from .options import Pixels, Shapes
 
 if TYPE_CHECKING:
     from fxpnn.onnx.read.model import Wanted
@@ -86,9 +87,12 @@ def load_planned(
     return scaled(network, pixels), completed, source_of(path, network.name)
 
 
-def shape_or_seen(shape: Shape | None, name: str | None) -> "Wanted":
-    """Return the shape that is given, or what asks data for it where a model leaves sizes open."""
-    return shape if shape or name is None else partial(_seen, name)
+def shape_or_seen(shape: Shapes | None, name: str | None) -> "Wanted":
+    """Return shapes that are given, and what asks data for others that a model leaves open."""
+    from fxpnn.onnx.read.model import Sizes
+
+    ask = None if name is None else partial(_seen, name)
+    return Sizes(shape, ask) if isinstance(shape, Mapping) else shape or ask
 
 
 def _seen(name: str, sizes: Shape, entry: str | None = None) -> Shape:
@@ -235,7 +239,7 @@ def check_target(target: Path, *sources: Path | str | None) -> None:
     if target.exists() and not target.is_file():
         raise DataError(f"{target}: must be a file to write to, not a folder, pipe or device")
     try:
-        with tempfile.TemporaryFile(dir=target.resolve().parent):
+        with tempfile.TemporaryFile(dir=Path(os.path.realpath(target)).parent):
             pass
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from None

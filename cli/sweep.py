@@ -12,7 +12,7 @@ from .console.progress import progress
 from .console.terminal import note, print_json
 
 if TYPE_CHECKING:
-    from .options import Pixels
+    from .options import Pixels, Shapes
 
 
 @click.command(
@@ -52,7 +52,7 @@ def sweep(
     limit: int | None,
     settings: "fxpnn.Settings",
     pixels: "Pixels",
-    shape: tuple[int, ...] | None,
+    shape: "Shapes | None",
     workers: int | None,
     scheduler: str | None,
     threads: int | None,

@@ -20,6 +20,7 @@ from fxpnn.network.graph import (
     Scaling,
     check_entrance,
     check_outputs,
+    check_text,
     chosen_at,
     infer_shapes,
     rectified,
@@ -150,6 +151,7 @@ class FixedNetwork(Value):
     rectified: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_text(self.name)
         shapes = infer_shapes(self.inputs, self.nodes)
         check_entrance(self.inputs, self.scaling, self.normalisation)
         object.__setattr__(self, "outputs", self.outputs or (self.nodes[-1].name,))

@@ -120,6 +120,7 @@ class Network(Value):
     sha256: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
+        check_text(self.name)
         shapes = infer_shapes(self.inputs, self.nodes)
         check_entrance(self.inputs, self.scaling, self.normalisation)
         object.__setattr__(self, "outputs", self.outputs or (self.nodes[-1].name,))
@@ -183,6 +184,14 @@ def chain(
     return Network(name, input_shape, tuple(nodes), scaling=scaling or Scaling())
 
 
+def check_text(name: str) -> None:
+    """Raise ``ModelError`` where a name holds half a character, which no file can."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ModelError(f"names must be text that UTF-8 can spell, not {name!r}") from None
+
+
 def infer_shapes(inputs: Sequence[Input], nodes: tuple[Node, ...]) -> dict[str, Shape]:
     """Return the shape of each input and of every node's output.
 
@@ -196,6 +205,8 @@ def infer_shapes(inputs: Sequence[Input], nodes: tuple[Node, ...]) -> dict[str, 
     shapes = {it.name: it.shape for it in inputs}
     if len(shapes) < len(inputs) or "" in shapes:
         raise ModelError("names of inputs must be unique and not empty")
+    for name in (*(it.name for it in inputs), *(node.name for node in nodes)):
+        check_text(name)
     if not nodes:
         raise ModelError("a network must have one or more layers, not none")
     if len(nodes) > budget.NODES:

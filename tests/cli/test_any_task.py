@@ -163,6 +163,10 @@ def test_the_data_say_what_a_model_leaves_open(maps: Path) -> None:
     assert fxp("quantize", maps / "m.onnx", "-o", one, *images).status == 0
     assert fxp("quantize", maps / "m.onnx", "-o", two, *images, "--shape", "2,6,5").status == 0
     assert one.read_bytes() == two.read_bytes()
+    for name in ("x", "input"):
+        command = ("quantize", maps / "m.onnx", "-o", two, *images, "--shape", f"{name}=2,6,5")
+        assert fxp(*command).status == 0
+        assert one.read_bytes() == two.read_bytes()
     done = fxp("quantize", maps / "m.onnx", "-o", one, "--method", "proved")
     line = f"{maps / 'm.onnx'}: input x leaves sizes open; a shape must be given for (2, ?, ?)"
     assert (done.status, done.err) == (3, f"fxpnn: error: {line}\n")

@@ -9,6 +9,7 @@ import pytest
 
 import fxpnn
 from tests.support.cli_runner import fxp
+from tests.support.tools import needs
 from tests.support.two_inputs import arrays, two_inputs
 
 
@@ -95,6 +96,12 @@ def test_trace_and_diff(folder: Path, tmp_path: Path) -> None:
         found = np.load(out / f"input_{place}_{it.name}.npy")
         assert found.tolist() == fxpnn.from_float(x[it.name], it.format).tolist()
     assert fxp("diff", folder / "pair.fxp", out, "-q").status == 0
+    shown = ("--data", folder / "test.npz", "--index")
+    assert fxp("diff", folder / "pair.fxp", out, *shown, "3", "-q").status == 0
+    other = fxp("diff", folder / "pair.fxp", out, *shown, "4", "--json", "-q")
+    assert other.status == 1
+    differ = {it["name"] for it in other.json["layers"] if it["state"] == "differs"}
+    assert differ == {"image", "beside"}
     (out / "layer_5_join.hex").unlink()
     joined = np.load(out / "layer_5_join.npy")
     joined[5] += 1
@@ -112,6 +119,100 @@ def test_sizes_are_seen_in_the_data(folder: Path, tmp_path: Path) -> None:
     made = ("quantize", tmp_path / "open.onnx", "-o", tmp_path / "open.fxp", "-q")
     assert fxp(*made, "--calibration", folder / "train.npz").status == 0
     assert fxpnn.load(tmp_path / "open.fxp").inputs == fxpnn.load(folder / "pair.fxp").inputs
+
+
+def open_model(folder: Path) -> Path:
+    """Write the model with sizes of both inputs open."""
+    made = two_inputs(sizes=False)
+    for dim in made.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_param = "side"
+    onnx.save(made, folder / "both.onnx")
+    return folder / "both.onnx"
+
+
+def test_shapes_by_name(folder: Path, tmp_path: Path) -> None:
+    """Each is said by ``--shape``, or one of them, where the data say the other."""
+    model, data = open_model(tmp_path), ("--calibration", folder / "train.npz")
+    image, beside = ("--shape", "image=1,6,6"), ("--shape", "beside=3")
+    found = fxp("inspect", model, *image, *beside, "--json").json
+    assert [it["shape"] for it in found["inputs"]] == [[1, 6, 6], [3]]
+    for place, shapes in enumerate((image, beside, (*beside, *image))):
+        out = tmp_path / f"{place}.fxp"
+        assert fxp("quantize", model, "-o", out, *data, *shapes, "-q").status == 0
+        assert fxpnn.load(out).inputs == fxpnn.load(folder / "pair.fxp").inputs
+
+
+@pytest.mark.parametrize(
+    ("shapes", "status", "line"),
+    [
+        (("image=1,6,6",), 3,
+         "{model}: input beside leaves sizes open; a shape must be given for (?)"),
+        (("1,6,6",), 3, "{model}: shapes must be given by the names of its inputs: image, beside"),
+        (("image=1,6,6", "beide=3"), 3,
+         "{model}: shapes must be of its inputs (image, beside), not of beide"),
+        (("image=2,6,6", "beside=3"), 3, "{model}: input image must be (1, ?, ?), not (2, 6, 6)"),
+        (("image=1,6,6", "3"), 2,
+         "--shape: must name its input where there are several: NAME=C,H,W{help}"),
+        (("beside=3", "beside=4"), 2, "--shape: must be given once for each input{help}"),
+        (("beside=three",), 2, "--shape: must be a whole number, not 'three'{help}"),
+        (("beside=",), 2, "--shape: must be a whole number, not ''{help}"),
+    ],
+)  # fmt: skip
+def test_shapes_that_do_not_fit(
+    shapes: tuple[str, ...], status: int, line: str, tmp_path: Path
+) -> None:
+    """One line names the input, or what the option lacks."""
+    model = open_model(tmp_path)
+    done = fxp("inspect", model, *(word for shape in shapes for word in ("--shape", shape)))
+    told = line.format(model=model, help=" (see fxpnn inspect --help)")
+    assert done == (status, "", f"fxpnn: error: {told}\n")
+
+
+def test_search(folder: Path, tmp_path: Path) -> None:
+    """Words are taken from layers behind each input; other commands take what is written."""
+    model, data, out = folder / "pair.onnx", ("--data", folder / "test.npz"), tmp_path / "small"
+    limits = ("--max-loss", "0.3", "--word", "6", "--step-back")
+    made = fxp("search", model, *data, "--calibration", folder / "train.npz", *limits, "-o", out)
+    assert made.status == 0, made.err
+    best = fxpnn.load(out / "best.fxp")
+    assert [it.name for it in best.inputs] == ["image", "beside"]
+    assert {best[name].weight_formats[0].word for name in ("conv", "dense", "logits")} != {6}
+    judged = fxp("infer", out / "best.fxp", *data, "--reference", model, "--json", "-q").json
+    assert judged["accuracy"]["loss"] <= 0.3
+    again = tmp_path / "again.fxp"
+    formats = ("--formats", out / "formats.toml", "-q")
+    assert fxp("quantize", model, "-o", again, *formats).status == 0
+    x = arrays(20, seed=7)
+    assert (fxpnn.infer(fxpnn.load(again), x).raw == fxpnn.infer(best, x).raw).all()
+
+
+@pytest.mark.parametrize(
+    "simulator",
+    [
+        pytest.param("c", marks=needs("gcc")),
+        pytest.param("iverilog", marks=needs("iverilog")),
+    ],
+)
+def test_cosim(simulator: str, folder: Path) -> None:
+    """Hardware reads both inputs; data are given by name, or drawn."""
+    run = ("cosim", folder / "pair.fxp", "--with", simulator, "--limit", "3", "--json", "-q")
+    for data in ((), ("--data", folder / "test.npz")):
+        done = fxp(*run, *data)
+        assert done.status == 0, done.err
+        assert done.json["verdict"] is None
+
+
+def test_inspect_hardware(folder: Path) -> None:
+    """All values of both are read, and each is then a part of the row."""
+    found = fxp("inspect", folder / "pair.fxp", "--hardware", "--json").json
+    (core,) = found["cores"]
+    assert [(layer["name"], layer["op"]) for layer in core["layers"]][:3] == [
+        *(("input", "Input"), ("image", "Slice"), ("beside", "Slice"))
+    ]
+    assert core["layers"][0]["cycles"] == 39
+    assert (
+        f"{core['cycles']} cycles an image" in fxp("inspect", folder / "pair.fxp", "--hardware").out
+    )
 
 
 def test_pixels_beside_floats_want_a_scale(folder: Path, tmp_path: Path) -> None:

@@ -214,11 +214,18 @@ def test_text_that_is_not_utf8_is_refused() -> None:
 
 
 def test_names_cannot_control_a_terminal() -> None:
-    """Line ends and escape sequences in names of layers are replaced, long names cut."""
-    loaded = from_model(
-        model(op("Relu", "x", "a", "two\nlines\x1b[2J"), op("Relu", "a", "y", "n" * 999))
-    )
-    assert [node.name for node in loaded.nodes] == ["two lines?[2J", "n" * 200 + "..."]
+    """In an error line ends and escape sequences of names are replaced, and long names are cut."""
+    ops = op("Odd", "x", "a", "two\nlines\x1b[2J"), op("Strange", "x", "b", "n" * 999)
+    made = model(*ops, op("Add", "a b", "y"))
+    for it in made.graph.node[:2]:
+        it.domain = "far.away"
+    made.opset_import.add(domain="far.away", version=1)
+    with pytest.raises(ModelError) as caught:
+        from_model(made)
+    told = str(caught.value)
+    assert told.isprintable()
+    assert "node two lines?[2J, opset 1" in told
+    assert f"node {'n' * 200}..., opset 1" in told
 
 
 @pytest.mark.parametrize("opset", [6, onnx.defs.onnx_opset_version() + 1])

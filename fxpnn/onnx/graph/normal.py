@@ -9,12 +9,11 @@ import numpy as np
 import onnx
 
 from fxpnn.errors import ModelError
-from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.proto import FLOATS, one_line, to_array
 
-NAME = 200
-"""The most characters of a layer's name; longer ones are cut."""
+SHOWN = 200
+"""The most characters of an operator's name that an error tells."""
 
 Attribute: TypeAlias = Any  # int, float, str, or a list of them, as the operator's schema says
 
@@ -31,7 +30,12 @@ class Op:
     attributes: Mapping[str, Attribute]
 
     def __str__(self) -> str:
-        return f"{self.kind} (node {self.name}, opset {self.opset})"
+        return f"{self.kind} (node {self.shown}, opset {self.opset})"
+
+    @property
+    def shown(self) -> str:
+        """Give the name as an error tells it: on one line, and cut where it is long."""
+        return one_line(self.name, SHOWN)
 
     def get(self, name: str, default: Attribute = None) -> Attribute:
         """Return an attribute, or ``default`` where the node leaves it out."""
@@ -78,7 +82,7 @@ class Names:
     """Names given so far; a taken one gets a number behind it."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = {INPUT, *taken}
+        self._taken = {*taken}
         self._counts: Counter[str] = Counter()
 
     def unique(self, name: str) -> str:
@@ -106,7 +110,7 @@ def normalise(model: onnx.ModelProto) -> Graph:
         raise ModelError("must have an input, not constants alone")
     outputs = [info for info in graph.output if _is_float(info)] or graph.output
     whole = Graph(
-        one_line(graph.name, NAME),
+        graph.name,
         tuple(inputs),
         tuple(info.name for info in outputs),
         _ops(model),
@@ -146,7 +150,7 @@ def _op(node: onnx.NodeProto, opsets: Mapping[str, int], names: Names) -> Op:
     domain = _domain(node.domain)
     return Op(
         kind=f"{domain}.{node.op_type}" if domain else node.op_type,
-        name=names.unique(one_line(node.name or next(filter(None, node.output), ""), NAME)),
+        name=names.unique(node.name or next(filter(None, node.output), "")),
         opset=opsets.get(domain, 0),
         inputs=tuple(node.input),
         outputs=tuple(node.output),

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -18,7 +19,7 @@ from fxpnn.network.inputs import entrance as entrance_of
 from fxpnn.network.layers import Shape
 from fxpnn.onnx.graph import foreign, proto
 from fxpnn.onnx.graph.external import embed, fingerprint
-from fxpnn.onnx.graph.normal import NAME, Graph, Names, Op, normalise
+from fxpnn.onnx.graph.normal import Graph, Op, normalise
 from fxpnn.onnx.graph.rewrite import rewrite
 from fxpnn.onnx.graph.sink import sink
 from fxpnn.onnx.read import (
@@ -45,7 +46,16 @@ from fxpnn.quantization.settings import Given, Plan
 
 log = logging.getLogger(__name__)
 
-Wanted: TypeAlias = Shape | Mapping[str, Shape] | Callable[..., Shape] | None
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is known of inputs: shapes by their names, and what is asked for others left open."""
+
+    given: Mapping[str, Shape]
+    ask: Callable[..., Shape] | None = None
+
+
+Wanted: TypeAlias = Shape | Mapping[str, Shape] | Callable[..., Shape] | Sizes | None
 """The shape of an input, or what is asked for it where a file leaves sizes open; of several, shapes
 by their names."""
 
@@ -72,11 +82,11 @@ def load(path: Path | str, shape: Wanted = None) -> Network:
 
     ``shape``, without the batch, fixes the input where the file leaves sizes open; a function is
     only asked for it there, and given the file's sizes, 0 for those that are open. Of several
-    inputs, shapes are given by name, and the function gets the name behind the sizes. Inputs that
-    nothing reads are left out, and so are outputs that
-    are no floats, such as the labels that a classifier adds; an output of one number
-    for each image has the shape ``(1,)``. Where a LogSoftmax or an ArgMax is the output, the
-    network gives the logits that it reads, whose class is the same.
+    inputs, shapes are given by name, and the function gets the name behind the sizes; ``Sizes`` has
+    shapes of some, and a function for the others. Inputs that nothing reads are left out, and so
+    are outputs that are no floats, such as the labels that a classifier adds; an output of one
+    number for each image has the shape ``(1,)``. Where a LogSoftmax or an ArgMax is the output,
+    the network gives the logits that it reads, whose class is the same.
 
     Raises:
         ModelError: the file cannot be read, is no valid ONNX model, or computes what fxpnn cannot;
@@ -136,7 +146,7 @@ def read_model(
     unread = [info.name for info in model.graph.input if info.name not in held]
     left_out += [f"input {name}: left out; nothing reads it" for name in unread]
     for note in (*notes, *left_out):
-        log.warning("%s: %s", graph.name, note)
+        log.warning("%s", proto.one_line(f"{graph.name}: {note}", 2000))
     return network, given
 
 
@@ -189,27 +199,41 @@ def _inputs(graph: Graph, wanted: Wanted) -> tuple[dict[str, Value], int]:
 
     One alone is called ``INPUT``; several keep their names.
     """
+    known = _sizes(wanted, [info.name for info in graph.inputs])
     if len(graph.inputs) == 1:
         (info,) = graph.inputs
-        if isinstance(wanted, Mapping):
-            wanted = wanted.get(INPUT, wanted.get(info.name))
-        value, batch = _input(graph, info, INPUT, wanted)
+        value, batch = _input(graph, info, INPUT, known.given.get(info.name, known.ask))
         return {info.name: value}, batch
-    if isinstance(wanted, tuple):
-        names = ", ".join(info.name for info in graph.inputs)
-        raise ModelError(f"shapes must be given by the names of its inputs: {names}")
-    taken, values, batches = Names(), dict[str, Value](), dict[str, int]()
+    values, batches = dict[str, Value](), dict[str, int]()
     for info in graph.inputs:
-        name = proto.one_line(info.name, NAME)
-        name = name if name == INPUT else taken.unique(name)
-        given = wanted.get(name) if isinstance(wanted, Mapping) else wanted
-        asked = partial(_named, given, name) if callable(given) else given
-        values[info.name], batch = _input(graph, info, name, asked)
-        batches |= {name: batch} if batch else {}
+        ask = known.ask and partial(_named, known.ask, info.name)
+        values[info.name], batch = _input(graph, info, info.name, known.given.get(info.name, ask))
+        batches |= {info.name: batch} if batch else {}
     if len({*batches.values()}) > 1:
         told = ", ".join(f"{batch} in {name}" for name, batch in batches.items())
         raise ModelError(f"inputs must have one size of the batch, not {told}")
     return values, max(batches.values(), default=0)
+
+
+def _sizes(wanted: Wanted, names: Sequence[str]) -> Sizes:
+    """Return what is known of inputs by their names in the file; one alone is ``INPUT``, too."""
+    if isinstance(wanted, Sizes):
+        given, ask = wanted.given, wanted.ask
+    elif isinstance(wanted, Mapping):
+        given, ask = wanted, None
+    elif isinstance(wanted, tuple):
+        if len(names) > 1:
+            told = ", ".join(names)
+            raise ModelError(f"shapes must be given by the names of its inputs: {told}")
+        given, ask = {names[0]: wanted}, None
+    else:
+        given, ask = {}, wanted
+    if len(names) == 1 and INPUT in given and names[0] not in given:
+        given = {names[0]: given[INPUT], **{n: it for n, it in given.items() if n != INPUT}}
+    if odd := [name for name in given if name not in names]:
+        known = ", ".join(names)
+        raise ModelError(f"shapes must be of its inputs ({known}), not of {', '.join(odd)}")
+    return Sizes(given, ask)
 
 
 def _named(wanted: Callable[..., Shape], name: str, sizes: Shape) -> Shape:

@@ -71,7 +71,7 @@ def _remedied(group: list[RefusalError], remedy: str) -> str:
         kinds.setdefault(refusal.op.kind, []).append(refusal)
     reasons = (r.reason for r in group if r.reason.startswith(FREE))
     why = next((f"{reason}; " for reason in reasons), "")
-    return f"{_counted(list(kinds.values()))} (first {group[0].op.name}): {why}{remedy}"
+    return f"{_counted(list(kinds.values()))} (first {group[0].op.shown}): {why}{remedy}"
 
 
 def _by_kinds(refusals: list[RefusalError]) -> str:
@@ -99,7 +99,7 @@ def _told(group: list[RefusalError]) -> str:
     if len(group) == 1:
         return str(first)
     op = first.op
-    return f"{op.kind} ({len(group)} nodes, first {op.name}, opset {op.opset}): {first.reason}"
+    return f"{op.kind} ({len(group)} nodes, first {op.shown}, opset {op.opset}): {first.reason}"
 
 
 def _counted(groups: list[list[RefusalError]]) -> str:

@@ -155,6 +155,11 @@ def odd_batches() -> onnx.ModelProto:
             None,
             "input beside leaves sizes open; a shape must be given for (?)",
         ),
+        (
+            two_inputs(),
+            {"beide": (3,)},
+            "shapes must be of its inputs (image, beside), not of beide",
+        ),
         (two_inputs(), (3,), "shapes must be given by the names of its inputs: image, beside"),
         (
             odd_batches(),
