@@ -129,6 +129,7 @@ def _unpack_node(node: NodeHeader, tensors: Mapping[str, Array], schema: int) ->
             overflow=node.overflow,
             table=table,
             softmax_shift=node.softmax_shift,
+            unrolled=node.unrolled,
             losses=node.losses or Losses(),
             rounded=Rounded(
                 node.weight_rounding,

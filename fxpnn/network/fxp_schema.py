@@ -42,6 +42,7 @@ class NodeHeader(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     bias_corrected: bool = False
     bias_format: str | None = None
     weight_overflow: Overflow = Overflow.SATURATE
+    unrolled: str = ""
 
 
 class InputHeader(msgspec.Struct, forbid_unknown_fields=True):

@@ -80,4 +80,5 @@ def _pack(node: "FixedNode", tensors: dict[str, Array]) -> NodeHeader:
         bias_corrected=node.rounded.bias_corrected,
         bias_format=str(node.rounded.bias_format) if node.rounded.bias_format else None,
         weight_overflow=node.rounded.overflow,
+        unrolled=node.unrolled,
     )

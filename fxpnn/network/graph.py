@@ -74,11 +74,16 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Node(Value):
-    """A layer in its place: its name and the names of the nodes, or inputs, it reads."""
+    """A layer in its place: its name and the names of the nodes, or inputs, it reads.
+
+    ``unrolled`` names the layer of a loop of which this is one step: all steps of it share what
+    formats are chosen.
+    """
 
     name: str
     layer: Layer
     inputs: tuple[str, ...]
+    unrolled: str = field(default="", kw_only=True)
 
     @property
     def op(self) -> str:

@@ -12,6 +12,7 @@ from fxpnn.network.graph import Network, Node, Scaling, rectified
 from fxpnn.network.layers import Layer
 from fxpnn.network.rounded import WeightRounding
 from fxpnn.network.traits import Output
+from fxpnn.quantization import loops
 from fxpnn.quantization.calibration import Choice, fitting
 from fxpnn.quantization.settings import PERCENTILE, Method, Plan, Settings
 
@@ -27,7 +28,7 @@ def choices(network: Network, plan: Plan, floats: bool) -> dict[str, Choice]:
     made = {name: _choice(plan[name], name, kept, name in pixels) for name in names}
     for name in unsigned(network, plan, kept) & made.keys():
         made[name] = replace(made[name], signed=False)
-    return made
+    return loops.shared(network, made)
 
 
 def needed(choices: Mapping[str, Choice]) -> set[str]:
@@ -67,6 +68,7 @@ def entered(network: Network, floats: bool, plan: Plan) -> Network:
 
 def asks(network: Network, plan: Plan, floats: bool = False) -> bool:
     """Tell whether a plan asks for calibration data, pixels or ``floats``."""
+    plan = loops.spread(network, plan)
     network = entered(network, floats, plan)
     return bool(calibrated(network, plan, floats) or measured(network, plan))
 
@@ -138,7 +140,7 @@ def unsigned(network: Network, plan: Plan, kept: Mapping[str, list[Node]]) -> fr
     """Name the layers whose chosen format has no sign, since their clamp at 0 is a ReLU's.
 
     None that wraps has such a format, nor one of 16 bits, which would be no int16; nor one that a
-    layer keeps which pads with, or clips to, what is below 0.
+    layer keeps which pads with, or clips to, what is below 0. Steps of a loop are alike.
     """
     hidden, found = rectified(network.nodes, network.outputs), set[str]()
     for name in (node.name for node in network.nodes if node.layer.traits.chosen):
@@ -148,6 +150,9 @@ def unsigned(network: Network, plan: Plan, kept: Mapping[str, list[Node]]) -> fr
         below = signed or any(_needs_sign(node.layer) for node, _ in keepers(kept, name))
         if name in hidden and not below:
             found.add(name)
+    for names in loops.steps(network).values():
+        if any(name not in found for name in names):
+            found.difference_update(names)
     return frozenset(found)
 
 

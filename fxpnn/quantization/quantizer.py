@@ -2,9 +2,9 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fxpnn.fixedpoint.interval import Interval, full
 from fxpnn.fixedpoint.qformat import Accumulator, QFormat
 from fxpnn.fixedpoint.requantize import Shift
 from fxpnn.network import layers
-from fxpnn.network.fixed import FixedNetwork, FixedNode, Provenance
+from fxpnn.network.fixed import FixedNetwork, FixedNode, Losses, Provenance
 from fxpnn.network.graph import Network, Node, chosen_at
 from fxpnn.network.images import check_images
 from fxpnn.network.inputs import FixedInput, entrance
@@ -26,7 +26,7 @@ from fxpnn.network.traits import Output
 from fxpnn.proofs.bounds import prove_node
 from fxpnn.proofs.registers import EFFORT, sums_of
 from fxpnn.proofs.sums import product_interval
-from fxpnn.quantization import cut, effects
+from fxpnn.quantization import cut, effects, loops
 from fxpnn.quantization.calibration import Choice, Chosen, fitting
 from fxpnn.quantization.choices import (
     HEADROOM,
@@ -94,7 +94,7 @@ def propose(
     provenance: Provenance | None = None,
 ) -> Proposal:
     """Do as ``quantize``, and return the notes instead of logging them."""
-    plan = _plan(plan)
+    plan = _plan(network, plan)
     if not isinstance(calibration, Observation | None):
         calibration = observe(network, calibration, plan)
     network = entered(network, calibration is not None and calibration.floats, plan)
@@ -121,17 +121,19 @@ def observe(
     x = as_rows(network, x)
     check_images(network, x)
     floats = x.dtype != np.uint8
-    network = entered(network, floats, _plan(plan))
+    known = _plan(network, plan)
+    network = entered(network, floats, known)
     if plan is not None:
-        plan = _checked(network, _plan(plan))
+        plan = _checked(network, known)
         names, layers = needed(choices(network, plan, floats)) | plan.cut, measured(network, plan)
         return take(network, x, names, layers)
     summing = {node.name: True for node in network.nodes if node.layer.traits.weighted}
     return take(network, x, ever_needed(network), summing if moments else {})
 
 
-def _plan(plan: Plan | Settings | None) -> Plan:
-    return plan if isinstance(plan, Plan) else Plan(plan or Settings())
+def _plan(network: Network, plan: Plan | Settings | None) -> Plan:
+    plan = plan if isinstance(plan, Plan) else Plan(plan or Settings())
+    return loops.spread(network, plan)
 
 
 def _checked(network: Network, plan: Plan) -> Plan:
@@ -139,10 +141,16 @@ def _checked(network: Network, plan: Plan) -> Plan:
     if unknown := [name for name in plan.layers if name not in network.shapes]:
         raise FormatError(
             f"settings must name layers of {network.name}, not {', '.join(unknown)}; "
-            f"it has {', '.join(n for n in network.shapes)}"
+            f"it has {', '.join(_known(network))}"
         )
     effects.check(network, plan)
     return plan
+
+
+def _known(network: Network) -> Iterable[str]:
+    """Name the layers and inputs; all steps of a layer by its one name."""
+    named = (node.unrolled or node.name for node in network.nodes)
+    return dict.fromkeys((*(it.name for it in network.inputs), *named))
 
 
 def _proposed(
@@ -157,10 +165,11 @@ def _proposed(
         _check_known(network, plan, made, layers)
     else:
         observed.check(network, needed(made) | plan.cut, layers)
-        chosen = {name: observed.choose(choice) for name, choice in made.items()}
+        found = {choice: observed.choose(choice) for choice in dict.fromkeys(made.values())}
+        chosen = {name: found[choice] for name, choice in made.items()}
         ranges = observed.ranges_of(network) if made else {}
-    moments = observed.moments if observed else {}
-    build = _Build(network, plan, chosen, {name: moments[name] for name in layers})
+    moments = {name: observed.moments[name] for name in layers} if observed else {}
+    build = _Build(network, plan, chosen, loops.joined(network, moments))
     fixed = FixedNetwork(
         name=network.name,
         **entrance(build.inputs),
@@ -203,6 +212,9 @@ def _check_known(
         raise FormatError(f"calibration data must be given to {wanted}")
 
 
+_Raw: TypeAlias = tuple[Layer, tuple[QFormat, ...], Losses]
+
+
 @dataclass
 class _Build:
     """The state of one quantization: what is known of the nodes done so far."""
@@ -213,6 +225,7 @@ class _Build:
     moments: Mapping[str, Moments]
     formats: dict[str, QFormat] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
+    known: dict[Hashable, _Raw] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         entering = self.network.inputs
@@ -230,14 +243,7 @@ class _Build:
         """Quantize one node; those that it reads are done."""
         settings = self.plan[node.name]
         sources = [self.formats[name] for name in node.inputs]
-        layer, weight_formats, losses = raw_layer(
-            node,
-            sources[0],
-            settings,
-            self._largest(node.name),
-            self.moments.get(node.name),
-            corrected(node, self.plan),
-        )
+        layer, weight_formats, losses = self._raw(node, sources[0])
         shift, clipped = _softmax_shift(layer, settings, sources[0])
         fixed = FixedNode(
             name=node.name,
@@ -252,6 +258,7 @@ class _Build:
             softmax_shift=shift,
             losses=replace(losses, clipped_constants=losses.clipped_constants + clipped),
             rounded=self._rounded(node, settings),
+            unrolled=node.unrolled,
         )
         self.formats[node.name] = fixed.output_format
         if self.proving:
@@ -260,6 +267,15 @@ class _Build:
                 fixed, inputs, sources, effort=self.effort
             ).output
         return fixed
+
+    def _raw(self, node: Node, source: QFormat) -> _Raw:
+        """Round a layer's parameters: of one that stands in several places alike once."""
+        settings, largest = self.plan[node.name], self._largest(node.name)
+        moments, fitted = self.moments.get(node.name), corrected(node, self.plan)
+        key = node.layer, source, settings, largest, moments, fitted
+        if key not in self.known:
+            self.known[key] = raw_layer(node, source, settings, largest, moments, fitted)
+        return self.known[key]
 
     def _rounded(self, node: Node, settings: Settings) -> Rounded:
         """Say how a layer's parameters were rounded."""

@@ -35,6 +35,7 @@ OPERATORS = {
     "Flatten": "flatten",
     "Gelu": "gelu",
     "Gemm": "gemm",
+    "GRU": "gru",
     "GlobalAveragePool": "globalaveragepool",
     "GlobalMaxPool": "globalmaxpool",
     "GroupNormalization": "groupnormalization",
@@ -42,6 +43,7 @@ OPERATORS = {
     "HardSwish": "hardswish",
     "Identity": "identity",
     "InstanceNormalization": "instance_normalization",
+    "LSTM": "lstm",
     "LayerNormalization": "layernormalization",
     "LeakyRelu": "leakyrelu",
     "LpPool": "lppool",
@@ -55,6 +57,7 @@ OPERATORS = {
     "PRelu": "prelu",
     "Pad": "pad",
     "Pow": "pow",
+    "RNN": "rnn",
     "ReduceMax": "reducemax",
     "ReduceMean": "reducemean",
     "ReduceMin": "reducemin",
@@ -109,6 +112,9 @@ SHIFTING = {"Sub", "Div", "Pow"}
 
 PASSING = {"Dropout", "Identity"}
 
+RECURRENT = {"GRU", "LSTM", "RNN"}
+"""What has the images along the second axis of its input, unless it says otherwise."""
+
 INNER = {
     "Cast": ("cast", "a cast alone is no layer"),
     "Shape": ("shape", "a shape alone is no layer"),
@@ -132,6 +138,7 @@ SKIPPED = {
     r"reduce_sum_empty_axes_input_noop": "it does nothing, and is no layer",
     r"reduce_(max|min|sum)_empty_set": "its tensors are empty",
     r"reduce_(max|min)_bool": "its tensors are of truth values",
+    r"lstm_with_peepholes": "its gates look at the cell's state",
     r"identity_(sequence|opt)": "its tensors are sequences, or optional",
     r"training_dropout": "it trains: it draws what is dropped",
     r"gemm_default_matrix_bias": "its bias differs for each image",
@@ -199,6 +206,10 @@ def prepare(case: Any) -> Case:
         y = y.reshape(1, -1)
     if kind == "Gemm" and any(a.name == "transA" and a.i for a in graph.node[0].attribute):
         x = x.T
+    if kind in RECURRENT:
+        del graph.output[1:]
+        batch_first = any(a.name == "layout" and a.i for a in graph.node[0].attribute)
+        x = x if batch_first else x.swapaxes(0, 1)
     return Case(case.name, model, x, y, case.rtol, case.atol)
 
 

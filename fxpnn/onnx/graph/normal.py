@@ -165,4 +165,8 @@ def _domain(domain: str) -> str:
 def _attributes(attributes: Iterable[onnx.AttributeProto]) -> Iterable[tuple[str, Attribute]]:
     for attribute in attributes:
         value = onnx.helper.get_attribute_value(attribute)
-        yield attribute.name, value.decode(errors="replace") if isinstance(value, bytes) else value
+        yield attribute.name, [*map(_text, value)] if isinstance(value, list) else _text(value)
+
+
+def _text(value: Attribute) -> Attribute:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -41,7 +41,7 @@ def absorb(nodes: Sequence[Node], outputs: Sequence[str], casts: Mapping[str, Sh
     """Let layers take the casts behind them; ``casts`` holds what each Quantize casts to."""
     graph = _Graph(nodes, outputs, casts)
     for node in nodes:
-        if isinstance(node.layer, layers.Quantize):
+        if node.name in casts:
             graph.settle(node)
     return graph.absorbed()
 
@@ -172,7 +172,8 @@ class _Graph:
 
     def _cast(self, name: str) -> Shift | None:
         """Return the cast that a node is and nothing else."""
-        return self._casts[name] if isinstance(self._nodes[name].layer, layers.Quantize) else None
+        made = isinstance(self._nodes[name].layer, layers.Quantize)
+        return self._casts.get(name) if made else None
 
     def _format(self, name: str) -> Shift | None:
         """Return the format that a tensor has if it is fixed, and the modes that led to it."""

@@ -54,7 +54,7 @@ def _by_constant(trace: Trace, op: Op, x: Value, weight: Array, side: int) -> Va
     x, (place,) = along(trace, x, (x.rank + side,), "must not multiply images by weights")
     weight = _of_images(trace, x, weight)
     if len(x.shape) > 1:
-        return _rows(trace, op, x, weight, place - len(x.shape))
+        return rows_by(trace, op, x, weight, place - len(x.shape))
     return weighted(trace, op, x, Dense(weight, np.zeros(len(weight), np.float32)))
 
 
@@ -91,7 +91,7 @@ def _gemm(trace: Trace, op: Op) -> Value:
         return replace(weighted(trace, op, x, Dense(weight, bias)), axis=0)
     if turned:
         x = replace(transposed(trace, op, trace.rows(x), (1, 0), ".rows"), axis=1 - x.axis)
-    y = _rows(trace, op, trace.rows(x), weight, -1)
+    y = rows_by(trace, op, trace.rows(x), weight, -1)
     return trace.transform(op, y, np.ones((1, 1)), bias.astype(np.float64)[None])
 
 
@@ -163,7 +163,7 @@ class _Rows(NamedTuple):
         return (axes.pop(self.axis), *axes)
 
 
-def _rows(trace: Trace, op: Op, x: Value, weight: Array, axis: int) -> Value:
+def rows_by(trace: Trace, op: Op, x: Value, weight: Array, axis: int) -> Value:
     """Multiply the features along an axis of ``x`` by ``weight``, ``(..., outputs, features)``."""
     lead, size = x.shape[:-2], x.shape[-3 - axis]
     if x.shape[axis] != weight.shape[-1]:

@@ -30,6 +30,7 @@ from fxpnn.onnx.read import (
     linear,
     matmul,
     norms,
+    recurrent,
     reduce,
     relabel,
     resample,
@@ -66,6 +67,7 @@ HANDLERS = {
     **reduce.HANDLERS,
     **transposed.HANDLERS,
     **norms.HANDLERS,
+    **recurrent.HANDLERS,
     **activation.HANDLERS,
     **relabel.HANDLERS,
     **resample.HANDLERS,
@@ -253,9 +255,8 @@ def _input(
         raise ModelError(f"{where} must have axes for the batch and more, not {len(sizes)} in all")
     readers = [op for op in graph.ops if info.name in op.inputs]
     _check_type(where, tensor.elem_type, readers)
-    transposed = [op.kind == "Gemm" and bool(op.get("transA")) for op in readers]
-    turned = len(sizes) == 2 and any(transposed) and all(transposed)
-    batch, *fixed = reversed(sizes) if turned else sizes
+    axis = _images_axis(info.name, len(sizes), readers)
+    batch, fixed = sizes[axis], sizes[:axis] + sizes[axis + 1 :]
     if callable(wanted) and 0 in fixed:
         given = wanted(tuple(fixed))
     if given is None and 0 in fixed:
@@ -265,7 +266,22 @@ def _input(
         raise ModelError(f"{where} must be {_open(fixed)}, not {_open(shape)}")
     if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
         raise ModelError(f"{where} must hold 1 to {MAX_VALUES} values, not {_open(shape)}")
-    return Value(name, shape, axis=int(turned)), batch
+    return Value(name, shape, axis=axis), batch
+
+
+def _images_axis(name: str, rank: int, readers: Sequence[Op]) -> int:
+    """Return along which axis of an input all that read it want the images.
+
+    Those of a sequence that a recurrent operator reads are its second axis, unless it says so;
+    what asks for the shape alone does not matter.
+    """
+    second = [
+        (op.kind == "Gemm" and rank == 2 and bool(op.get("transA")))
+        or (op.kind in recurrent.HANDLERS and op.inputs[0] == name and not op.get("layout"))
+        for op in readers
+        if op.kind != "Shape"
+    ]
+    return int(any(second) and all(second))
 
 
 def _check_type(where: str, kind: int, readers: Sequence[Op]) -> None:

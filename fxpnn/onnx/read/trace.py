@@ -223,9 +223,9 @@ class Trace:
             self._relabelled |= {key: name, (name, value.held): source}
         return self._relabelled[key]
 
-    def _append(self, name: str, layer: Layer, sources: tuple[str, ...]) -> str:
+    def _append(self, name: str, layer: Layer, sources: tuple[str, ...], unrolled: str = "") -> str:
         name = self._names.unique(name)
-        self.nodes[name] = Node(name, layer, sources)
+        self.nodes[name] = Node(name, layer, sources, unrolled=unrolled)
         return name
 
     def constant(self, op: Op, index: int) -> Array:
@@ -248,18 +248,22 @@ class Trace:
             raise ModelError(f"its {name} must be one number, not {array.size}")
         return float(array.reshape(-1)[0])
 
-    def emit(self, op: Op, layer: Layer, *values: Value, part: str = "") -> Value:
+    def emit(
+        self, op: Op, layer: Layer, *values: Value, part: str = "", unrolled: str = ""
+    ) -> Value:
         """Append a node with ``op``'s name (and ``part``) that reads ``values``.
 
-        The images lie where the first value's do. Where one of several rows is held as maps, all
-        are, and what the layer makes of them.
+        The images lie where the first value's do. ``unrolled`` names the layer of a loop of which
+        the node is one step. Where one of several rows is held as maps, all are, and what the layer
+        makes of them.
         """
         maps = any(value.maps for value in values) and all(len(v.shape) == 2 for v in values)
         read = [self.maps(value) if maps else self.rows(value) for value in values]
         shape = layer.shape(*(value.held for value in read))
         if min(shape) < 1 or math.prod(shape) > MAX_VALUES:
             raise ModelError(f"its output must hold 1 to {MAX_VALUES} values, not {shape}")
-        name = self._append(op.name + part, layer, tuple(value.source for value in read))
+        sources = tuple(value.source for value in read)
+        name = self._append(op.name + part, layer, sources, unrolled)
         if maps and len(shape) == 3 and shape[1] == 1:
             return Value(name, (shape[0], shape[2]), maps=True).like(values[0])
         return Value(name, shape).like(values[0])
