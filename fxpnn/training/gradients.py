@@ -61,7 +61,8 @@ def backpropagate(
         if node.name in followed:
             delta = delta * followed[node.name]
         for field, gradient in parameter_gradients(node.layer, delta, *inputs).items():
-            gradients[parameter(node, field)] = gradient
+            name = parameter(node, field)
+            gradients[name] = gradients[name] + gradient if name in gradients else gradient
         if wanted.isdisjoint(node.inputs):
             continue
         parts = input_deltas(node.layer, delta, values[node.name], *inputs)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fxpnn.network.graph import Network, Node
-from fxpnn.network.layers import Array
+from fxpnn.network.layers import Array, Layer
 
 
 def parameter(node: Node, field: str) -> str:
-    """Name one array of a node's layer."""
-    return f"{node.name}.{field}"
+    """Name one array of a node's layer; all steps of a loop have the same."""
+    return f"{node.unrolled or node.name}.{field}"
 
 
 def parameters(network: Network) -> dict[str, Array]:
@@ -27,12 +27,10 @@ def with_parameters(network: Network, values: Mapping[str, Array]) -> Network:
     Raises:
         ModelError: a value has another shape than the parameter, or is not finite.
     """
-    nodes = tuple(
-        _replaced(node, values) if node.layer.arrays() else node for node in network.nodes
-    )
-    return replace(network, nodes=nodes)
-
-
-def _replaced(node: Node, values: Mapping[str, Array]) -> Node:
-    arrays = {field: values[parameter(node, field)] for field in node.layer.arrays()}
-    return replace(node, layer=replace(node.layer, **arrays))
+    made: dict[Layer, Layer] = {}  # one that stands in several places stays one
+    for node in network.nodes:
+        arrays = {field: values[parameter(node, field)] for field in node.layer.arrays()}
+        if arrays and node.layer not in made:
+            made[node.layer] = replace(node.layer, **arrays)
+    nodes = (replace(node, layer=made.get(node.layer, node.layer)) for node in network.nodes)
+    return replace(network, nodes=tuple(nodes))
