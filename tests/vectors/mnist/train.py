@@ -1,8 +1,8 @@
-"""Train the models of this folder: two small networks of today's kinds, on MNIST.
+"""Train the models of this folder: small networks of today's kinds, on MNIST.
 
 Run by hand, in the environment of ``tests/vectors/onnx/export.py``; the tests need only the files:
 
-    python tests/vectors/mnist/train.py DIR [mobile|excite]
+    python tests/vectors/mnist/train.py DIR [mobile|excite|lstm]
 
 DIR holds MNIST's four IDX files, packed by gzip or not. Pixels are divided by 256, as fxpnn divides
 them unless it is told otherwise. Nothing is chosen by the test images, whose accuracy is printed.
@@ -98,6 +98,24 @@ def excite() -> nn.Module:
     )
 
 
+class Rows(nn.Module):
+    """An image's rows are a sequence; its last state tells the digit."""
+
+    def __init__(self, loop: nn.Module, hidden: int) -> None:
+        super().__init__()
+        self.loop, self.last = loop, nn.Linear(hidden, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Read rows from the top."""
+        every, _ = self.loop(x[:, 0])
+        return self.last(every[:, -1])
+
+
+def lstm() -> nn.Module:
+    """Build an LSTM that reads 28 rows of 28 pixels."""
+    return Rows(nn.LSTM(28, 40, batch_first=True), 40)
+
+
 def read(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     """Read images, divided by 256, and labels."""
     found = []
@@ -141,6 +159,7 @@ def write(name: str, network: nn.Module, **how: object) -> None:
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], bool]] = {
     "mobile": (mobile, False),
     "excite": (excite, True),
+    "lstm": (lstm, True),
 }
 """How each is built, and whether its batch normalizations are folded into convolutions."""
 
