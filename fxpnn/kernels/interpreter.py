@@ -212,12 +212,13 @@ def run_matmul(
                 if fresh:
                     together = 2
                     largest = matmul.pack(other, inner, steps, together, packed)
-                most = largest * matmul.magnitude(x, starts, do.k)
-                wanted = 2 if 2 * most <= LIMIT else 1
+                most, whole = matmul.magnitudes(x, starts, do.k)
+                most, whole = largest * most, largest * whole
+                wanted = 2 if min(2 * most, whole) <= LIMIT else 1
                 if wanted != together:
                     together = wanted
                     matmul.pack(other, inner, steps, together, packed)
-                segments = matmul.cut(do.columns, do.k, together, most, offsets, cuts)
+                segments = matmul.cut(do.columns, do.k, together, most, whole, offsets, cuts)
             y = space[do.y + block * size : do.y + (block + 1) * size]
             chunks = offsets, matrix(cuts, do.columns, segments + 1)
             lost = _multiplied(do, packed, chunks, doubles, quads, x, y)

@@ -62,23 +62,28 @@ def largest(words: I16) -> int:
 
 
 @loop
-def magnitude(x: I16, starts: I64, k: int) -> int:
-    """Return the largest magnitude of rows of k words."""
-    most = np.int64(0)
+def magnitudes(x: I16, starts: I64, k: int) -> tuple[int, int]:
+    """Return the largest magnitude in rows of k words, and the largest sum of those of a row."""
+    most, whole = np.int64(0), np.int64(0)
     for row in range(starts.size):
-        most = max(most, largest(x[starts[row] : starts[row] + k]))
-    return most
+        words = x[starts[row] : starts[row] + k]
+        total = np.int64(0)
+        for i in range(k):
+            total += abs(np.int64(words[i]))
+        most, whole = max(most, largest(words)), max(whole, total)
+    return most, whole
 
 
 @loop
-def cut(columns: int, k: int, together: int, most: int, offsets: I64, cuts: I64) -> int:
+def cut(columns: int, k: int, together: int, most: int, whole: int, offsets: I64, cuts: I64) -> int:
     """Write where pairs lie in a row, and where chunks end whose sums fit 32 bits.
 
-    A product is at most ``most``, and so many ``together`` at most ``LIMIT``. Return how many
+    A product is at most ``most``, and so many ``together`` at most ``LIMIT``; any sum of a row's is
+    at most ``whole``: the weights of attention, whose sum is 1, need one chunk. Return how many
     chunks a column has.
     """
     pairs = (k + together - 1) // together
-    size = min(pairs, LIMIT // max(1, together * most))
+    size = pairs if whole <= LIMIT else min(pairs, LIMIT // max(1, together * most))
     segments = (pairs + size - 1) // size
     for column in range(columns):
         for pair in range(pairs):

@@ -59,7 +59,8 @@ def test_chunks_fit_32_bits_and_are_as_long_as_may_be(
     most = max((1 << bits) - less, 0)
     together = 2 if 2 * most <= LIMIT else 1
     offsets, cuts = np.zeros(columns * k, np.int64), np.zeros(columns * (k + 1), np.int64)
-    segments = cut(columns, k, together, most, offsets, cuts)
+    whole = LIMIT + 1
+    segments = cut(columns, k, together, most, whole, offsets, cuts)
     pairs = -(-k // together)
     ends = cuts[: columns * (segments + 1)].reshape(columns, -1)
     assert (ends[:, 0] == np.arange(columns) * pairs).all()
@@ -72,11 +73,26 @@ def test_chunks_fit_32_bits_and_are_as_long_as_may_be(
     assert (found == np.arange(pairs) * together).all()
 
 
-@pytest.mark.parametrize("magnitude", [alone(matmul.magnitude), in_python(matmul.magnitude)])
+@pytest.mark.parametrize("cut", CUT, ids=["jit", "python"])
+@pytest.mark.parametrize(("whole", "segments"), [(LIMIT, 1), (LIMIT + 1, 35)])
+def test_sums_that_fit_whole_are_one_chunk(cut: Loop, whole: int, segments: int) -> None:
+    """However large a product may be."""
+    offsets, cuts = np.zeros(70, np.int64), np.zeros(72, np.int64)
+    assert cut(1, 70, 2, (1 << 30) - 1, whole, offsets, cuts) == segments
+
+
+MAGNITUDES = alone(matmul.magnitudes), in_python(matmul.magnitudes)
+
+
+@pytest.mark.parametrize("magnitudes", MAGNITUDES, ids=["jit", "python"])
 @pytest.mark.parametrize(("word", "most"), [(-32768, 32768), (32767, 32767), (-3, 3), (0, 0)])
-def test_the_largest_magnitude_is_found_in_any_row(magnitude: Loop, word: int, most: int) -> None:
+def test_the_largest_magnitudes_are_found_in_any_row(
+    magnitudes: Loop, word: int, most: int
+) -> None:
     """That of the least word takes 16 bits; words between rows are not looked at."""
     for place in range(4):
-        x = np.array([[0, 0, -32768]] * 2, np.int16)
+        x = np.array([[0, 0, -32768], [1, -1, -32768]], np.int16)
         x[place // 2, place % 2] = word
-        assert magnitude(x.reshape(-1), np.array([0, 3]), 2) == most
+        found = magnitudes(x.reshape(-1), np.array([0, 3]), 2)
+        sums = np.abs(x[:, :2].astype(int))
+        assert found == (max(most, sums.max()), sums.sum(1).max())
