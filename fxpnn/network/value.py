@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,8 +17,9 @@ class Value:
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        values = (getattr(self, f.name) for f in fields(self) if f.init)  # type: ignore[arg-type] # a dataclass
-        return type(self), tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.init}  # type: ignore[arg-type] # a dataclass
+        given = {k: dict(v) if isinstance(v, MappingProxyType) else v for k, v in given.items()}
+        return partial(type(self), **given), ()
 
     def __repr__(self) -> str:
         shown = (f for f in fields(self) if f.init)  # type: ignore[arg-type] # a dataclass
