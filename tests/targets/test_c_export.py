@@ -13,13 +13,14 @@ from fxpnn.errors import FormatError, ModelError, ToolError
 from fxpnn.fixedpoint.qformat import Accumulator, QFormat
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.graph import INPUT
-from fxpnn.network.layers import Conv2D, Dense, Flatten, Layer, Relu, Window
+from fxpnn.network.layers import Conv2D, Dense, Flatten, Layer, PRelu, Relu, Window
 from fxpnn.targets.c import check, export, helpers, program, text
 from fxpnn.targets.lowering import lower
 from fxpnn.targets.simulation import words
 from fxpnn.targets.vectors import Vectors
 from tests.support import c_programs
 from tests.support.strategies import NetworkCase
+from tests.support.tools import needs
 
 Q12 = QFormat(16, 12)
 
@@ -126,6 +127,53 @@ def test_equal_networks_give_equal_bytes() -> None:
     assert made[0] == made[1]
     assert list(made[0]) == ["net.h", "net.c", "net_weights.c", "net_test.c"]
     assert all(re.search(rb"[^\n]\n\Z", content) for content in made[0].values())
+
+
+def square(name: str, source: str, weight: int, frac: int = 12) -> FixedNode:
+    """Make a dense layer of two features, which has arrays of its own."""
+    layer = Dense(np.full((2, 2), weight, np.int16), np.zeros(2, np.int64))
+    return FixedNode(name, layer, (source,), Q12, (QFormat(16, frac),), Accumulator())
+
+
+@needs("gcc")
+def test_constants_that_hold_the_same_are_one_array(tmp_path: Path) -> None:
+    """Whatever layers are called and wherever their arrays lie; another value makes another."""
+    nodes = (
+        square("a", INPUT, 300),
+        square("b", "a", 300),
+        square("c", "b", 301),
+        square("d", "c", 300, frac=9),
+    )
+    fixed = FixedNetwork("four", (2,), Q12, nodes)
+    raw = np.array([[4096, -4095], [32767, -32768], [1, 0]], np.int16)
+    case = c_programs.case("net", NetworkCase(fixed, raw))
+    written = c_programs.files(case)["net_weights.c"]
+    declared = re.findall(rb"const int\d+_t net_layer_\w+\[", written)
+    assert declared == [
+        b"const int16_t net_layer_0_a_weight[",
+        b"const int32_t net_layer_0_a_bias[",
+        b"const int16_t net_layer_2_c_weight[",
+    ]
+    c_programs.run_all([case], tmp_path)
+
+
+@needs("gcc")
+def test_what_is_shared_has_each_layer_s_own_meaning(tmp_path: Path) -> None:
+    """Bits that products drop are also those that the cast of a product with a slope drops."""
+    fracs = QFormat(16, 12), QFormat(16, 10)
+    slopes = PRelu(np.array([300, -200], np.int16))
+    weights = Dense(np.array([[300, 1], [-200, 7]], np.int16), np.zeros(2, np.int64))
+    register = Accumulator.parse("ap_fixed<24,12>")
+    nodes = (
+        FixedNode("a", weights, (INPUT,), Q12, fracs, register),
+        FixedNode("b", slopes, ("a",), Q12, fracs),
+    )
+    raw = np.array([[4096, -4095], [32767, -32768], [1, 0]], np.int16)
+    case = c_programs.case("net", NetworkCase(FixedNetwork("two", (2,), Q12, nodes), raw))
+    written = c_programs.files(case)
+    assert b"const int8_t *shift = net_layer_0_a_drop;" in written["net.c"]
+    assert written["net_weights.c"].count(b"const int8_t") == 1
+    c_programs.run_all([case], tmp_path)
 
 
 def test_a_name_that_c_keeps_is_refused() -> None:

@@ -1,8 +1,9 @@
 """What the writer of a layer is told, and what it gives back."""
 
+import hashlib
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,12 @@ class Constant:
         """Give its declaration."""
         return f"const {self.ctype} {self.name}[{self.values.size}]"
 
+    @property
+    def content(self) -> tuple[str, bytes]:
+        """Give its type and the sha256 of its words: constants with the same can be one array."""
+        words = np.ascontiguousarray(self.values, self.ctype.removesuffix("_t"))
+        return self.ctype, hashlib.sha256(words.data).digest()
+
 
 class Written(NamedTuple):
     """A layer in C: the functions, of which the last is the layer's, and its constants."""
@@ -42,8 +49,8 @@ class Place:
     """A step and its place in the program.
 
     ``symbol`` names its function, ``prefix`` begins names that other files see. ``bounds`` holds
-    the ends of what each source can be, in the shape in which the layer sees it. ``shares`` is the
-    symbol of the first layer with the same table.
+    the ends of what each source can be, in the shape in which the layer sees it. ``known`` are the
+    constants of the program so far by their content, to which those of the step are added.
     """
 
     step: Step
@@ -51,7 +58,7 @@ class Place:
     symbol: str
     prefix: str
     bounds: tuple[Interval, ...]
-    shares: str
+    known: MutableMapping[tuple[str, bytes], Constant] = field(compare=False, repr=False)
 
     @property
     def said(self) -> str:
@@ -69,15 +76,15 @@ class Place:
         return function(f"static void {self.symbol}({reads}, int16_t *y)", body, self.said)
 
     def constant(self, what: str, ctype: str, values: Array, note: str) -> Constant:
-        """Make a constant of the layer."""
-        return Constant(f"{self.prefix}_{self.symbol}_{what}", what, ctype, values, note)
+        """Make a constant of the layer; where an earlier one holds the same, it is that array."""
+        made = Constant(f"{self.prefix}_{self.symbol}_{what}", what, ctype, values, note)
+        return replace(self.known.setdefault(made.content, made), what=what)
 
     def table(self) -> Constant:
-        """Give the layer's table, which other layers may share."""
+        """Make a constant of the layer's table."""
         values = self.step.node.table
         assert values is not None
-        name = f"{self.prefix}_{self.shares}_table"
-        return Constant(name, "table", "int32_t", values, f"table of {self.step.node.op}")
+        return self.constant("table", "int32_t", values, f"table of {self.step.node.op}")
 
 
 def bounds(lowering: Lowering, source: Source) -> Interval:

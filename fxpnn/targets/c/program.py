@@ -1,6 +1,5 @@
 """A network as a C program: its layers' functions, their constants, and where its tensors lie."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, singledispatch
 
@@ -11,7 +10,7 @@ from fxpnn.network.layers import Layer
 from fxpnn.targets import dump
 from fxpnn.targets.c import matmul, moves, norms, pools, products, softmax, values
 from fxpnn.targets.c.place import Constant, Place, Written, bounds
-from fxpnn.targets.lowering import Lowering, Step
+from fxpnn.targets.lowering import Lowering
 
 
 @singledispatch
@@ -175,6 +174,7 @@ class Program:
     def places(self) -> tuple[Place, ...]:
         """Give each step its symbol: the name that its files have in a dump."""
         symbols = dump.file_stems(self.lowering.fixed)
+        known: dict[tuple[str, bytes], Constant] = {}
         return tuple(
             Place(
                 step=step,
@@ -182,7 +182,7 @@ class Program:
                 symbol=symbols[step.name],
                 prefix=self.prefix,
                 bounds=tuple(bounds(self.lowering, source) for source in step.sources),
-                shares=symbols[_first_alike(self.lowering.steps, step).name],
+                known=known,
             )
             for number, step in enumerate(self.lowering.steps)
         )
@@ -194,7 +194,7 @@ class Program:
 
     @cached_property
     def constants(self) -> tuple[Constant, ...]:
-        """Give the constants of all steps, each once."""
+        """Give the constants of all steps, each once: steps that hold the same share it."""
         every = [constant for part in self.written for constant in part.constants]
         return tuple({constant.name: constant for constant in every}.values())
 
@@ -224,15 +224,3 @@ class Program:
 
 def _at(offset: int) -> str:
     return f"scratch + {offset}" if offset else "scratch"
-
-
-def _first_alike(steps: Sequence[Step], step: Step) -> Step:
-    """Return the first step that has the same table."""
-    table, op = step.node.table, step.node.op
-    if table is None:
-        return step
-    for other in steps:
-        theirs = other.node.table
-        if other.node.op == op and theirs is not None and (theirs == table).all():
-            return other
-    return step

@@ -31,7 +31,7 @@ class Sum:
     @property
     def constants(self) -> tuple[Constant, ...]:
         """Name all constants, each once."""
-        return tuple({c.name: c for c in (self.bias, *self.drop, *self.cast.constants)}.values())
+        return tuple({c.what: c for c in (self.bias, *self.drop, *self.cast.constants)}.values())
 
     @property
     def functions(self) -> Lines:
