@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from fxpnn.network import layers
 from fxpnn.network.graph import INPUT, Network, Node, chain
 from fxpnn.network.layers import Array, Conv2D, Dense, Flatten, Layer, Relu, Sigmoid, Softmax, Tanh
+from fxpnn.onnx import from_model
 from fxpnn.reference import compute, forward
 from fxpnn.training import LOSSES, Loss, backpropagate, parameters, with_parameters
 from fxpnn.training.gradients import input_deltas, parameter_gradients
 from fxpnn.training.losses import SQUARES, cost
 from fxpnn.training.sgd import cost_and_gradients
 from tests.reference.test_reference import SEEDS, windows
+from tests.support.recurrent_models import recurrent
 
 STEP = 1e-4
 """The step of the five-point difference: its error is of the fourth order, about 1e-16."""
@@ -271,3 +273,27 @@ def test_only_what_depends_on_parameters_gets_a_delta() -> None:
     assert list(backpropagate(network, values, deltas).deltas) == ["dense"]
     found = backpropagate(network, values, deltas, to_input=True).deltas
     assert found[INPUT].tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_steps_of_a_loop_learn_as_one(kind: str) -> None:
+    """Weights that all steps share are one parameter; its gradient is the sum over the steps."""
+    network = from_model(recurrent(kind, steps=3, hidden=3, outputs="y_last"))
+    values = {name: value.astype(np.float64) for name, value in parameters(network).items()}
+    states = [name for name in values if ".state" in name and name.endswith("weight")]
+    assert len(states) == (2 if kind == "GRU" else 1)
+    x = np.random.default_rng(5).normal(size=(2, *network.input_shape))
+    (output,) = network.outputs
+
+    def kept() -> dict[str, Array]:
+        return forward(with_parameters(network, values), x, np.float64, network.shapes)
+
+    weights = np.random.default_rng(6).normal(size=(2, *network.shapes[output]))
+    known = with_parameters(network, values)
+    found = backpropagate(known, kept(), {output: weights}).parameters
+    assert found.keys() == values.keys()
+    for name in states:
+        slopes = difference(lambda: float((kept()[output] * weights).sum()), values[name])
+        assert_slopes(found[name], slopes)
+    held = {id(node.layer) for node in known.nodes if node.unrolled.startswith("loop.state")}
+    assert len(held) == len(states)

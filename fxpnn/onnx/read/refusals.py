@@ -16,6 +16,8 @@ STATICALLY = (
     "words must be the same for all images, not chosen for each (dynamic quantization); quantize "
     "the float model statically, as fxpnn quantize does"
 )
+LOOPS = ("Loop", "Scan")
+UNROLLED = "loops must be LSTM, GRU or RNN, or be exported unrolled (Keras: unroll=True)"
 LINEAR = ("QuantizeLinear", "DequantizeLinear")
 FREE = ("scale must be a power of two", "zero point must be 0")
 """How the reasons begin why words of other scales are no format."""
@@ -41,14 +43,15 @@ def summary(refusals: Iterable[RefusalError]) -> str:
     """Return one line that names each kind once, with how many nodes and the first one's reason.
 
     Where that is long, kinds that are not supported are only counted, then the others too. What
-    other tools quantize in ways that are not read comes first, as one, with what to do.
+    other tools quantize in ways that are not read, and loops, come first, as one, with what to do.
     """
     rest = list(refusals)
     dynamic = [refusal for refusal in rest if _bare(refusal) in DYNAMIC]
     free = _of_free_scales(rest)
-    families = ((dynamic, STATICALLY), (free, BY_POWERS))
+    loops = [refusal for refusal in rest if _bare(refusal) in LOOPS]
+    families = ((dynamic, STATICALLY), (free, BY_POWERS), (loops, UNROLLED))
     told = [_remedied(group, remedy) for group, remedy in families if group]
-    left = [refusal for refusal in rest if refusal not in {*dynamic, *free}]
+    left = [refusal for refusal in rest if refusal not in {*dynamic, *free, *loops}]
     return "; ".join([*told, *([_by_kinds(left)] if left else [])])
 
 

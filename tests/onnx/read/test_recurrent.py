@@ -77,6 +77,18 @@ def test_outputs_that_nothing_reads_are_left_out(outputs: str) -> None:
     assert (last in network.shapes) == (outputs != "y_cell")
 
 
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_lengths_that_are_the_whole_sequence(kind: str) -> None:
+    """Lengths that leave nothing out change nothing; those of other steps are refused."""
+    found = agree(recurrent(kind, lengths=[STEPS] * IMAGES))
+    plain = agree(recurrent(kind))
+    assert [node.op for node in found.nodes] == [node.op for node in plain.nodes]
+    refuse(
+        recurrent(kind, lengths=[STEPS, STEPS - 1]),
+        f"{kind} (node loop, opset 17): sequence_lens must be the whole 4 for all images",
+    )
+
+
 def batch_first(kind: str, layout: bool, **attributes: Any) -> onnx.ModelProto:
     """Make a model of images first, by the operator's own layout or between transpositions."""
     weights = parameters(kind)

@@ -8,7 +8,7 @@ from onnx import helper
 
 from fxpnn.errors import ModelError
 from fxpnn.onnx import from_model
-from tests.support.onnx_models import MAPS, floats, model, op, refuse
+from tests.support.onnx_models import FLOAT, MAPS, floats, model, op, refuse
 from tests.support.qonnx_models import QONNX, quant
 
 ODD_SCALE = "scale must be a power of two, not 0.3"
@@ -211,3 +211,14 @@ def test_what_stands_behind_is_not_blamed_for_a_shape_that_nobody_knows() -> Non
         nodes = (node, op("Gemm", "t w", "u"), op("Erf", "u", "y"))
         with pytest.raises(ModelError, match=rf"^{kind} \(.*\): is not supported; Erf \(node y,"):
             from_model(model(*nodes, weights=weights, domains={"mine": 1}))
+
+
+def test_a_loop_is_told_with_what_to_do() -> None:
+    """Steps that are a graph of their own are not read; a model can be exported without them."""
+    state, after = (helper.make_tensor_value_info(name, FLOAT, ()) for name in "st")
+    body = helper.make_graph([op("Tanh", "s", "t")], "body", [state], [after])
+    refuse(
+        model(op("Scan", "x", "y", body=body, num_scan_inputs=0)),
+        "1 Scan (first y): loops must be LSTM, GRU or RNN, or be exported unrolled "
+        "(Keras: unroll=True)",
+    )

@@ -248,10 +248,18 @@ def settle(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def write(name: str, network: nn.Module, shape: tuple[int, ...], opset: int, **how: object) -> None:
-    """Export a network of a single input; a batch of one is what the tracer sees."""
+def write(
+    name: str,
+    network: nn.Module,
+    shape: tuple[int, ...],
+    opset: int,
+    *,
+    images: int = 1,
+    **how: object,
+) -> None:
+    """Export a network of a single input; the tracer sees a batch of ``images``."""
     path = FOLDER / f"{name}.onnx"
-    example = torch.randn(1, *shape)
+    example = torch.randn(images, *shape)
     torch.onnx.export(settle(network), (example,), path, opset_version=opset, **how)
     model = onnx.load(path)
     for item in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input):

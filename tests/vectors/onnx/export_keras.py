@@ -6,7 +6,8 @@ Run by hand, in an environment of its own; the tests need only the files it writ
     python tests/vectors/onnx/export_keras.py
 
 Their maps lie with the channels last, so that each begins and ends with a Transpose. Weights are
-random, from a seed; batch normalizations have statistics that are not the identity.
+random, from a seed; batch normalizations have statistics that are not the identity. The LSTM
+becomes ONNX's LSTM; a GRU would become a Loop, so its steps are written out.
 """
 
 from pathlib import Path
@@ -65,6 +66,12 @@ def mixer() -> keras.Model:
     )
 
 
+def loop(steps: int, layer: layers.Layer) -> keras.Model:
+    """A sequence of vectors is read by a loop, whose last state tells the class."""
+    x = made = keras.Input((steps, 3))
+    return keras.Model(made, layers.Dense(4)(layer(x)))
+
+
 def settle(model: keras.Model) -> keras.Model:
     """Give normalizations parameters and statistics that are not the identity."""
     random = np.random.default_rng(0)
@@ -82,6 +89,8 @@ def main() -> None:
         ("decoder", decoder(), 15),
         ("encoder", encoder(), 13),
         ("mixer", mixer(), 17),
+        ("lstm", loop(6, layers.LSTM(5, bias_initializer="normal")), 17),
+        ("gru", loop(3, layers.GRU(5, bias_initializer="normal", unroll=True)), 17),
     ):
         signature = (tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="x"),)
         exported, _ = tf2onnx.convert.from_keras(settle(model), signature, opset=opset)
