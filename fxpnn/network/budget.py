@@ -35,7 +35,7 @@ TAP = 8
 
 def check(nodes: Sequence["Node"], shapes: Mapping[str, Shape]) -> None:
     """Raise ``ModelError`` if one image needs more values or work than a network may."""
-    parameters = sum(getattr(n.layer, name).size for n in nodes for name in n.layer.arrays())
+    parameters = held(nodes)
     for what, needed, most in (
         (
             "tensors must hold at most {:,} values of an image at a time",
@@ -56,6 +56,12 @@ def check(nodes: Sequence["Node"], shapes: Mapping[str, Shape]) -> None:
         if needed > most:
             allowed = what.format(most)
             raise ModelError(f"its {allowed}, not {needed:,}; smaller images need less")
+
+
+def held(nodes: Sequence["Node"]) -> int:
+    """Count the parameters that nodes hold, those of an array that several share once."""
+    arrays = (getattr(node.layer, name) for node in nodes for name in node.layer.arrays())
+    return sum({id(array): array.size for array in arrays}.values())
 
 
 def live(nodes: Sequence["Node"], shapes: Mapping[str, Shape]) -> int:

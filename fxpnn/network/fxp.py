@@ -82,13 +82,15 @@ def load(path: Path | str) -> FixedNetwork:
 
 
 def _unpack(header: Header, tensors: dict[str, Array], schema: int) -> FixedNetwork:
-    expected = {f"{node.name}.{name}" for node in header.nodes for name in node.tensors}
-    if expected != set(tensors):
-        odd = ", ".join(sorted(expected ^ set(tensors)))
+    expected = [tensor for node in header.nodes for tensor in _held(node).values()]
+    if odd := ", ".join(sorted({*expected} ^ {*tensors})):
         raise ModelError(f"header and tensors must name the same tensors, not differ in {odd}")
     for name, array in tensors.items():
         if array.dtype.name not in _DTYPES:
             raise ModelError(f"tensor {name} must be signed integers, not {array.dtype}")
+        array.setflags(write=False)  # else each layer that shares it would copy it
+    if (size := sum(tensors[name].nbytes for name in expected)) > MAX_FILE:
+        raise ModelError(f"tensors of all layers must take at most {MAX_FILE} bytes, not {size}")
     nodes = tuple(_unpack_node(node, tensors, schema) for node in header.nodes)
     return FixedNetwork(
         name=header.name,
@@ -106,12 +108,19 @@ def _unpack(header: Header, tensors: dict[str, Array], schema: int) -> FixedNetw
     )
 
 
+def _held(node: NodeHeader) -> dict[str, str]:
+    """Give the name in the file of each of a node's tensors."""
+    if odd := ", ".join(sorted({*node.shared} - {*node.tensors})):
+        raise ModelError(f"layer {node.name} ({node.op}): must not share {odd}, which it has not")
+    return {name: node.shared.get(name, f"{node.name}.{name}") for name in node.tensors}
+
+
 def _unpack_node(node: NodeHeader, tensors: Mapping[str, Array], schema: int) -> FixedNode:
     where = f"layer {node.name} ({node.op})"
     kind = layer_types().get(node.op)
     if kind is None:
         raise ModelError(f"{where}: this fxpnn has no such layer")
-    arrays = {name: tensors[f"{node.name}.{name}"] for name in node.tensors}
+    arrays = {name: tensors[tensor] for name, tensor in _held(node).items()}
     table = arrays.pop(TABLE, None)
     if schema == 1 and kind.traits.output is Output.INHERITED:  # it heeded no modes then
         node = msgspec.structs.replace(node, **_DEFAULT_MODES)

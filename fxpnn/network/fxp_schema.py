@@ -24,7 +24,11 @@ TABLE = "table"
 
 
 class NodeHeader(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A node: its graph, its layer's scalars, and the names of its tensors."""
+    """A node: its graph, its layer's scalars, and the names of its tensors.
+
+    Tensor ``weight`` of a node ``a`` is called ``a.weight`` in the file, unless ``shared`` says
+    under which other name it stands there: what several nodes hold is written once.
+    """
 
     name: str
     op: str
@@ -43,6 +47,7 @@ class NodeHeader(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     bias_format: str | None = None
     weight_overflow: Overflow = Overflow.SATURATE
     unrolled: str = ""
+    shared: dict[str, str] = {}
 
 
 class InputHeader(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,6 +1,7 @@
 """Fixed networks written as .fxp files: integers in safetensors, with a JSON header."""
 
-from dataclasses import fields
+import hashlib
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,30 @@ from safetensors.numpy import save as save_tensors
 from fxpnn import files
 from fxpnn.network.fxp_schema import SCHEMA, TABLE, Header, InputHeader, NodeHeader, Signed, digest
 from fxpnn.network.inputs import INPUT
-from fxpnn.network.layers import Array
+from fxpnn.network.layers import Array, Shape
 
 if TYPE_CHECKING:
     from fxpnn.network.fixed import FixedNetwork, FixedNode
 
 
+@dataclass
+class _Tensors:
+    """The tensors of a file so far, each once, and their names by dtype, shape and content."""
+
+    named: dict[str, Array] = field(default_factory=dict)
+    known: dict[tuple[str, Shape, bytes], str] = field(default_factory=dict)
+
+    def put(self, name: str, array: Array) -> str:
+        """Add an array unless an equal one is there, and return the name under which it stands."""
+        content = array.dtype.name, array.shape, hashlib.sha256(array.tobytes()).digest()
+        found = self.known.setdefault(content, name)
+        self.named.setdefault(found, array)
+        return found
+
+
 def dumps(fixed: "FixedNetwork") -> bytes:
     """Return the bytes of a .fxp file; equal networks give equal bytes."""
-    tensors: dict[str, Array] = {}
+    tensors = _Tensors()
     nodes = tuple(_pack(node, tensors) for node in fixed.nodes)
     further = tuple(InputHeader(it.name, it.shape, str(it.format)) for it in fixed.further)
     header = Header(
@@ -35,8 +51,8 @@ def dumps(fixed: "FixedNetwork") -> bytes:
         further=further or msgspec.UNSET,
     )
     text = msgspec.json.encode(header, enc_hook=_plain)
-    signed = Signed(SCHEMA, digest(text, tensors), msgspec.Raw(text))
-    return save_tensors(tensors, {"fxpnn": msgspec.json.encode(signed).decode()})
+    signed = Signed(SCHEMA, digest(text, tensors.named), msgspec.Raw(text))
+    return save_tensors(tensors.named, {"fxpnn": msgspec.json.encode(signed).decode()})
 
 
 def _plain(value: object) -> object:
@@ -55,12 +71,13 @@ def save(fixed: "FixedNetwork", path: Path | str) -> None:
     files.write(Path(path), dumps(fixed))
 
 
-def _pack(node: "FixedNode", tensors: dict[str, Array]) -> NodeHeader:
+def _pack(node: "FixedNode", tensors: _Tensors) -> NodeHeader:
     names = node.layer.arrays()
     arrays = {name: getattr(node.layer, name) for name in names}
     if node.table is not None:
         arrays[TABLE] = node.table
-    tensors |= {f"{node.name}.{name}": array for name, array in arrays.items()}
+    own = {name: f"{node.name}.{name}" for name in arrays}
+    held = {name: tensors.put(own[name], array) for name, array in arrays.items()}
     scalars = (f.name for f in fields(node.layer) if f.name not in names)
     cast = node.requantize
     return NodeHeader(
@@ -81,4 +98,5 @@ def _pack(node: "FixedNode", tensors: dict[str, Array]) -> NodeHeader:
         bias_format=str(node.rounded.bias_format) if node.rounded.bias_format else None,
         weight_overflow=node.rounded.overflow,
         unrolled=node.unrolled,
+        shared={name: tensor for name, tensor in held.items() if tensor != own[name]},
     )

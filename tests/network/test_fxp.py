@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 import fxpnn
 from fxpnn.errors import DataError, ModelError
-from fxpnn.fixedpoint.qformat import QFormat
-from fxpnn.network import fxp, fxp_write
+from fxpnn.fixedpoint.qformat import Accumulator, QFormat
+from fxpnn.network import budget, fxp, fxp_write
 from fxpnn.network.fixed import FixedNetwork, FixedNode
 from fxpnn.network.fxp import dumps, load, loads, save
+from fxpnn.network.graph import INPUT
 from fxpnn.network.layers import (
+    Dense,
     Layer,
     MaxPool2D,
     Slice,
@@ -72,6 +74,31 @@ def test_every_layer_comes_back(kind: type[Layer]) -> None:
         assert plain(loads(dumps(case.fixed))) == plain(case.fixed)
 
     comes_back()
+
+
+def test_arrays_that_hold_the_same_are_written_once() -> None:
+    """Those of one layer in two places, and equal ones; they are one array when read, too."""
+    q12 = QFormat(16, 12)
+
+    def node(name: str, source: str, value: int) -> FixedNode:
+        layer = Dense(np.full((2, 2), value, np.int16), np.zeros(2, np.int64))
+        return FixedNode(name, layer, (source,), q12, (q12,), Accumulator())
+
+    nodes = (node("a", INPUT, 7), node("b", "a", 7), node("c", "b", 8))
+    fixed = FixedNetwork("three", (2,), q12, nodes)
+    content = dumps(fixed)
+    assert sorted(taken_apart(content)[1]) == ["a.bias", "a.weight", "c.weight"]
+    loaded = loads(content)
+    assert plain(loaded) == plain(fixed)
+    assert dumps(loaded) == content
+    a, b, c = (node.layer for node in loaded.nodes)
+    assert isinstance(a, Dense)
+    assert isinstance(b, Dense)
+    assert isinstance(c, Dense)
+    assert a.weight is b.weight
+    assert a.bias is b.bias is c.bias
+    assert budget.held(nodes) == 18
+    assert budget.held(loaded.nodes) == 10
 
 
 @pytest.mark.parametrize("seed", ["1", "2"])

@@ -110,6 +110,13 @@ LIES: list[tuple[Change, str]] = [
     (tensor("conv.gain", np.zeros(2, np.int8)), f"{DIFFER} conv.gain"),
     (renamed("dense.bias", "dens.bias"), f"{DIFFER} dens.bias, dense.bias"),
     (lambda header, tensors: tensors.pop("p.table"), f"{DIFFER} p.table"),
+    (node("dense", shared={"bias": "conv.bias"}), f"{DIFFER} dense.bias"),
+    (node("dense", shared={"bias": "bias"}), f"{DIFFER} bias, dense.bias"),
+    (
+        node("conv", shared={"gain": "conv.bias"}),
+        f"{CONV} must not share gain, which it has not",
+    ),
+    (node("conv", shared=["bias"]), "Expected `object`, got `array` - at `$.nodes[0].shared`"),
     (tensor("conv.bias", np.zeros(2)), "tensor conv.bias must be signed integers, not float64"),
     (tensor("p.table", np.zeros(1, np.uint8)), "tensor p.table must be signed integers, not uint8"),
     (tensor("conv.bias", np.zeros(2, np.int32)), f"{CONV} bias must be int64 of at most 62 bits"),
