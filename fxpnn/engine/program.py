@@ -16,7 +16,6 @@ from fxpnn.kernels import compiled
 from fxpnn.kernels.build.kernel import Kernel
 from fxpnn.kernels.layout import instructions
 from fxpnn.kernels.layout.instructions import Code
-from fxpnn.network import budget
 from fxpnn.network.fixed import FixedNetwork
 from fxpnn.network.inputs import FixedInput
 from fxpnn.network.layers import Array, Shape
@@ -145,8 +144,12 @@ class Constants:
     room: int = CONSTANTS
 
     def allow(self, fixed: FixedNetwork) -> None:
-        """Make room for the constants of a network by its parameters, and not for more."""
-        self.room = CONSTANTS + CONSTANTS_EACH * budget.held(fixed.nodes)
+        """Make room for the constants of a network by its parameters, and not for more.
+
+        What several layers share counts for each: by its inputs, each may pack it in its own way.
+        """
+        sizes = (getattr(n.layer, name).size for n in fixed.nodes for name in n.layer.arrays())
+        self.room = CONSTANTS + CONSTANTS_EACH * sum(sizes)
 
     def put(self, dtype: str, values: Array) -> int:
         """Append values to the pool of a dtype, on a new line, and return where they begin.
