@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -19,12 +18,16 @@ class Value:
     def __reduce__(self) -> tuple[Any, ...]:
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.init}  # type: ignore[arg-type] # a dataclass
         given = {k: dict(v) if isinstance(v, MappingProxyType) else v for k, v in given.items()}
-        return partial(type(self), **given), ()
+        return _made, (type(self), given)
 
     def __repr__(self) -> str:
         shown = (f for f in fields(self) if f.init)  # type: ignore[arg-type] # a dataclass
         told = (f"{f.name}={_brief(getattr(self, f.name))}" for f in shown)
         return f"{type(self).__name__}({', '.join(told)})"
+
+
+def _made(kind: type[Value], given: Mapping[str, Any]) -> Value:
+    return kind(**given)
 
 
 def _brief(value: object) -> str:

@@ -250,6 +250,12 @@ def _beside(trace: Trace, op: Op, x: Value, axis: int, given: Sequence[Result]) 
     if not all(kinds[first:last]):
         raise ModelError("must have its constants before or behind all others, not between them")
     arrays = [[_of_each(trace, x, part) for part in side] for side in (given[:first], given[last:])]
+    for array in (array for side in arrays for array in side):
+        if _but(array.shape, axis) != _but(x.shape, axis):
+            raise ModelError(
+                f"must join constants of the same sizes along all other axes, not {array.shape} to "
+                f"{x.shape}"
+            )
     counts = [sum(array.shape[axis] for array in side) for side in arrays]
     pads = [(0, 0)] * len(x.shape)
     pads[axis] = (counts[0], counts[1])
@@ -257,6 +263,10 @@ def _beside(trace: Trace, op: Op, x: Value, axis: int, given: Sequence[Result]) 
     trace.spend(2 * math.prod(padded.shape))
     offset = np.concatenate([*arrays[0], np.zeros(x.shape), *arrays[1]], axis)
     return trace.transform(op, padded, np.ones((1,) * len(x.shape)), offset)
+
+
+def _but(shape: Shape, axis: int) -> Shape:
+    return (*shape[:axis], *shape[axis + 1 :])
 
 
 def _of_each(trace: Trace, x: Value, part: Result) -> Array:

@@ -262,6 +262,11 @@ REFUSED = {
         "Concat (node y, opset 17): must have its constants before or behind all others, "
         "not between them",
     ),
+    "concat of a constant of another size": (
+        model(op("Concat", "x c", "y", axis=1), weights={"c": floats(1, 1, 3)}, shape=(2, 4)),
+        "Concat (node y, opset 17): must join constants of the same sizes along all other axes, "
+        "not (1, 3) to (2, 4)",
+    ),
     "concat of a constant with fewer axes": (
         model(op("Concat", "x c", "y", axis=1), weights={"c": floats(4)}),
         "Concat (node y, opset 17): its constants must have 2 axes, not 1",
