@@ -85,7 +85,7 @@ def hide_log(ctx: click.Context) -> None:
     """Print no such notes while a command runs."""
     before = _LIBRARY.level
     _LIBRARY.setLevel(logging.ERROR)
-    ctx.call_on_close(lambda: _LIBRARY.setLevel(before))
+    ctx.find_root().call_on_close(lambda: _LIBRARY.setLevel(before))
 
 
 def print_json(value: object) -> None:

@@ -263,7 +263,7 @@ REFUSED = {
         "not between them",
     ),
     "concat of a constant of another size": (
-        model(op("Concat", "x c", "y", axis=1), weights={"c": floats(1, 1, 3)}, shape=(2, 4)),
+        model(op("Concat", "x c", "y", axis=1), weights={"c": floats(1, 1, 3)}, shape=(1, 2, 4)),
         "Concat (node y, opset 17): must join constants of the same sizes along all other axes, "
         "not (1, 3) to (2, 4)",
     ),
