@@ -4,9 +4,11 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.connection import wait
+from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
@@ -17,31 +19,25 @@ TRIES = 3
 
 
 class Workers(Executor):
-    """An executor of spawned processes whose ``map`` outlives their deaths.
+    """An executor of spawned processes that outlives their deaths.
 
-    The pool of the standard library breaks as a whole when one process dies. Here it is made anew,
-    and only what is missing runs again, each item at most three times. Processes end with the one
-    that made them, however that ends.
+    A pool of the standard library breaks as a whole when one of its processes dies, and may never
+    end where that happens while it begins another. Here each process is a pool of its own, with a
+    thread that hands it one item after the other: a death concerns one item, which a new process
+    begins again, at most three times. Processes end with the one that made them, however that
+    ends.
     """
 
     def __init__(self, count: int) -> None:
-        self.count = count
-        self._pool = self._made()
-
-    def _made(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.count, multiprocessing.get_context("spawn"), _begin)
-
-    def _renew(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = self._made()
+        self._threads = ThreadPoolExecutor(count)
+        self._idle = SimpleQueue[ProcessPoolExecutor]()
+        self._ended = False
+        for _ in range(count):
+            self._idle.put(_process())
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Submit one call to the pool as it is, or anew where a process died since the last."""
-        try:
-            return self._pool.submit(fn, *args, **kwargs)
-        except BrokenProcessPool:
-            self._renew()
-            return self._pool.submit(fn, *args, **kwargs)
+        """Let one process call ``fn``."""
+        return self._threads.submit(self._run, partial(fn, **kwargs), "an item", args)
 
     def map(
         self,
@@ -56,39 +52,39 @@ class Workers(Executor):
             DataError: an item ended its worker each time.
         """
         items = list(zip(*iterables, strict=True))
-        futures = [self.submit(fn, *item) for item in items]
+        names = [f"item {number} of {len(items)}" for number in range(1, len(items) + 1)]
+        return self._threads.map(partial(self._run, fn), names, items, timeout=timeout)
 
-        def again(places: range) -> None:
-            for place in places:
-                if not _is_done(futures[place]):
-                    futures[place] = self.submit(fn, *items[place])
-
-        for place in range(len(items)):
-            for tries in range(1, TRIES + 1):
+    def _run(self, fn: Callable[..., Any], name: str, args: tuple[Any, ...]) -> Any:
+        """Run one item in a process that has none: there are as many as threads."""
+        process = self._idle.get()
+        try:
+            for _ in range(TRIES):
                 try:
-                    result = futures[place].result(timeout)
-                    break
+                    return process.submit(fn, *args).result()
                 except BrokenProcessPool:
-                    if tries == TRIES:
-                        raise DataError(
-                            f"workers must live: {TRIES} of them ended in the middle of item "
-                            f"{place + 1} of {len(items)}; is there too little memory? Fewer "
-                            "--workers need less"
-                        ) from None
-                    self._renew()
-                    # The last time it is alone: what ends its worker then is this item.
-                    again(range(place, place + 1 if tries + 1 == TRIES else len(items)))
-            if tries == TRIES:
-                again(range(place + 1, len(items)))
-            yield result
+                    process.shutdown(wait=False)
+                    process = _process()
+                    if self._ended:  # Ctrl-C ends the workers too
+                        break
+        finally:
+            self._idle.put(process)
+        raise DataError(
+            f"workers must live: {TRIES} of them ended in the middle of {name}; is there too "
+            "little memory? Fewer --workers need less"
+        )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """End the processes, when each has done its item; by default no other is begun."""
-        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._ended = True
+        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+        for _ in range(self._idle.qsize()):
+            self._idle.get().shutdown(wait)
 
 
-def _is_done(future: Future[Any]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
+def _process() -> ProcessPoolExecutor:
+    """Give a process, which begins with its first item."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
 
 
 def _begin() -> None:
