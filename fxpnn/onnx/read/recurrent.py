@@ -13,14 +13,7 @@ import numpy as np
 from fxpnn.errors import ModelError
 from fxpnn.network import layers
 from fxpnn.network.budget import NODES
-from fxpnn.network.layers import (
-    Concat,
-    HardSigmoid,
-    Layer,
-    Reshape,
-    Shape,
-    Slice,
-)
+from fxpnn.network.layers import Concat, HardSigmoid, Layer, Reshape, Shape, Slice
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.cells import KINDS, Kind, Loop, State
 from fxpnn.onnx.read.linear import floats_of
@@ -48,6 +41,9 @@ DIRECTIONS: Mapping[str, tuple[str, ...]] = {
 REFUSED = {"clip": None, "input_forget": 0}
 """Attributes that change a cell to what fxpnn has not, unless they are left out or this."""
 PEEPHOLES = 7
+"""The input of a cell whose gates look at its state."""
+OUTPUTS = (".Y", ".Y_h", ".Y_c")
+"""The parts of names of an operator's outputs."""
 
 
 def _or(value: float | None, default: float) -> float:
@@ -83,8 +79,8 @@ def _check(trace: Trace, op: Op, x: Value) -> None:
             raise ModelError(f"{name} must not be used, nor be {op.get(name)}")
     if op.has(PEEPHOLES):
         raise ModelError("peepholes (input P) must not be used")
-    if op.has(4) and (trace.constant(op, 4) != len_of(x)).any():
-        raise ModelError(f"sequence_lens must be the whole {len_of(x)} for all images")
+    if op.has(4) and (trace.constant(op, 4) != _steps(x)).any():
+        raise ModelError(f"sequence_lens must be the whole {_steps(x)} for all images")
 
 
 def _of_steps(trace: Trace, x: Value, layout: int) -> Value:
@@ -95,7 +91,7 @@ def _of_steps(trace: Trace, x: Value, layout: int) -> Value:
     return trace.rows(x)
 
 
-def len_of(x: Value) -> int:
+def _steps(x: Value) -> int:
     """Count the steps of a sequence."""
     return x.shape[0]
 
@@ -107,7 +103,7 @@ def _loops(trace: Trace, op: Op, kind: Kind) -> list[Loop]:
         raise ModelError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction}")
     parts = DIRECTIONS[direction]
     weight, state = (floats_of(trace.constant(op, i)) for i in (1, 2))
-    rows = state.shape[1:2][0] if state.ndim == 3 else 0
+    rows = state.shape[1] if state.ndim == 3 else 0
     size = rows // kind.gates
     if not weight.ndim == state.ndim == 3 or not (
         weight.shape[:2] == state.shape[:2] == (len(parts), kind.gates * size)
@@ -182,9 +178,9 @@ def _run(
     if x.shape[1] != loop.input.shape[1]:
         raise ModelError(f"must read vectors of {loop.input.shape[1]} values, not {x.shape[1]}")
     y = trace.transform(op, rows_by(trace, op, x, loop.input, -1), np.ones(1), bias[None, :])
-    flat = trace.emit(op, Reshape((len_of(x) * rows,)), trace.settle(y), part=".flat")
+    flat = trace.emit(op, Reshape((_steps(x) * rows,)), trace.settle(y), part=".flat")
     hidden, last = dict[int, Value](), tuple[Value, ...]()
-    steps = range(len_of(x))
+    steps = range(_steps(x))
     for step in reversed(steps) if reverse else steps:
 
         def gates(name: str, first: int, count: int, at: int = step) -> Value:
@@ -194,7 +190,7 @@ def _run(
         hidden[step] = last[0]
         if len(trace.nodes) > NODES:
             raise ModelError(
-                f"its {len_of(x)} steps must be at most {NODES} layers in all, as all of a network"
+                f"its {_steps(x)} steps must be at most {NODES} layers in all, as all of a network"
             )
     return [hidden[step] for step in steps], last
 
@@ -227,8 +223,5 @@ def _results(
         made.append(replace(y, axis=0 if layout else len(lead)))
     return tuple(made)
 
-
-OUTPUTS = (".Y", ".Y_h", ".Y_c")
-"""The parts of names of an operator's outputs."""
 
 HANDLERS: Mapping[str, Handler] = {name: _handler(kind) for name, kind in KINDS.items()}

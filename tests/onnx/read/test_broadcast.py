@@ -7,7 +7,6 @@ from tests.support.onnx_models import MAPS, Form, check, floats, form, op
 
 SPLIT = (op("Reshape", "x column", "a"), op("Reshape", "x row", "b"))
 SHAPES = {"column": np.array([-1, 4, 1]), "row": np.array([-1, 1, 4])}
-TOKENS = ("N", 3, 4)
 
 FORMS = {
     "a sum with one value of each image": form(
@@ -72,15 +71,6 @@ FORMS = {
         op("Relu", "b", "y"),
         weights={"token": floats(1, 1, 4), "places": floats(1, 4, 4)},
         shape=(1, 3, 4),
-    ),
-    "a class token for any batch": form(
-        "Pad Reshape Conv2D Reshape",
-        op("Shape", "x", "n", end=1),
-        op("Concat", "n one", "shape", axis=0),
-        op("Expand", "token shape", "tokens"),
-        op("Concat", "tokens x", "y", axis=1),
-        weights={"token": floats(1, 1, 4), "one": np.array([1, 4])},
-        shape=TOKENS,
     ),
     "a class token for a batch of two": form(
         "Pad Reshape Conv2D Reshape",
