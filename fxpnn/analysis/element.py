@@ -234,7 +234,11 @@ def _pool(
 def _softmax(layer: layers.Softmax, index: Index, formats: Sequence[QFormat], shape: Shape) -> Part:
     where: list[int | slice] = list(index)
     where[layer.axis] = slice(None)
-    return Part(layers.Softmax(), _of(_numbers(shape)[tuple(where)]), at=index[layer.axis])
+    vectors = np.delete(shape, layer.axis)
+    vector = _numbers(tuple(vectors))[tuple(np.delete(index, layer.axis))]
+    span = [*layer.spans_of(shape)][vector]
+    reads = _of(_numbers(shape)[tuple(where)])
+    return Part(layers.MaskedSoftmax(-1, (span,)), reads, at=index[layer.axis])
 
 
 @part_of.register

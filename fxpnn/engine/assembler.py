@@ -281,10 +281,14 @@ class _Assembler(Emitter):
         return y
 
     def _softmax(self, node: FixedNode, layer: layers.Softmax, x: Tensor, fmt: QFormat) -> Tensor:
-        x, classes = self._vectors(node, x, layer.axis), x.places.shape[layer.axis]
+        classes, spans = x.places.shape[layer.axis], [(0, x.places.shape[layer.axis])]
+        if isinstance(layer, layers.MaskedSoftmax):
+            spans = [*layer.spans]
+        x = self._vectors(node, x, layer.axis, in_turn=len(spans) > 1)
         assert node.table is not None
         fields = {"weights": self.constants.put(INT32, node.table), "weights_size": node.table.size}
-        fields |= {"classes": classes, "shift": fmt.frac + 2}
+        fields |= {"classes": classes, "shift": fmt.frac + 2, "spans_size": len(spans)}
+        fields["spans"] = self.constants.put(INT64, np.array(spans, np.int64))
         op = instructions.SOFTMAX
         if node.softmax_shift is not None:
             op, fields["low"] = instructions.SHIFTED, node.softmax_shift

@@ -61,12 +61,16 @@ class Emitter:
         fields = {"moves": self.constants.put(INT64, found), "moves_size": len(found)}
         self._emit(instructions.MOVE, node, x, y, **fields)
 
-    def _vectors(self, node: FixedNode, x: Tensor, axis: int) -> Tensor:
-        """Return a tensor whose vectors along an axis are rows of words, moved if need be."""
+    def _vectors(self, node: FixedNode, x: Tensor, axis: int, *, in_turn: bool = False) -> Tensor:
+        """Return a tensor whose vectors along an axis are rows of words, moved if need be.
+
+        ``in_turn`` asks for the rows in the vectors' order, too.
+        """
         size = x.places.shape[axis]
         swapped = np.moveaxis(x.places, axis, -1)
         vectors = swapped.reshape(-1, size)
-        if (vectors == vectors[:, :1] + np.arange(size)).all():
+        first = np.arange(len(vectors))[:, None] * size if in_turn else vectors[:, :1]
+        if (vectors == first + np.arange(size)).all():
             return x
         places = np.arange(x.words).reshape(swapped.shape)
         y = self._fresh(np.moveaxis(places, -1, axis))

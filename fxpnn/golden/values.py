@@ -143,15 +143,17 @@ def _step(layer: layers.Step, unit: Unit, x: int) -> int:
 
 @compute.register
 def _softmax(layer: layers.Softmax, unit: Unit, x: Ints) -> Ints:
-    """``exp(x) / sum(exp(x))`` of every vector along the axis, at F = 15.
+    """``exp(x) / sum(exp(x))`` of the places that count of every vector along the axis, at F = 15.
 
     1 clips to 32767: that is how Q0.15 spells it, no overflow to be counted.
     """
     probabilities = _largest_first if unit.node.softmax_shift is None else _shifted
     vectors = np.moveaxis(x, layer.axis, -1)
-    y = []
-    for vector in vectors.reshape(-1, vectors.shape[-1]).tolist():
-        y += [min(p, 32767) for p in probabilities(unit, vector)]
+    y, size = list[int](), vectors.shape[-1]
+    rows = vectors.reshape(-1, size).tolist()
+    for vector, (start, end) in zip(rows, layer.spans_of(x.shape), strict=True):
+        shares = [min(p, 32767) for p in probabilities(unit, vector[start:end])]
+        y += [0] * start + shares + [0] * (size - end)
     return np.moveaxis(np.array(y, object).reshape(vectors.shape), -1, layer.axis)
 
 

@@ -98,7 +98,8 @@ def run(
             table = doubles[do.weights : do.weights + do.weights_size]
             rows = matrix(x, y.size // do.classes, do.classes)
             shares = matrix(y, y.size // do.classes, do.classes)
-            softmax.softmax(rows, table, do.shift, shares)
+            spans = matrix(quads[do.spans :], do.spans_size, 2)
+            softmax.softmax(rows, table, do.shift, spans, shares)
 
 
 @loop
@@ -120,7 +121,8 @@ def run_rare(
             table = doubles[do.weights : do.weights + do.weights_size]
             rows = matrix(x, y.size // do.classes, do.classes)
             shares = matrix(y, y.size // do.classes, do.classes)
-            saturations = softmax.shifted_softmax(rows, table, do.shift, do.low, shares)
+            spans = matrix(quads[do.spans :], do.spans_size, 2)
+            saturations = softmax.shifted_softmax(rows, table, do.shift, do.low, spans, shares)
         counts[do.node, 1] += saturations
         counts[do.node, 2] += fallen
 

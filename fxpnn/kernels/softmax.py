@@ -5,7 +5,7 @@ The width of every intermediate stands beside it, for at most 4096 classes.
 
 import numpy as np
 
-from fxpnn.kernels.arithmetic import I16, I32
+from fxpnn.kernels.arithmetic import I16, I32, I64
 from fxpnn.kernels.build.decorators import loop
 from fxpnn.kernels.build.memory import empty, free
 
@@ -39,15 +39,19 @@ def mantissa(table: I32, exponent: int) -> int:
 
 
 @loop
-def softmax(x: I16, table: I32, shift: int, out: I16) -> None:
-    """Run softmax on the rows of ``x``, ``(N, classes)``; it cannot overflow."""
+def softmax(x: I16, table: I32, shift: int, spans: I64, out: I16) -> None:
+    """Run softmax on the rows of ``x``, ``(N, classes)``; it cannot overflow.
+
+    Rows take ``spans``, ``(n, 2)``, in turn: the first place that counts, and the end.
+    """
     powers = empty(x.shape[1], np.int64)
     for row in range(x.shape[0]):
+        start, end = spans[row % len(spans), 0], spans[row % len(spans), 1]
         highest = np.int64(-32768)
-        for i in range(x.shape[1]):
+        for i in range(start, end):
             highest = max(highest, np.int64(x[row, i]))
         total = np.int64(0)  # 2**30 <= total <= classes * 2**30 <= 2**42
-        for i in range(x.shape[1]):
+        for i in range(start, end):
             exponent = binary_exponent(highest - x[row, i], shift)
             whole = exponent >> 16
             power = (mantissa(table, exponent) << 10) >> whole if whole <= 30 else np.int64(0)
@@ -59,19 +63,21 @@ def softmax(x: I16, table: I32, shift: int, out: I16) -> None:
         # 2**17 <= reciprocal <= 2**18; a power times it has at most 48 bits
         reciprocal = ((np.int64(1) << (bits + 18)) + (total >> 1)) // total
         half = np.int64(1) << (bits + 2)
-        for i in range(x.shape[1]):
+        for i in range(start, end):
             out[row, i] = min((powers[i] * reciprocal + half) >> (bits + 3), ONE)
+        clear(out[row], start, end)
     free((powers,))
 
 
 @loop
-def shifted_softmax(x: I16, table: I32, shift: int, constant: int, out: I16) -> int:
+def shifted_softmax(x: I16, table: I32, shift: int, constant: int, spans: I64, out: I16) -> int:
     """Run softmax with a constant subtracted; return how many exponentials saturated."""
     powers = empty(x.shape[1], np.int64)
     saturations = 0
     for row in range(x.shape[0]):
+        start, end = spans[row % len(spans), 0], spans[row % len(spans), 1]
         total = np.int64(0)
-        for i in range(x.shape[1]):
+        for i in range(start, end):
             exponent = -binary_exponent(np.int64(x[row, i]) - constant, shift)
             drop = (exponent >> 16) + 12  # the mantissa's 20 fraction bits become 8
             power = np.int64(mantissa(table, exponent))
@@ -79,8 +85,18 @@ def shifted_softmax(x: I16, table: I32, shift: int, constant: int, out: I16) -> 
             saturations += power > EXP_LIMIT
             powers[i] = min(power, EXP_LIMIT)
             total += powers[i]
-        for i in range(x.shape[1]):
+        for i in range(start, end):
             share = ((powers[i] << 15) + (total >> 1)) // max(total, 1)
             out[row, i] = min(share, ONE)
+        clear(out[row], start, end)
     free((powers,))
     return saturations
+
+
+@loop
+def clear(out: I16, start: int, end: int) -> None:
+    """Make what lies outside a span 0."""
+    for i in range(start):
+        out[i] = 0
+    for i in range(end, out.size):
+        out[i] = 0

@@ -11,8 +11,6 @@ from typing import ClassVar
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.fixedpoint.qformat import QFormat
-from fxpnn.network import tables
 from fxpnn.network.curves import Elu as Elu
 from fxpnn.network.curves import Gelu as Gelu
 from fxpnn.network.curves import GeluTanh as GeluTanh
@@ -41,7 +39,9 @@ from fxpnn.network.moves import Slice as Slice
 from fxpnn.network.moves import Take as Take
 from fxpnn.network.moves import Transpose as Transpose
 from fxpnn.network.norms import LayerNorm as LayerNorm
-from fxpnn.network.shapes import check_axis, check_parameters, slide, text
+from fxpnn.network.shapes import check_parameters, slide, text
+from fxpnn.network.softmax import MaskedSoftmax as MaskedSoftmax
+from fxpnn.network.softmax import Softmax as Softmax
 from fxpnn.network.traits import Output, Traits
 from fxpnn.network.window import Window as Window
 
@@ -268,22 +268,6 @@ class Step(Layer):
     )
 
     threshold: Number = 0.0
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Softmax(Layer):
-    """``exp(x) / sum(exp(x))`` along ``axis`` of the shape without the batch."""
-
-    traits: ClassVar[Traits] = Traits(
-        format=QFormat(16, 15), modes=False, table=tables.SOFTMAX, approximate=True, subtracts=True
-    )
-
-    axis: int = -1
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Keep the shape."""
-        check_axis(self.axis, shapes[0])
-        return shapes[0]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -155,6 +155,8 @@ def _step(layer: layers.Step, x: Array) -> Array:
 @compute.register
 def _softmax(layer: layers.Softmax, x: Array) -> Array:
     axis = batch_axis(layer.axis)
+    if isinstance(layer, layers.MaskedSoftmax):
+        x = np.where(layer.visible(x.shape[1:]), x, -np.inf)
     powers: Array = np.exp(x - x.max(axis=axis, keepdims=True))
     powers /= powers.sum(axis=axis, keepdims=True)
     return powers

@@ -225,8 +225,12 @@ class Grid:
 
     def _softmax(self, layer: layers.Softmax, node: FixedNode, x: Array, source: QFormat) -> Array:
         assert node.table is not None
-        raw = np.moveaxis(np.ldexp(x, source.frac).astype(np.int64), batch_axis(layer.axis), -1)
-        shares = np.moveaxis(softmax(raw, source.frac, node.table), -1, batch_axis(layer.axis))
+        axis, visible = batch_axis(layer.axis), np.ones((1,) * x.ndim, np.bool_)
+        if isinstance(layer, layers.MaskedSoftmax):
+            visible = layer.visible(x.shape[1:])[None]
+        raw = np.moveaxis(np.ldexp(x, source.frac).astype(np.int64), axis, -1)
+        shares = softmax(raw, source.frac, node.table, np.moveaxis(visible, axis, -1))
+        shares = np.moveaxis(shares, -1, axis)
         return _numbers(shares, node.output_format, self.dtype)
 
     def _sum_dtype(self, real: Node, node: FixedNode, sources: list[QFormat]) -> npt.DTypeLike:

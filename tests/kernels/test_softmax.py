@@ -36,6 +36,23 @@ def softmax(x: list[int], frac: int, shift: int | None = None) -> tuple[list[int
     return run.raw["p"][0].tolist(), run.counts["p"].saturations
 
 
+@given(st.data())
+def test_a_masked_softmax_is_that_of_its_run(data: st.DataObject) -> None:
+    """What is hidden takes no part, whatever it is, and is 0."""
+    rows, size = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 9))
+    x = data.draw(raw_arrays(ANY, (rows, size)))
+    frac = data.draw(st.sampled_from(FRACS))
+    starts = [data.draw(st.integers(0, size - 1)) for _ in range(rows)]
+    spans = tuple((start, data.draw(st.integers(start + 1, size))) for start in starts)
+    layer, table = layers.MaskedSoftmax(-1, spans), SOFTMAX.build()
+    node = FixedNode("p", layer, (INPUT,), QFormat(16, 15), table=table)
+    fixed = FixedNetwork("p", (rows, size), QFormat(16, frac), (node,))
+    found = golden.run(fixed, x[None]).raw["p"][0].tolist()
+    for row, whole, (start, end) in zip(x.tolist(), found, spans, strict=True):
+        shares, _ = softmax(row[start:end], frac)
+        assert whole == [0] * start + shares + [0] * (size - end)
+
+
 def true_softmax(x: list[int], frac: int) -> list[float]:
     """Compute it in float64, good to 1e-15; the differences of raw values are exact."""
     powers = [math.exp((v - max(x)) / 2.0**frac) for v in x]

@@ -54,6 +54,7 @@ SHAPES: list[tuple[Layer, list[Shape], Shape]] = [
     (layers.Step(), [(7,)], (7,)),
     (layers.Softmax(), [(10,)], (10,)),
     (layers.Softmax(0), [(10, 3, 3)], (10, 3, 3)),
+    (layers.MaskedSoftmax(-1, ((0, 1), (0, 2))), [(2, 2)], (2, 2)),
     (layers.Add(), [(2, 3), (2, 3)], (2, 3)),
     (layers.Mul(), [(2, 3), (2, 3)], (2, 3)),
     (layers.Mul(), [(2, 3, 4), (2, 1, 1)], (2, 3, 4)),

@@ -133,6 +133,7 @@ def test_each_table_layer_has_its_table() -> None:
         "Mish": 4098,
         "Selu": 4097,
         "Softmax": 257,
+        "MaskedSoftmax": 257,
     }
     assert {table.dtype for table in sizes.values() if table is not None} == {np.dtype(np.int32)}
 

@@ -56,6 +56,12 @@ def test_curves_and_places(tmp_path: Path) -> None:
     c_programs.run_all(cases(c_programs.drawn(fixed_networks(kinds), 12)), tmp_path)
 
 
+def test_masks(tmp_path: Path) -> None:
+    """Softmax of runs of places, along any axis."""
+    kinds = (layers.MaskedSoftmax, layers.MaskedSoftmax, layers.Clip)
+    c_programs.run_all(cases(c_programs.drawn(fixed_networks(kinds), 12)), tmp_path)
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_sums_at_their_limits(part: int, tmp_path: Path) -> None:
     """Sums and products on ties and at the ends of accumulators, casts that stand for a ReLU."""

@@ -190,6 +190,16 @@ REFUSED = [
         r"layer /s\.0 \(Softmax\): softmax must subtract the maximum, not a constant",
     ),
     (
+        FixedNode(
+            "m",
+            layers.MaskedSoftmax(-1, ((0, 1),)),
+            (INPUT,),
+            QFormat(16, 15),
+            table=table_for(layers.Softmax),
+        ),
+        r"layer m \(MaskedSoftmax\): softmax must be of whole vectors, not masked",
+    ),
+    (
         FixedNode("a", layers.AvgPool2D(layers.Window((3, 3))), (INPUT,), QFormat(8, 21)),
         r"layer a \(AvgPool2D\): output must have at most 16 fraction bits more than the input",
     ),

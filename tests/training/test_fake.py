@@ -89,6 +89,7 @@ def test_networks_of_all_layers(case: NetworkCase) -> None:
             layers.L2Pool2D,
         ),
         *(layers.PRelu, layers.Tanh, layers.Softmax, layers.MaxPool2D, layers.Quantize),
+        layers.MaskedSoftmax,
     ],
 )
 def test_layers_that_round(kind: type[layers.Layer]) -> None:

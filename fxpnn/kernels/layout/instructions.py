@@ -70,7 +70,7 @@ _POOL = (
     *("dilation_h", "dilation_w", "rim_t", "rim_l", "rim_b", "rim_r"),
     *("height", "width", "channels", "pooled_h", "pooled_w", "shift"),
 )
-_SOFTMAX = ("weights", "weights_size", "classes", "shift")
+_SOFTMAX = ("weights", "weights_size", "classes", "shift", "spans", "spans_size")
 _PAIR = ("other", "other_words", "lift", "other_lift", "shift", "short")
 FIELDS_OF = {
     SUM_32: _LAYER,

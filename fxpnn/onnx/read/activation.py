@@ -13,7 +13,6 @@ from fxpnn.network.folding import per_channel
 from fxpnn.network.layers import Layer
 from fxpnn.onnx.graph.look import ROUNDING
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.read.axes import along, inside
 from fxpnn.onnx.read.trace import Handler, Trace
 from fxpnn.onnx.read.value import Value, image_array
 
@@ -105,25 +104,6 @@ def _clip(trace: Trace, op: Op) -> Value:
     return trace.emit(op, layers.Clip(min(low, high), high), trace.value(op, any_axis=True))
 
 
-def _softmax(trace: Trace, op: Op) -> Value:
-    """Emit a softmax; before opset 13 it treats all axes from ``axis`` on as one."""
-    x = trace.rows(trace.value(op, any_axis=True))
-    axis = op.get("axis", 1 if op.opset < 13 else -1)
-    refusal = f"axis must be one of the {x.rank} axes but the images', not {axis}"
-    first = inside(axis, x.rank)
-    axes = range(first, x.rank if op.opset < 13 else first + 1)
-    x, places = along(trace, x, axes, refusal)
-    place, sizes = places[0], [x.shape[place] for place in places]
-    if math.prod(sizes[1:]) == 1:
-        last = place - len(x.shape) if op.opset >= 13 and axis < 0 else place
-        return trace.emit(op, layers.Softmax(last), x)
-    joined = (*x.shape[:place], math.prod(sizes))
-    flat = trace.emit(op, layers.Reshape(joined), x, part=".flat")
-    return trace.emit(
-        op, layers.Reshape(x.shape), trace.emit(op, layers.Softmax(), flat), part=".shape"
-    )
-
-
 def _class(trace: Trace, op: Op) -> Value:
     """Leave the logits that a LogSoftmax or ArgMax at the end reads: the class is theirs."""
     x, rank = trace.value(op), len(trace.value(op).shape) + 1
@@ -199,7 +179,6 @@ HANDLERS: Mapping[str, Handler] = {
     "Swish": _swish,
     "PRelu": _prelu,
     "Clip": _clip,
-    "Softmax": _softmax,
     "LogSoftmax": _class,
     "ArgMax": _class,
     "TopK": _top,

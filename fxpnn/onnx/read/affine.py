@@ -11,6 +11,10 @@ from fxpnn.network.layers import Array, Conv2D, Dense, Layer, Shape
 from fxpnn.network.normalisation import Normalisation
 from fxpnn.onnx.graph.normal import Op
 
+HIDDEN = 1e4
+"""What is put so far below another place is hidden from a softmax: its power is 0 in float32, too.
+Exporters write -1e4, -65504, -1e9, the least float32 or minus infinity."""
+
 
 @dataclass(frozen=True, eq=False)
 class Affine:
@@ -27,6 +31,21 @@ class Affine:
     def uniform(self) -> bool:
         """Tell whether the map is one for all elements."""
         return bool(self.gain.size == 1 and self.offset.size == 1)
+
+    @property
+    def hides(self) -> bool:
+        """Tell whether it is a mask of minus infinity, which only a softmax can take in."""
+        return bool(np.isneginf(self.offset).any())
+
+    @property
+    def masks(self) -> bool:
+        """Tell whether it puts some places so far below others that a softmax might hide them."""
+        return bool(self.offset.min() <= self.offset.max() - HIDDEN)
+
+    def hidden(self, shape: Shape, axis: int) -> Array:
+        """Tell which places of a tensor of a shape a softmax along an axis gives nothing."""
+        offset = np.broadcast_to(self.offset, shape)
+        return np.asarray(offset <= offset.max(axis=axis, keepdims=True) - HIDDEN)
 
     @property
     def changes(self) -> bool:

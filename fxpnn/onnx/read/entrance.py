@@ -41,6 +41,8 @@ class Entrance:
         self._open = False
         value = self.trace.tensors.get(self.tensor)
         if isinstance(value, Value) and value.affine is not None and self._plain(value):
+            if value.affine.hides or (op.kind == "Softmax" and value.affine.masks):
+                return
             self.normalisation = value.affine.normalisation(value.shape)
             self.layer = value.affine.op.name
             self.trace.enter(self.tensor)

@@ -32,8 +32,8 @@ POWERS = 8
 
 def weighted(trace: Trace, op: Op, x: Value, layer: Dense | Conv2D, part: str = "") -> Value:
     """Emit the layer with what is left to fold of its input."""
-    if x.affine is None:
-        return trace.emit(op, layer, x, part=part)
+    if x.affine is None or x.affine.hides:
+        return trace.emit(op, layer, trace.settle(x), part=part)
     layer.shape(x.held)  # before arrays of both meet
     folded = fold_ahead(layer, x.affine.gain, x.affine.offset, x.shape)
     if folded is None:

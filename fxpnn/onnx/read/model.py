@@ -35,6 +35,7 @@ from fxpnn.onnx.read import (
     relabel,
     resample,
     select,
+    softmax,
     transposed,
     window,
 )
@@ -69,6 +70,7 @@ HANDLERS = {
     **norms.HANDLERS,
     **recurrent.HANDLERS,
     **activation.HANDLERS,
+    **softmax.HANDLERS,
     **relabel.HANDLERS,
     **resample.HANDLERS,
     **select.HANDLERS,

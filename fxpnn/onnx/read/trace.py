@@ -271,14 +271,15 @@ class Trace:
     def transform(self, op: Op, value: Value, gain: Array, offset: Array) -> Value:
         """Apply ``gain * x + offset``: folded into the source, or kept for the next layer.
 
-        ``gain`` and ``offset`` broadcast to the value's shape, float64.
+        ``gain`` and ``offset`` broadcast to the value's shape, float64; an offset of minus infinity
+        hides a place from the softmax that follows.
         """
-        if not (np.isfinite(gain).all() and np.isfinite(offset).all()):
-            raise ModelError("its parameters must be finite")
         affine = Affine(gain, offset, op).after(value.affine)
+        if not (np.isfinite(affine.gain).all() and (affine.offset < np.inf).all()):
+            raise ModelError("its parameters must be finite")
         if not affine.changes:
             return replace(value, affine=None)
-        if not value.shared and value.source in self.nodes:
+        if not value.shared and not affine.hides and value.source in self.nodes:
             home, lay = self.homes.get(value.source, (value.source, lambda array: array))
             node, (gain, offset) = self.nodes[home], map(lay, (affine.gain, affine.offset))
             laid = replace(affine, gain=gain, offset=offset)
@@ -303,6 +304,8 @@ class Trace:
         """
         if value.affine is None:
             return value
+        if value.affine.hides:
+            raise ModelError("must not read a mask of -inf: that is for a Softmax alone")
         if value.affine not in self._settled:
             affine, op, bare = value.affine, value.affine.op, replace(value, affine=None)
             shape = value.shape

@@ -147,6 +147,15 @@ def _softmax(layer: layers.Softmax, shape: Shape) -> tuple[Operator, ...]:
 
 
 @operators.register
+def _masked_softmax(layer: layers.MaskedSoftmax, shape: Shape) -> tuple[Operator, ...]:
+    mask = np.where(layer.visible(shape), 0.0, float(np.finfo(np.float32).min))
+    while mask.ndim > 1 and (mask == mask[:1]).all():  # ONNX repeats it along leading axes
+        mask = mask[0]
+    softmax = Operator("Softmax", attributes={"axis": _axis(layer.axis)})
+    return Operator("Add", {"mask": mask}, part=".mask"), softmax
+
+
+@operators.register
 def _layer_norm(layer: layers.LayerNorm, shape: Shape) -> tuple[Operator, ...]:
     weights = {"weight": layer.gamma, "bias": layer.beta}
     attributes = {"axis": -1, "epsilon": float(layer.epsilon)}

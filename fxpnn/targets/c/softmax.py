@@ -1,35 +1,63 @@
 """Softmax: by the maximum, which cannot overflow, or by a constant."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
 from fxpnn.fixedpoint.integers import LOG2E
-from fxpnn.network.layers import Softmax
+from fxpnn.network.layers import MaskedSoftmax, Softmax
 from fxpnn.targets.c.casts import clamped, count
 from fxpnn.targets.c.place import Constant, Place, Written, inner
-from fxpnn.targets.c.text import Lines, function, index, loop
+from fxpnn.targets.c.text import Lines, block, function, index, loop
 
 FAR = 40
 """To drop so many bits of a distance leaves nothing; to add eight makes every one too long."""
+
+
+Each: TypeAlias = Callable[[Lines], Lines]
+"""What repeats statements for every k, a place of a vector that counts."""
 
 
 def softmax(place: Place, layer: Softmax) -> Written:
     """Write a softmax along an axis: of each vector the maximum, the sum, then the quotients."""
     before, classes, behind = inner(place.step.shape, layer.axis)
     o, i = ("o" if before > 1 else "0"), ("i" if behind > 1 else "0")
-    k = "k"
-    at, first = (
-        index((o, classes * behind), (k, behind), (i, 1)),
-        index((o, classes * behind), (i, 1)),
-    )
+
+    def at(k: str) -> str:
+        return index((o, classes * behind), (k, behind), (i, 1))
+
+    spans, each, first = list[Constant](), partial(loop, "k", classes), "0"
+    if isinstance(layer, MaskedSoftmax):
+        spans = [_spans(place, layer)]
+        each, first = partial(block, "for (size_t k = start; k < end; k++)"), "start"
     table, step = place.table(), place.step
     if step.node.softmax_shift is None:
-        code, body = _by_maximum(place, table, f"x[{at}]", f"x[{first}]", (k, classes), at)
+        code, body = _by_maximum(place, table, f"x[{at('k')}]", f"x[{at(first)}]", each, at("k"))
     else:
-        code, body = _by_constant(place, table, f"x[{at}]", (k, classes), at)
+        code, body = _by_constant(place, table, f"x[{at('k')}]", each, at("k"))
+    if isinstance(layer, MaskedSoftmax):
+        turn = f"({index((o, behind), (i, 1))}) % {len(layer.spans)}"
+        zero = f"y[{at('k')}] = {min(max(step.low, 0), step.high)};"
+        body = [
+            f"const uint16_t *span = {spans[0].name} + 2 * ({turn});",
+            "const size_t start = span[0], end = span[1];",
+            *loop("k", classes, [f"if (k < start || k >= end) {zero}"]),
+            *body,
+        ]
     lines = loop(o, before, loop(i, behind, body))
-    return Written([*code, *place.function(lines)], (table,))
+    return Written([*code, *place.function(lines)], (table, *spans))
+
+
+def _spans(place: Place, layer: MaskedSoftmax) -> Constant:
+    return place.constant(
+        "spans", "uint16_t", np.array(layer.spans).reshape(-1), "starts and ends of what counts"
+    )
 
 
 def _by_maximum(
-    place: Place, table: Constant, value: str, first: str, vector: tuple[str, int], at: str
+    place: Place, table: Constant, value: str, first: str, each: Each, at: str
 ) -> tuple[Lines, Lines]:
     name = f"{place.symbol}_exp"
     distance = f"(uint32_t)((int32_t)best - {value})"
@@ -41,12 +69,12 @@ def _by_maximum(
     ]
     body = [
         f"int16_t best = {first};",
-        *loop(*vector, [f"if ({value} > best) best = {value};"]),
+        *each([f"if ({value} > best) best = {value};"]),
         "uint64_t sum = 0;",
-        *loop(*vector, [f"sum += {name}({distance});"]),
+        *each([f"sum += {name}({distance});"]),
         "int bits = 0;",
         "const uint64_t factor = reciprocal(sum, &bits);",
-        *loop(*vector, quotient),
+        *each(quotient),
     ]
     return _exponential(place, table), body
 
@@ -58,7 +86,7 @@ def _limited(place: Place) -> str:
 
 
 def _by_constant(
-    place: Place, table: Constant, value: str, vector: tuple[str, int], at: str
+    place: Place, table: Constant, value: str, each: Each, at: str
 ) -> tuple[Lines, Lines]:
     """Subtract a constant instead, each exp a saturating Q7.8 word; all 0 where all exps are 0."""
     name = f"{place.symbol}_exp"
@@ -71,8 +99,8 @@ def _by_constant(
     ]
     body = [
         "uint32_t sum = 0;",
-        *loop(*vector, [e, count(place, "saturations", "e > 32767"), f"sum += {word};"]),
-        *loop(*vector, quotient),
+        *each([e, count(place, "saturations", "e > 32767"), f"sum += {word};"]),
+        *each(quotient),
     ]
     return _short_exponential(place, table), body
 

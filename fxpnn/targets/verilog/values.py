@@ -67,6 +67,8 @@ def _table(
 
 @instructions.register
 def _softmax(layer: layers.Softmax, step: Step, offsets: Offsets, roms: Roms) -> list[Fields]:
+    if isinstance(layer, layers.MaskedSoftmax):
+        raise refused(step, "softmax must be of whole vectors, not masked")
     if step.node.softmax_shift is not None:
         raise refused(step, "softmax must subtract the maximum, not a constant")
     if step.low > 0 or step.high < step.format.max:

@@ -275,8 +275,22 @@ def _step(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
 
 def _softmax(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
     axis = draw(st.integers(-len(read.shape), len(read.shape) - 1))
-    shift = draw(st.none() | st.just(0) | raw_values(read.format))
-    return Built(layers.Softmax(axis), {"softmax_shift": shift})
+    return Built(layers.Softmax(axis), _shift(draw, read))
+
+
+def _shift(draw: Draw, read: Tensor) -> dict[str, Any]:
+    return {"softmax_shift": draw(st.none() | st.just(0) | raw_values(read.format))}
+
+
+def _masked_softmax(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
+    """Draw runs of places, as many as there are vectors or a divisor of that."""
+    axis = draw(st.integers(-len(read.shape), len(read.shape) - 1))
+    size = read.shape[axis]
+    vectors = math.prod(read.shape) // size
+    count = draw(st.sampled_from([n for n in range(1, min(vectors, 12) + 1) if vectors % n == 0]))
+    starts = [draw(st.integers(0, size - 1)) for _ in range(count)]
+    spans = tuple((start, draw(st.integers(start + 1, size))) for start in starts)
+    return Built(layers.MaskedSoftmax(axis, spans), _shift(draw, read))
 
 
 def _add(draw: Draw, read: Tensor, tensors: Tensors) -> Built:
@@ -357,6 +371,7 @@ MAKERS: Mapping[type[Layer], Maker] = MappingProxyType(
         layers.HardSigmoid: _hard_sigmoid,
         layers.Step: _step,
         layers.Softmax: _softmax,
+        layers.MaskedSoftmax: _masked_softmax,
         layers.LayerNorm: norms.layer_norm,
         layers.Add: _add,
         layers.Mul: _mul,
