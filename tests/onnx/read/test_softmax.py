@@ -1,6 +1,7 @@
 """Masks of attention, added to what a softmax reads, hide places from it and cost no format."""
 
 import numpy as np
+import onnx
 import pytest
 
 import fxpnn
@@ -187,7 +188,7 @@ def test_a_mask_costs_no_format() -> None:
         ),
     ],
 )
-def test_masks_that_are_refused(hidden: Array, node: object, message: str) -> None:
+def test_masks_that_are_refused(hidden: Array, node: onnx.NodeProto, message: str) -> None:
     """In one line."""
     weights = {**WEIGHTS, "m": np.array(hidden, np.float32)}
     refuse(model(SCORES, op("Add", "s m", "a"), node, weights=weights, shape=TOKENS), message)
