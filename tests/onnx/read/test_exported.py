@@ -50,6 +50,11 @@ OWN = (
     "Transpose Reshape Conv2D Reshape Transpose Reshape Conv2D Reshape Add LayerNorm "
     f"{LINEAR} Gelu {LINEAR} Add LayerNorm Slice Reshape Dense"
 )
+CAUSAL = (
+    f"{LINEAR} Reshape Reshape Transpose Reshape Slice Reshape Slice Reshape Slice Reshape Reshape "
+    "Transpose Reshape Transpose Reshape Transpose Transpose MatMul Conv2D MaskedSoftmax MatMul "
+    f"Transpose Reshape {LINEAR} Add LayerNorm {LINEAR} Relu {LINEAR} Add LayerNorm {LINEAR}"
+)
 LSTM = (
     f"{LINEAR} Reshape Slice Quantize Slice Sigmoid Slice Tanh Slice Slice Mul Quantize Tanh Mul "
     + 5 * "Dense Slice Add Slice Sigmoid Slice Tanh Slice Slice Slice Mul Mul Add Tanh Mul "
@@ -79,6 +84,8 @@ LAYERS = {
     "torch-gru-opset17": BOTH,
     "keras-lstm": LSTM,
     "keras-gru": UNROLLED,
+    "torch-causal-dynamo": CAUSAL,
+    "torch-causal-opset17": CAUSAL,
     "torch-layer-dynamo": OWN,
     "torch-layer-opset17": OWN,
     "torch-transformer-dynamo": f"LayerNorm {LINEAR} Slice Slice Slice {TURNED} "

@@ -35,6 +35,8 @@ FLOORS = {
     "torch-efficientnet-opset17": 70,
     "torch-encoder-dynamo": 78,
     "torch-encoder-opset13": 78,
+    "torch-causal-dynamo": 74,
+    "torch-causal-opset17": 74,
     "torch-grouped-dynamo": 73,
     "torch-grouped-opset17": 73,
     "torch-gru-dynamo": 73,

@@ -237,6 +237,20 @@ class Encoder(nn.Module):
         return self.classes(self.layer(x.transpose(0, 1))[0])
 
 
+class Causal(nn.Module):
+    """PyTorch's own encoder layer whose tokens see those before them: a mask of minus infinity."""
+
+    def __init__(self, tokens: int = 6, width: int = 8, heads: int = 2) -> None:
+        super().__init__()
+        self.mask = nn.Transformer.generate_square_subsequent_mask(tokens)
+        self.layer = nn.TransformerEncoderLayer(width, heads, 2 * width, batch_first=True)
+        self.classes = nn.Linear(width, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits of each of ``(N, tokens, width)``."""
+        return self.classes(self.layer(x, src_mask=self.mask, is_causal=True))
+
+
 def settle(network: nn.Module) -> nn.Module:
     """Give batch normalizations statistics that are not the identity, and stop training."""
     for module in network.modules():
@@ -293,6 +307,9 @@ def main() -> None:
     torch.manual_seed(1)
     write("torch-layer-opset17", Encoder(), (5, 8), 17, **traced, **open_batch)
     write("torch-layer-dynamo", Encoder(), (5, 8), 20, **dynamo)
+    torch.manual_seed(2)
+    write("torch-causal-opset17", Causal(), (6, 8), 17, **traced, **open_batch)
+    write("torch-causal-dynamo", Causal(), (6, 8), 20, **dynamo)
     x, y = load_digits(return_X_y=True)
     x = x.astype(np.float32)
     classifier = make_pipeline(
