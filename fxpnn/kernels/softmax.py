@@ -47,26 +47,32 @@ def softmax(x: I16, table: I32, shift: int, spans: I64, out: I16) -> None:
     powers = empty(x.shape[1], np.int64)
     for row in range(x.shape[0]):
         start, end = spans[row % len(spans), 0], spans[row % len(spans), 1]
-        highest = np.int64(-32768)
-        for i in range(start, end):
-            highest = max(highest, np.int64(x[row, i]))
-        total = np.int64(0)  # 2**30 <= total <= classes * 2**30 <= 2**42
-        for i in range(start, end):
-            exponent = binary_exponent(highest - x[row, i], shift)
-            whole = exponent >> 16
-            power = (mantissa(table, exponent) << 10) >> whole if whole <= 30 else np.int64(0)
-            powers[i] = power
-            total += power
-        bits = np.int64(30)  # bitlen(total) - 1
-        while total >> (bits + 1):
-            bits += 1
-        # 2**17 <= reciprocal <= 2**18; a power times it has at most 48 bits
-        reciprocal = ((np.int64(1) << (bits + 18)) + (total >> 1)) // total
-        half = np.int64(1) << (bits + 2)
-        for i in range(start, end):
-            out[row, i] = min((powers[i] * reciprocal + half) >> (bits + 3), ONE)
         clear(out[row], start, end)
+        of_row(x[row, start:end], table, shift, powers, out[row, start:end])
     free((powers,))
+
+
+@loop
+def of_row(x: I16, table: I32, shift: int, powers: I64, out: I16) -> None:
+    """Run softmax on one vector."""
+    highest = np.int64(-32768)
+    for i in range(x.size):
+        highest = max(highest, np.int64(x[i]))
+    total = np.int64(0)  # 2**30 <= total <= classes * 2**30 <= 2**42
+    for i in range(x.size):
+        exponent = binary_exponent(highest - x[i], shift)
+        whole = exponent >> 16
+        power = (mantissa(table, exponent) << 10) >> whole if whole <= 30 else np.int64(0)
+        powers[i] = power
+        total += power
+    bits = np.int64(30)  # bitlen(total) - 1
+    while total >> (bits + 1):
+        bits += 1
+    # 2**17 <= reciprocal <= 2**18; a power times it has at most 48 bits
+    reciprocal = ((np.int64(1) << (bits + 18)) + (total >> 1)) // total
+    half = np.int64(1) << (bits + 2)
+    for i in range(x.size):
+        out[i] = min((powers[i] * reciprocal + half) >> (bits + 3), ONE)
 
 
 @loop
@@ -76,19 +82,20 @@ def shifted_softmax(x: I16, table: I32, shift: int, constant: int, spans: I64, o
     saturations = 0
     for row in range(x.shape[0]):
         start, end = spans[row % len(spans), 0], spans[row % len(spans), 1]
+        clear(out[row], start, end)
+        values, shares = x[row, start:end], out[row, start:end]
         total = np.int64(0)
-        for i in range(start, end):
-            exponent = -binary_exponent(np.int64(x[row, i]) - constant, shift)
+        for i in range(values.size):
+            exponent = -binary_exponent(np.int64(values[i]) - constant, shift)
             drop = (exponent >> 16) + 12  # the mantissa's 20 fraction bits become 8
             power = np.int64(mantissa(table, exponent))
             power = power >> min(drop, 62) if drop >= 0 else power << min(-drop, 30)
             saturations += power > EXP_LIMIT
             powers[i] = min(power, EXP_LIMIT)
             total += powers[i]
-        for i in range(start, end):
+        for i in range(values.size):
             share = ((powers[i] << 15) + (total >> 1)) // max(total, 1)
-            out[row, i] = min(share, ONE)
-        clear(out[row], start, end)
+            shares[i] = min(share, ONE)
     free((powers,))
     return saturations
 
