@@ -307,8 +307,8 @@ MUTATIONS = (
     Mutation(
         "the maximum that softmax subtracts",
         "fxpnn/kernels/softmax.py",
-        "highest = max(highest, np.int64(x[row, i]))",
-        "highest = np.int64(x[row, 0])",
+        "highest = max(highest, np.int64(x[i]))",
+        "highest = np.int64(x[0])",
         "tests/kernels/test_softmax.py tests/engine/test_inference.py",
     ),
     Mutation(

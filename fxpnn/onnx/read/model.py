@@ -306,7 +306,10 @@ def _outputs(graph: Graph, trace: Trace) -> tuple[str, ...]:
     sources = []
     for name in graph.outputs:
         tensor = trace.tensors[name]
-        value = trace.rows(trace.settle(tensor)) if isinstance(tensor, Value) else None
+        try:
+            value = trace.rows(trace.settle(tensor)) if isinstance(tensor, Value) else None
+        except ModelError as error:
+            raise ModelError(f"output {name}: {error}") from None
         if value is not None:
             value = _images_first(trace, name, value)
         if value is None or value.source not in trace.nodes:

@@ -305,7 +305,7 @@ class Trace:
         if value.affine is None:
             return value
         if value.affine.hides:
-            raise ModelError("must not read a mask of -inf: that is for a Softmax alone")
+            raise ModelError("its mask of -inf must be read by a Softmax alone")
         if value.affine not in self._settled:
             affine, op, bare = value.affine, value.affine.op, replace(value, affine=None)
             shape = value.shape

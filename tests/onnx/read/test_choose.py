@@ -190,7 +190,7 @@ REFUSED = {
             op("Where", "mask x low", "y"),
             weights={"mask": np.array([True, False, True, True]), "low": -np.inf},
         ),
-        "Where (node y, opset 17): its parameters must be finite",
+        "output y: its mask of -inf must be read by a Softmax alone",
     ),
 }
 

@@ -169,12 +169,12 @@ def test_a_mask_costs_no_format() -> None:
         (
             [[0, 0, 0, -np.inf]],
             op("Relu", "a", "y"),
-            "Relu (node y, opset 17): must not read a mask of -inf: that is for a Softmax alone",
+            "Relu (node y, opset 17): its mask of -inf must be read by a Softmax alone",
         ),
         (
             [[0, 0, 0, -np.inf]],
             op("MatMul", "a w", "y"),
-            "MatMul (node y, opset 17): must not read a mask of -inf: that is for a Softmax alone",
+            "MatMul (node y, opset 17): its mask of -inf must be read by a Softmax alone",
         ),
         (
             [[0, 0, 0, np.inf]],
