@@ -196,9 +196,9 @@ def convolution(
         width: pixels in a line of the map in memory, its padding included.
         positions: the window's positions, lines and pixels.
     """
-    kernel = _spread(weight, groups, dilation)
+    kernel = _spread(weight, groups)
     choices = [
-        _rows(kernel, share, stride, width, positions)
+        _rows(kernel, share, stride, dilation, width, positions)
         for share in range(1, max(1, LANES // len(weight)) + 1)
         if positions[1] % share == 0
     ]
@@ -254,29 +254,38 @@ def pool_windows(
 
 
 def _rows(
-    kernel: I16, share: int, stride: tuple[int, int], width: int, positions: tuple[int, int]
+    kernel: I16,
+    share: int,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    width: int,
+    positions: tuple[int, int],
 ) -> Rows:
+    """Lay out rows that so many pixels side by side share: their taps in a line are put together.
+
+    What a dilated kernel skips is no tap; a line of it holds only what some pixel sees.
+    """
     outputs, channels, lines, pixels = kernel.shape
-    wide = np.zeros((share, outputs, channels, lines, pixels + (share - 1) * stride[1]), np.int16)
-    for pixel in range(share):
-        first = pixel * stride[1]
-        wide[pixel, ..., first : first + pixels] = kernel
-    channel, line, pixel = np.indices(wide.shape[2:])
-    offsets = (line * width + pixel) * channels + channel
+    seen = np.arange(share)[:, None] * stride[1] + np.arange(pixels) * dilation[1]
+    columns, places = np.unique(seen, return_inverse=True)
+    wide = np.zeros((share, outputs, channels, lines, len(columns)), np.int16)
+    for pixel, taps in enumerate(places.reshape(seen.shape)):
+        wide[pixel][..., taps] = kernel
+    channel, line, column = np.indices(wide.shape[2:])
+    offsets = (line * dilation[0] * width + columns[column]) * channels + channel
     line, pixel = np.indices((positions[0], positions[1] // share))
     starts = (line * stride[0] * width + pixel * share * stride[1]) * channels
     return Rows(wide.reshape(share * outputs, -1), offsets.ravel(), starts.ravel(), share)
 
 
-def _spread(weight: I16, groups: int, dilation: tuple[int, int]) -> I16:
-    """Put zeros where a dilated kernel skips pixels, and where a group's outputs skip channels."""
-    outputs, depth, kh, kw = weight.shape
-    (dh, dw), made = dilation, outputs // groups
-    size = (outputs, depth * groups, dh * (kh - 1) + 1, dw * (kw - 1) + 1)
-    kernel = np.zeros(size, np.int16)
+def _spread(weight: I16, groups: int) -> I16:
+    """Put zeros where a group's outputs skip channels."""
+    outputs, depth, *window = weight.shape
+    made = outputs // groups
+    kernel = np.zeros((outputs, depth * groups, *window), np.int16)
     for group in range(groups):
         out, channels = group * made, group * depth
-        kernel[out : out + made, channels : channels + depth, ::dh, ::dw] = weight[out : out + made]
+        kernel[out : out + made, channels : channels + depth] = weight[out : out + made]
     return kernel
 
 

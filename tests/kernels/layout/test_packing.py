@@ -178,6 +178,22 @@ def test_a_depthwise_column_reads_its_own_channels() -> None:
     assert (packed.offsets[: 9 * 8] % 32 < 16).all()
 
 
+@pytest.mark.parametrize("outputs", [32, 4])
+def test_what_a_dilated_kernel_skips_is_no_weight(outputs: int) -> None:
+    """Rows hold the taps alone, those of pixels that share a row side by side."""
+    weight = np.arange(1, 1 + outputs * 18, dtype=np.int16).reshape(outputs, 2, 3, 3)
+    rows = packing.convolution(weight, 1, (1, 1), (36, 36), 80, (8, 8))
+    taps = [(line * 36 * 80 + pixel * 36) * 2 for line in range(3) for pixel in range(3)]
+    for pixel in range(rows.share):
+        made = rows.weight[pixel * outputs : (pixel + 1) * outputs]
+        for channel in range(2):
+            at = [int(np.flatnonzero(rows.offsets == tap + 2 * pixel + channel)[0]) for tap in taps]
+            assert made[:, at].tolist() == weight[:, channel].reshape(outputs, -1).tolist()
+            made[:, at] = 0
+        assert not made.any()
+    assert rows.weight.shape[1] == 2 * 3 * 3 * rows.share
+
+
 def test_pool_windows_repeat_a_pixel_where_they_leave_the_map() -> None:
     """Padding never wins: taps outside the map find a pixel inside, in a row that two share."""
     geometry = (2, 2), (2, 2), (1, 1), (1, 1)
