@@ -58,7 +58,8 @@ class Commands(Group):
 
     def _status(self, args: list[str]) -> int:
         try:
-            return self._run(args)
+            with signals.unwrapped():
+                return self._run(args)
         except click.exceptions.Exit as done:
             return done.exit_code
         except (click.Abort, KeyboardInterrupt):

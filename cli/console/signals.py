@@ -5,6 +5,8 @@ Ctrl-C is a ``KeyboardInterrupt``, as always in Python; the others are ``Ended``
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -19,6 +21,17 @@ class Ended(BaseException):
     def __init__(self, number: int) -> None:
         self.number = number
         super().__init__(signal.Signals(number).name)
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Raise a signal as it came: Python before 3.12 wraps one that comes while a class is made."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, Ended | KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
 
 
 def heed() -> None:

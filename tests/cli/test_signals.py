@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from cli.console.signals import Ended
+from cli.main import main
+
 COMMAND = Path(sys.executable).with_name("fxpnn")
 
 
@@ -80,6 +83,43 @@ def test_a_signal_at_any_early_moment_prints_no_traceback(number: signal.Signals
         assert not re.search(rb"(fxpnn/__init__|/cli/\w+).py", said), (delay, said)
         if b"Traceback" not in said:  # else it met the interpreter's own start
             assert process.returncode in (0, -number, 130)
+
+
+@pytest.mark.parametrize("came", [Ended(signal.SIGTERM), KeyboardInterrupt()])
+def test_a_signal_while_a_class_is_made_is_a_signal(
+    came: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Importing makes classes; Python before 3.12 wraps what comes meanwhile."""
+
+    class Interrupted:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise came
+
+    def run(args: list[str]) -> int:
+        return len(type("Made", (), {"field": Interrupted()}).__name__)
+
+    monkeypatch.setattr(main, "_run", run)
+    if isinstance(came, Ended):
+        with pytest.raises(Ended):
+            main._status([])
+    else:
+        assert main._status([]) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "fxpnn: ended: SIGTERM came; nothing was left half-written"
+        if isinstance(came, Ended)
+        else "fxpnn: interrupted: nothing was left half-written"
+    ]
+
+
+def test_other_errors_while_a_class_is_made_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are defects, and keep their traceback."""
+
+    def run(args: list[str]) -> int:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(main, "_run", run)
+    with pytest.raises(RuntimeError, match=r"^something else$"):
+        main._status([])
 
 
 def test_signals_that_are_ignored_stay_so() -> None:
