@@ -1,5 +1,7 @@
 """Masks of attention, added to what a softmax reads, hide places from it and cost no format."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -22,19 +24,17 @@ def mask(value: float) -> Array:
     return np.triu(np.full((4, 4), value, np.float32), 1)
 
 
-def added(value: float) -> Form:
-    """Add a causal mask to scores."""
-    nodes = SCORES, op("Add", "s m", "a"), op("Softmax", "a", "y")
-    return form(
-        f"{SCORED} MaskedSoftmax", *nodes, weights={**WEIGHTS, "m": mask(value)}, shape=TOKENS
-    )
+def added(m: Array, layers: str = "MaskedSoftmax", **softmax: Any) -> Form:
+    """Add a mask to scores."""
+    nodes = SCORES, op("Add", "s m", "a"), op("Softmax", "a", "y", **softmax)
+    return form(f"{SCORED} {layers}", *nodes, weights={**WEIGHTS, "m": m}, shape=TOKENS)
 
 
 FORMS = {
-    "minus infinity": added(-np.inf),
-    "the least float": added(LEAST),
-    "the least of half precision": added(-65504),
-    "minus ten thousand": added(-10000),
+    "minus infinity": added(mask(-np.inf)),
+    "the least float": added(mask(LEAST)),
+    "the least of half precision": added(mask(-65504)),
+    "minus ten thousand": added(mask(-10000)),
     "chosen by a triangle": form(
         f"{SCORED} MaskedSoftmax",
         SCORES,
@@ -71,22 +71,8 @@ FORMS = {
         weights={"b": floats(4, 4), "m": mask(LEAST)},
         shape=TOKENS,
     ),
-    "padding of all sequences": form(
-        f"{SCORED} MaskedSoftmax",
-        SCORES,
-        op("Add", "s m", "a"),
-        op("Softmax", "a", "y"),
-        weights={**WEIGHTS, "m": np.array([[0, 0, 0, -np.inf]], np.float32)},
-        shape=TOKENS,
-    ),
-    "along another axis": form(
-        f"{SCORED} MaskedSoftmax",
-        SCORES,
-        op("Add", "s m", "a"),
-        op("Softmax", "a", "y", axis=1),
-        weights={**WEIGHTS, "m": mask(-np.inf).T},
-        shape=TOKENS,
-    ),
+    "padding of all sequences": added(np.array([[0, 0, 0, -np.inf]], np.float32)),
+    "along another axis": added(mask(-np.inf).T, axis=1),
     "all behind an axis, as before opset 13": form(
         f"{SCORED} Reshape MaskedSoftmax Reshape",
         SCORES,
@@ -105,22 +91,8 @@ FORMS = {
         weights={"m": mask(-np.inf), "flat": np.array([-1, 12, 4])},
         shape=("N", 3, 4, 4),
     ),
-    "not far enough below": form(
-        f"{SCORED} Reshape Conv2D Reshape Softmax",
-        SCORES,
-        op("Add", "s m", "a"),
-        op("Softmax", "a", "y"),
-        weights={**WEIGHTS, "m": mask(-100)},
-        shape=TOKENS,
-    ),
-    "holes": form(
-        f"{SCORED} Softmax",
-        SCORES,
-        op("Add", "s m", "a"),
-        op("Softmax", "a", "y"),
-        weights={**WEIGHTS, "m": np.array([[0, -1e4, 0, 0]], np.float32)},
-        shape=TOKENS,
-    ),
+    "not far enough below": added(mask(-100), "Reshape Conv2D Reshape Softmax"),
+    "holes": added(np.array([[0, -1e4, 0, 0]], np.float32), "Softmax"),
 }
 
 
