@@ -58,8 +58,7 @@ class Commands(Group):
 
     def _status(self, args: list[str]) -> int:
         try:
-            with signals.unwrapped():
-                return self._run(args)
+            return self._run(args)
         except click.exceptions.Exit as done:
             return done.exit_code
         except (click.Abort, KeyboardInterrupt):

@@ -3,10 +3,10 @@
 Ctrl-C is a ``KeyboardInterrupt``, as always in Python; the others are ``Ended``.
 """
 
+import _thread
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from types import FrameType
 from typing import NoReturn
 
@@ -23,21 +23,9 @@ class Ended(BaseException):
         super().__init__(signal.Signals(number).name)
 
 
-@contextmanager
-def unwrapped() -> Iterator[None]:
-    """Raise a signal as it came: Python before 3.12 wraps one that comes while a class is made."""
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error.__cause__, Ended | KeyboardInterrupt):
-            raise error.__cause__ from None
-        raise
-
-
 def heed() -> None:
     """Let signals raise in the main thread, but for those that the process was told to ignore."""
-    _handle(signal.SIGINT, signal.default_int_handler)
-    for number in ENDING:
+    for number in (signal.SIGINT, *ENDING):
         _handle(number, _end)
 
 
@@ -59,7 +47,28 @@ def _handle(number: int, handler: "signal._HANDLER") -> None:
         signal.signal(number, handler)
 
 
-def _end(number: int, _: FrameType | None) -> None:
+def _end(number: int, frame: FrameType | None) -> None:
+    """Raise a signal, but for an import: that comes to its end first.
+
+    What is raised in an import is not sure to leave it: Python before 3.12 wraps what comes while a
+    class is made, and an extension that is loaded may print it and fail with another error.
+    """
+    if _imports(frame):
+        _thread.start_new_thread(_send_later, (number,))  # threading's threads take locks to start
+        return
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     for other in ENDING:  # systems send several, and what cleans up must not be cut short
         signal.signal(other, signal.SIG_IGN)
     raise Ended(number)
+
+
+def _send_later(number: int) -> None:
+    time.sleep(0.01)
+    os.kill(os.getpid(), number)  # wakes a main thread that waits, where interrupt_main would not
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None

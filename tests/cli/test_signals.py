@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from cli.console.signals import Ended
-from cli.main import main
+from cli.console.signals import ENDING
 
 COMMAND = Path(sys.executable).with_name("fxpnn")
 
@@ -20,10 +19,11 @@ COMMAND = Path(sys.executable).with_name("fxpnn")
 def start(
     *args: str | Path, ignored: tuple[signal.Signals, ...] = (), **pipes: Any
 ) -> subprocess.Popen[bytes]:
-    """Start the command; it is told to ignore some signals, and to heed Ctrl-C otherwise."""
+    """Start the command; it is told to ignore some signals, and to heed the others."""
 
     def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+        for number in (signal.SIGINT, signal.SIGHUP):  # as background jobs and nohup ignore
+            signal.signal(number, signal.SIG_DFL)
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
 
@@ -85,41 +85,57 @@ def test_a_signal_at_any_early_moment_prints_no_traceback(number: signal.Signals
             assert process.returncode in (0, -number, 130)
 
 
-@pytest.mark.parametrize("came", [Ended(signal.SIGTERM), KeyboardInterrupt()])
-def test_a_signal_while_a_class_is_made_is_a_signal(
-    came: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+_INTERRUPTED_IMPORT = """
+import signal
+import sys
+sys.path.insert(0, sys.argv[2])
+from fxpnn.cli.console import signals
+number = signal.Signals(int(sys.argv[1]))
+signal.signal(number, signal.SIG_DFL)
+signals.heed()
+try:
+    import interrupted
+    print("imported", interrupted.whole, flush=True)
+    sys.stdin.read()
+except BaseException as came:
+    print(type(came).__name__)
+"""
+_IMPORTED = """
+import signal
+from __main__ import number
+class Interrupts:
+    def __set_name__(self, owner, name):  # Python before 3.12 wraps what this raises
+        signal.raise_signal(number)
+class Made:
+    field = Interrupts()
+try:
+    signal.raise_signal(number)
+except BaseException:  # as numpy's extensions do
+    raise ImportError("failed to import")
+whole = True
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(signal.SIGINT, "KeyboardInterrupt"), *((number, "Ended") for number in ENDING)],
+)
+def test_a_signal_waits_for_the_end_of_an_import(
+    number: signal.Signals, raised: str, tmp_path: Path
 ) -> None:
-    """Importing makes classes; Python before 3.12 wraps what comes meanwhile."""
-
-    class Interrupted:
-        def __set_name__(self, owner: type, name: str) -> None:
-            raise came
-
-    def run(args: list[str]) -> int:
-        return len(type("Made", (), {"field": Interrupted()}).__name__)
-
-    monkeypatch.setattr(main, "_run", run)
-    if isinstance(came, Ended):
-        with pytest.raises(Ended):
-            main._status([])
-    else:
-        assert main._status([]) == 130
-    assert capsys.readouterr().err.splitlines() == [
-        "fxpnn: ended: SIGTERM came; nothing was left half-written"
-        if isinstance(came, Ended)
-        else "fxpnn: interrupted: nothing was left half-written"
-    ]
-
-
-def test_other_errors_while_a_class_is_made_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are defects, and keep their traceback."""
-
-    def run(args: list[str]) -> int:
-        raise RuntimeError("something else")
-
-    monkeypatch.setattr(main, "_run", run)
-    with pytest.raises(RuntimeError, match=r"^something else$"):
-        main._status([])
+    """What is imported is whole, and the signal ends what waits for a pipe behind it."""
+    (tmp_path / "interrupted.py").write_text(_IMPORTED)
+    with subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED_IMPORT, str(int(number)), str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read().decode().splitlines() == ["imported True", raised]
+        assert process.wait(60) == 0
+        assert process.stderr.read() == b""
 
 
 def test_signals_that_are_ignored_stay_so() -> None:
