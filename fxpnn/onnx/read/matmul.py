@@ -26,20 +26,27 @@ from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.axes import along, together
 from fxpnn.onnx.read.linear import floats_of, weighted
 from fxpnn.onnx.read.relabel import relabelled, transposed
-from fxpnn.onnx.read.trace import Handler, Trace
+from fxpnn.onnx.read.trace import Handler, Result, Trace
 from fxpnn.onnx.read.value import Value, of_one
 
 
 def _matmul(trace: Trace, op: Op) -> Value:
     a, b = (trace.operand(op, i, any_axis=True) for i in (0, 1))
-    if isinstance(a, Value) and isinstance(b, Value):
-        return _product(trace, op, a, b)
+    return multiplied(trace, op, a, b)
+
+
+def multiplied(trace: Trace, op: Op, a: Result, b: Result) -> Value:
+    """Multiply the matrices along the last two axes of two tensors, or of one and a constant."""
     if isinstance(a, Value):
-        x, weight = trace.rows(a), floats_of(trace.constant(op, 1))
+        if isinstance(b, Value):
+            return _product(trace, op, a, b)
+        x, weight = trace.rows(a), floats_of(b)
         if weight.ndim < 2:
             raise ModelError(f"B must be a matrix, not {weight.shape}")
         return _by_constant(trace, op, x, weight.swapaxes(-1, -2), -1)
-    x, weight = trace.rows(trace.pending(op, 1, any_axis=True)), floats_of(trace.constant(op, 0))
+    if not isinstance(b, Value):
+        raise ModelError("input 2 must depend on the network's input")
+    x, weight = trace.rows(b), floats_of(a)
     if x.rank < 2 or weight.ndim < 2 or x.axis == x.rank - 2:
         full = trace.spelled(x.full(trace.batch))
         raise ModelError(f"must multiply a matrix by matrices, not {weight.shape} by {full}")

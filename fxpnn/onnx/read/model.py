@@ -27,6 +27,7 @@ from fxpnn.onnx.read import (
     casts,
     choose,
     classical,
+    einsum,
     linear,
     matmul,
     norms,
@@ -64,6 +65,7 @@ by their names."""
 HANDLERS = {
     **linear.HANDLERS,
     **matmul.HANDLERS,
+    **einsum.HANDLERS,
     **window.HANDLERS,
     **reduce.HANDLERS,
     **transposed.HANDLERS,

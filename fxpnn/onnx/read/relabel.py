@@ -98,7 +98,12 @@ def taken_along(trace: Trace, op: Op, x: Value, along: Mapping[int, Array]) -> V
 
 
 def reshaped(
-    trace: Trace, op: Op, x: Value, full: Shape, place: tuple[int, int] | None = None
+    trace: Trace,
+    op: Op,
+    x: Value,
+    full: Shape,
+    place: tuple[int, int] | None = None,
+    part: str = "",
 ) -> Value:
     """Emit a reshape to ``full``, the shape in the model.
 
@@ -114,7 +119,7 @@ def reshaped(
         raise ModelError("must leave an axis beside the images'")
     if target == x.shape and (axis, outer) != (x.axis, x.outer):
         return replace(trace.rows(x), axis=axis, outer=outer)
-    y = moved(trace, op, x, Reshape(target), lambda array: array.reshape(target))
+    y = moved(trace, op, x, Reshape(target), lambda array: array.reshape(target), part)
     return replace(y, axis=axis, outer=outer)
 
 
@@ -143,15 +148,19 @@ def _flatten(trace: Trace, op: Op) -> Value:
 
 
 def _transpose(trace: Trace, op: Op) -> Value:
-    x = trace.rows(trace.pending(op, any_axis=True))
-    order = tuple(op.get("perm", range(x.rank)[::-1]))
+    x = trace.pending(op, any_axis=True)
+    return permuted(trace, op, x, tuple(op.get("perm", range(x.rank)[::-1])))
+
+
+def permuted(trace: Trace, op: Op, x: Value, order: Shape, part: str = "") -> Value:
+    """Reorder the model's axes of a value, and with them the images' own."""
+    x = trace.rows(x)
     if sorted(order) != list(range(x.rank)):
         raise ModelError(f"perm must be an order of the {x.rank} axes, not {order}")
     kept = tuple(of_image(x, axis) for axis in order if x.outer or axis != x.axis)
     axis = order.index(x.axis)
     if axis == x.axis or kept != tuple(range(len(kept))):
-        layer = Transpose(kept)
-        x = moved(trace, op, x, layer, lambda array: array.transpose(layer.order))
+        x = moved(trace, op, x, Transpose(kept), lambda array: array.transpose(kept), part)
     return replace(x, axis=axis)
 
 
