@@ -25,8 +25,9 @@ class Ended(BaseException):
 
 def heed() -> None:
     """Let signals raise in the main thread, but for those that the process was told to ignore."""
+    raises = _Raises()
     for number in (signal.SIGINT, *ENDING):
-        _handle(number, _end)
+        _handle(number, raises)
 
 
 def release() -> None:
@@ -47,25 +48,32 @@ def _handle(number: int, handler: "signal._HANDLER") -> None:
         signal.signal(number, handler)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """Raise a signal, but for an import: that comes to its end first.
+class _Raises:
+    """Raises a signal, but for an import: that comes to its end first.
 
     What is raised in an import is not sure to leave it: Python before 3.12 wraps what comes while a
     class is made, and an extension that is loaded may print it and fail with another error.
     """
-    if _imports(frame):
-        _thread.start_new_thread(_send_later, (number,))  # threading's threads take locks to start
-        return
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    for other in ENDING:  # systems send several, and what cleans up must not be cut short
-        signal.signal(other, signal.SIG_IGN)
-    raise Ended(number)
 
+    def __init__(self) -> None:
+        self._waiting: set[int] = set()
 
-def _send_later(number: int) -> None:
-    time.sleep(0.01)
-    os.kill(os.getpid(), number)  # wakes a main thread that waits, where interrupt_main would not
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if _imports(frame):
+            if number not in self._waiting:  # one that comes twice is one
+                self._waiting.add(number)
+                _thread.start_new_thread(self._send, (number,))  # threading's take locks to start
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        for other in ENDING:  # systems send several, and what cleans up must not be cut short
+            signal.signal(other, signal.SIG_IGN)
+        raise Ended(number)
+
+    def _send(self, number: int) -> None:
+        time.sleep(0.01)
+        self._waiting.remove(number)
+        os.kill(os.getpid(), number)  # wakes a main thread that waits, as no call of Python's does
 
 
 def _imports(frame: FrameType | None) -> bool:
