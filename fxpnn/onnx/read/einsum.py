@@ -56,7 +56,7 @@ class _Product:
         (a, b), (x, y) = named, tensors
         alone = [letter for letter in (*a, *b) if (letter in a) + (letter in b) == 1]
         if unused := [letter for letter in alone if letter not in made]:
-            raise ModelError(f"must sum axes that both tensors have, not {unused[0]} alone")
+            raise ModelError(f"must sum axes that both tensors have: sum {unused[0]} before it")
         if not isinstance(x, Value):
             (a, x), (b, y) = (b, y), (a, x)
         lead = [letter for letter in a if letter in b and letter in made]

@@ -176,7 +176,7 @@ REFUSED = {
     ),
     "a sum of one of two": (
         op("Einsum", "x x", "y", equation="nij,nkj->ni"),
-        "must sum axes that both tensors have, not k alone",
+        "must sum axes that both tensors have: sum k before it",
     ),
     "three tensors": (
         op("Einsum", "x x x", "y", equation="nij,nkj,nkl->nil"),

@@ -55,6 +55,11 @@ CAUSAL = (
     "Transpose Reshape Transpose Reshape Transpose Transpose MatMul Conv2D MaskedSoftmax MatMul "
     f"Transpose Reshape {LINEAR} Add LayerNorm {LINEAR} Relu {LINEAR} Add LayerNorm {LINEAR}"
 )
+PART = "Transpose Reshape Conv2D Reshape Transpose Reshape"
+EINSUM = (
+    f"{PART} {PART} {PART} Transpose Transpose MatMul Conv2D Softmax Transpose MatMul Transpose "
+    f"Reshape {LINEAR} Add"
+)
 LSTM = (
     f"{LINEAR} Reshape Slice Quantize Slice Sigmoid Slice Tanh Slice Slice Mul Quantize Tanh Mul "
     + 5 * "Dense Slice Add Slice Sigmoid Slice Tanh Slice Slice Slice Mul Mul Add Tanh Mul "
@@ -86,6 +91,8 @@ LAYERS = {
     "keras-gru": UNROLLED,
     "torch-causal-dynamo": CAUSAL,
     "torch-causal-opset17": CAUSAL,
+    "torch-einsum-dynamo": EINSUM,
+    "torch-einsum-opset17": EINSUM,
     "torch-layer-dynamo": OWN,
     "torch-layer-opset17": OWN,
     "torch-transformer-dynamo": f"LayerNorm {LINEAR} Slice Slice Slice {TURNED} "

@@ -251,6 +251,23 @@ class Causal(nn.Module):
         return self.classes(self.layer(x, src_mask=self.mask, is_causal=True))
 
 
+class Einsum(nn.Module):
+    """Self-attention whose every product, by weights or of two tensors, is an einsum."""
+
+    def __init__(self, width: int = 8, heads: int = 2) -> None:
+        super().__init__()
+        each = width // heads
+        self.parts = nn.Parameter(torch.randn(3, width, heads, each) / width**0.5)
+        self.output = nn.Parameter(torch.randn(heads, each, width) / width**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix tokens, ``(N, tokens, width)``, and add them to what came."""
+        q, k, v = (torch.einsum("ntw,whe->nthe", x, part) for part in self.parts)
+        scores = torch.einsum("nqhe,nkhe->nhqk", q, k) / q.size(-1) ** 0.5
+        mixed = torch.einsum("nhqk,nkhe->nqhe", torch.softmax(scores, -1), v)
+        return x + torch.einsum("nqhe,hew->nqw", mixed, self.output)
+
+
 def settle(network: nn.Module) -> nn.Module:
     """Give batch normalizations statistics that are not the identity, and stop training."""
     for module in network.modules():
@@ -310,6 +327,9 @@ def main() -> None:
     torch.manual_seed(2)
     write("torch-causal-opset17", Causal(), (6, 8), 17, **traced, **open_batch)
     write("torch-causal-dynamo", Causal(), (6, 8), 20, **dynamo)
+    torch.manual_seed(3)
+    write("torch-einsum-opset17", Einsum(), (6, 8), 17, **traced, **open_batch)
+    write("torch-einsum-dynamo", Einsum(), (6, 8), 20, **dynamo)
     x, y = load_digits(return_X_y=True)
     x = x.astype(np.float32)
     classifier = make_pipeline(
