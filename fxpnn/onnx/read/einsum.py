@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 from fxpnn.errors import ModelError
 from fxpnn.network.layers import Shape
-from fxpnn.onnx.graph.normal import Op
+from fxpnn.onnx.graph.normal import SHOWN, Op
+from fxpnn.onnx.graph.proto import one_line
 from fxpnn.onnx.read.matmul import multiplied
 from fxpnn.onnx.read.relabel import permuted, reshaped
 from fxpnn.onnx.read.trace import Handler, Result, Trace
@@ -87,6 +88,7 @@ class _Product:
         order = _order(letters, [letter for joined in axes for letter in joined])
         if isinstance(x, Value):
             return self._shaped(self._turned(x, order, part), axes, part + ".joined")
+        self._trace.spend(x.size)
         return x.transpose(order).reshape(self._shape(axes))
 
     def _turned(self, x: Value, order: Shape, part: str) -> Value:
@@ -111,9 +113,9 @@ def _order(letters: Letters, wanted: Iterable[str]) -> Shape:
 def _letters(equation: str, ranks: Sequence[int]) -> tuple[list[Letters], Letters]:
     """Return the names of the axes of each tensor, and of the result, as numpy.einsum has them."""
     read, arrow, made = "".join(equation.split()).partition("->")
-    terms = read.split(",")
+    terms, told = read.split(","), one_line(equation, SHOWN)
     if len(terms) != len(ranks):
-        raise ModelError(f"equation must have a term for each of {len(ranks)} inputs: {equation}")
+        raise ModelError(f"equation must have a term for each of {len(ranks)} inputs: {told}")
     named = [_term(term, rank) for term, rank in zip(terms, ranks, strict=True)]
     more = max(sum(letter.startswith(ELLIPSIS) for letter in letters) for letters in named)
     if not arrow:
@@ -123,7 +125,7 @@ def _letters(equation: str, ranks: Sequence[int]) -> tuple[list[Letters], Letter
     known = {letter for letters in named for letter in letters}
     for letters in (*named, result):
         if len({*letters}) < len(letters) or not known.issuperset(letters):
-            raise ModelError(f"equation must name each axis once, of axes there are: {equation}")
+            raise ModelError(f"equation must name each axis once, of axes there are: {told}")
     return named, result
 
 
@@ -132,7 +134,8 @@ def _term(term: str, rank: int) -> Letters:
     before, dots, behind = term.partition(ELLIPSIS)
     named, more = before + behind, rank - len(before) - len(behind)
     if more < 0 or (more and not dots) or not (named.isalpha() or not named):
-        raise ModelError(f"equation must have a letter for each of {rank} axes, not {term!r}")
+        told = one_line(term, SHOWN)
+        raise ModelError(f"equation must have a letter for each of {rank} axes, not {told!r}")
     return (*before, *(f"{ELLIPSIS}{place - more}" for place in range(more)), *behind)
 
 
