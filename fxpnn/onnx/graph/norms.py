@@ -75,10 +75,15 @@ def rms_norm(look: Look, op: Op) -> Op | None:
     """Recognise ``x / sqrt(mean(x**2) + epsilon)``, as a quotient or times a reciprocal.
 
     So is a vector divided by its length: ``x / sqrt(sum(x**2))``, whose root or reciprocal has a
-    limit of its own.
+    limit of its own, or by the operator of that.
     """
     pairs = {"Div": [op.inputs], "Mul": [op.inputs, op.inputs[::-1]]}.get(op.kind, [])
     for x, divisor in pairs:
+        length = _length(look, divisor) if op.kind == "Div" else None
+        where = _axes(look, length) if length and length.inputs[0] == x else None
+        if where:
+            more = {"epsilon": TINY, SUMMED: True}
+            return replace(op, kind="RMSNormalization", inputs=(x,), attributes={**where, **more})
         found = _root(look, divisor, inverse=op.kind == "Mul")
         reduced = look.maker(found[0], "ReduceMean", "ReduceSum") if found else None
         squared = look.maker(reduced.inputs[0], "Mul", "Pow") if reduced else None
@@ -89,6 +94,21 @@ def rms_norm(look: Look, op: Op) -> Op | None:
             more = {"epsilon": found[1], SUMMED: reduced.kind == "ReduceSum"}
             return replace(op, kind="RMSNormalization", inputs=(x,), attributes={**where, **more})
     return None
+
+
+def _length(look: Look, tensor: str) -> Op | None:
+    """Return the operator of a length, which a small number may limit; so PyTorch normalises."""
+    expand = look.maker(tensor, "Expand")
+    tensor = expand.inputs[0] if expand else tensor
+    limit = look.maker(tensor, "Clip", "Max")
+    if limit and limit.kind == "Max":
+        tensor, low = look.split(limit)
+    elif limit:
+        low = None if limit.has(2) or limit.get("max") else look.number(limit, 1, "min")
+        tensor = limit.inputs[0]
+    if limit and (low is None or low > LEAST**0.5):
+        return None
+    return look.maker(tensor, "ReduceL2")
 
 
 def _root(look: Look, tensor: str, *, inverse: bool) -> tuple[str, float] | None:

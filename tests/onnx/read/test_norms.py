@@ -203,6 +203,28 @@ FORMS = {
         weights={"eps": 1e-3},
         shape=ROWS,
     ),
+    "a vector of length 1, as PyTorch's": form(
+        ROOT,
+        op("ReduceL2", "x", "n", axes=[-1]),
+        op("Clip", "n least", "c"),
+        op("Shape", "x", "shape"),
+        op("Expand", "c shape", "e"),
+        op("Div", "x e", "y"),
+        weights={"least": 1e-12},
+        shape=ROWS,
+    ),
+    "a vector of length 1, by Max": form(
+        ROOT,
+        op("ReduceL2", "x last", "n"),
+        op("Max", "n least", "c"),
+        op("Div", "x c", "y"),
+        weights={"least": 1e-12, "last": np.array([2])},
+        shape=ROWS,
+        opset=18,
+    ),
+    "a vector by its length": form(
+        ROOT, op("ReduceL2", "x", "n", axes=[-1]), op("Div", "x n", "y"), shape=ROWS
+    ),
 }
 
 
