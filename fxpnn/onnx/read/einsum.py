@@ -14,7 +14,7 @@ from fxpnn.network.layers import Shape
 from fxpnn.onnx.graph.normal import SHOWN, Op
 from fxpnn.onnx.graph.proto import one_line
 from fxpnn.onnx.read.matmul import multiplied
-from fxpnn.onnx.read.relabel import permuted, reshaped
+from fxpnn.onnx.read.relabel import permuted, reshaped, turned
 from fxpnn.onnx.read.trace import Handler, Result, Trace
 from fxpnn.onnx.read.value import Value
 
@@ -71,7 +71,7 @@ class _Product:
         product = multiplied(self._trace, self._op, left, right)
         order = (*lead, *rows, *columns)
         product = self._shaped(product, [[letter] for letter in order], ".parted")
-        return self._turned(product, _order(order, made), ".turned")
+        return turned(self._trace, self._op, product, _order(order, made), ".turned")
 
     def _by_constant(
         self, letters: Letters, x: Value, lead: list[str], rows: list[str]
@@ -87,14 +87,11 @@ class _Product:
         """Order and join axes of a tensor; one that is joined of none has size 1."""
         order = _order(letters, [letter for joined in axes for letter in joined])
         if isinstance(x, Value):
-            return self._shaped(self._turned(x, order, part), axes, part + ".joined")
+            return self._shaped(
+                turned(self._trace, self._op, x, order, part), axes, part + ".joined"
+            )
         self._trace.spend(x.size)
         return x.transpose(order).reshape(self._shape(axes))
-
-    def _turned(self, x: Value, order: Shape, part: str) -> Value:
-        if order == tuple(range(x.rank)):
-            return x
-        return permuted(self._trace, self._op, x, order, part)
 
     def _shaped(self, x: Value, axes: list[list[str]], part: str) -> Value:
         full = self._shape(axes)

@@ -1,8 +1,9 @@
 """Read normalisation of layers along the last axes, and of instances and groups of channels."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,14 +14,50 @@ from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.graph.norms import AXES, SUMMED
 from fxpnn.onnx.read.axes import along
 from fxpnn.onnx.read.linear import floats_of
-from fxpnn.onnx.read.trace import Handler, Trace, Value
+from fxpnn.onnx.read.relabel import turned
+from fxpnn.onnx.read.trace import Handler, Trace
+from fxpnn.onnx.read.value import Value, image_array
+
+Norm: TypeAlias = Callable[[Trace, Op, Value], Value]
 
 
-def _layer_norm(trace: Trace, op: Op) -> Value:
+def _on_last_axes(norm: Norm) -> Handler:
+    """Let a norm of the last axes be one of any: they go there, and back.
+
+    So do those whose constants differ along other axes than the norm's, which go behind it.
+    """
+
+    def handler(trace: Trace, op: Op) -> Value:
+        x = trace.rows(trace.value(op, any_axis=True))
+        axes = _axes(op, x.rank)
+        order = (*(axis for axis in range(x.rank) if axis not in axes), *axes)
+        constants = {i: floats_of(trace.constant(op, i)) for i in (1, 2) if op.has(i)}
+        own = all(_only_along(array, axes, x.rank) for array in constants.values())
+        if own and order == tuple(range(x.rank)):
+            return norm(trace, op, x)
+        last = {AXES: tuple(range(x.rank - len(axes), x.rank))}
+        bare = replace(op, inputs=op.inputs[:1], attributes={**op.attributes, **last})
+        y = norm(trace, bare, turned(trace, op, x, order, ".turned"))
+        y = turned(trace, op, y, tuple(np.argsort(order).tolist()), ".back")
+        one = np.ones((1,) * len(y.shape))
+        gain, offset = (
+            image_array(constants[i], y, trace.batch) if i in constants else default * one
+            for i, default in ((1, 1.0), (2, 0.0))
+        )
+        return trace.transform(op, y, gain, offset)
+
+    return handler
+
+
+def _only_along(array: Array, axes: Sequence[int], rank: int) -> bool:
+    """Tell whether a constant that broadcasts to so many axes differs along these alone."""
+    behind = rank - array.ndim
+    return all(size == 1 or place + behind in axes for place, size in enumerate(array.shape))
+
+
+def _layer_norm(trace: Trace, op: Op, x: Value) -> Value:
     """Normalise vectors; where several axes are normalised, these are relabelled as one."""
-    x = trace.rows(trace.value(op, any_axis=True))
-    axes = range(_first(op, x.rank), x.rank)
-    x, places = along(trace, x, axes, "must not normalise over the images")
+    x, places = along(trace, x, _axes(op, x.rank), "must not normalise over the images")
     sizes, lead = x.shape[places[0] :], x.shape[: places[0]]
     size = math.prod(sizes)
     if size > FEATURES:
@@ -39,15 +76,15 @@ def _normalised(trace: Trace, op: Op, x: Value, lead: Shape, gamma: Array, beta:
     return trace.emit(op, Reshape(x.shape), trace.emit(op, layer, flat), part=".shape")
 
 
-def _rms_norm(trace: Trace, op: Op) -> Value:
+def _rms_norm(trace: Trace, op: Op, x: Value) -> Value:
     """Normalise each vector beside its negative: their mean is 0, their variance that of squares.
 
     Of what comes out, the half that is the vector's is kept.
     """
-    x = trace.rows(trace.value(op))
-    size, rank = x.shape[-1], 1 + len(x.shape)
-    if (first := _first(op, rank)) != rank - 1:
-        raise ModelError(f"must normalise the last of {rank} axes alone, not from {first} on")
+    x, (first, *more) = along(trace, x, _axes(op, x.rank), "must not normalise over the images")
+    if more:
+        raise ModelError(f"must normalise one axis alone, not {1 + len(more)}")
+    size = x.shape[first]
     if 2 * size > FEATURES:
         raise ModelError(f"must normalise at most {FEATURES // 2} values at a time, not {size}")
     gamma = _feature(trace, op, 1, (size,), 1.0)
@@ -96,15 +133,13 @@ def _by_groups(trace: Trace, op: Op, groups: int) -> Value:
     return trace.transform(op, y, gain, offset)
 
 
-def _first(op: Op, rank: int) -> int:
-    """Return the first of the axes, counted with the images'; all that follow are normalised."""
+def _axes(op: Op, rank: int) -> tuple[int, ...]:
+    """Return the axes that are normalised, counted with the images'; ONNX's own are the last."""
     axes = op.get(AXES, (op.get("axis", -1),))
     if not all(-rank <= axis < rank for axis in axes):
         raise ModelError(f"axes must be inside the {rank} axes, not {[*axes]}")
-    counted: list[int] = sorted(axis % rank for axis in axes)
-    if AXES in op.attributes and counted != [*range(counted[0], rank)]:
-        raise ModelError(f"must normalise the last of {rank} axes, not {[*axes]}")
-    return counted[0]
+    counted = sorted(axis % rank for axis in axes)
+    return tuple(counted) if AXES in op.attributes else tuple(range(counted[0], rank))
 
 
 def _feature(trace: Trace, op: Op, index: int, along: Shape, default: float) -> Array:
@@ -124,8 +159,8 @@ def _feature(trace: Trace, op: Op, index: int, along: Shape, default: float) -> 
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "LayerNormalization": _layer_norm,
-    "RMSNormalization": _rms_norm,
+    "LayerNormalization": _on_last_axes(_layer_norm),
+    "RMSNormalization": _on_last_axes(_rms_norm),
     "InstanceNormalization": _instance_norm,
     "GroupNormalization": _group_norm,
 }

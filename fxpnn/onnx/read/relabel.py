@@ -152,6 +152,11 @@ def _transpose(trace: Trace, op: Op) -> Value:
     return permuted(trace, op, x, tuple(op.get("perm", range(x.rank)[::-1])))
 
 
+def turned(trace: Trace, op: Op, x: Value, order: Shape, part: str) -> Value:
+    """Reorder the model's axes of a value, unless they are in this order."""
+    return x if order == tuple(range(x.rank)) else permuted(trace, op, x, order, part)
+
+
 def permuted(trace: Trace, op: Op, x: Value, order: Shape, part: str = "") -> Value:
     """Reorder the model's axes of a value, and with them the images' own."""
     x = trace.rows(x)
