@@ -41,14 +41,17 @@ def size(op: Op, inputs: Inputs) -> int:
     if op.kind in ("ConstantOfShape", "Expand"):
         grown = math.prod(max(n, 1) for n in sizes(arrays[-1]))
         return grown * (arrays[0].size if op.kind == "Expand" else 1)
-    if op.kind == "Gather":
-        return math.prod(array.size for array in arrays)
+    if op.kind == "Gather" and len(arrays) == 2:
+        return arrays[1].size * arrays[0].size // max(_length(arrays[0], op.get("axis", 0)), 1)
     if op.kind == "Tile":
         return arrays[0].size * math.prod(max(n, 1) for n in sizes(arrays[-1]))
     if op.kind == "Range":
         return _steps(op, inputs)
     if op.kind == "MatMul":
-        return math.prod(array.size // max(arrays[0].shape[-1:], default=1) for array in arrays)
+        rows, columns = arrays[0].shape[:-1], (*arrays[1].shape[:-2], *arrays[1].shape[1:][-1:])
+        return math.prod((*rows, *columns))
+    if op.kind == "Gemm":
+        return math.prod(max(array.shape, default=1) for array in arrays[:2])
     if op.kind == "Reshape" and arrays[0].flags.c_contiguous:
         return 0
     if op.kind not in _BROADCASTS:
@@ -69,6 +72,11 @@ def sizes(array: Array) -> list[int]:
             f"axes must be at most {MAX_RANK} integers, not {array.size} {array.dtype}"
         )
     return [int(n) for n in array.reshape(-1)]
+
+
+def _length(array: Array, axis: int) -> int:
+    """Return the length of an axis; of one that is not there, nothing can be taken."""
+    return array.shape[axis] if -array.ndim <= axis < array.ndim else 1
 
 
 def _input(inputs: Inputs, index: int) -> Array:
@@ -237,10 +245,12 @@ def _by_reference(op: Op, inputs: Inputs) -> Array:
 
 Folder: TypeAlias = Callable[[Op, Inputs], Array]
 REFERENCE = (
-    *("BatchNormalization", "CumSum", "Erf", "EyeLike", "LayerNormalization", "LpNormalization"),
-    *("ReduceL1", "ReduceL2", "ReduceSumSquare", "Round", "Sigmoid", "Sign", "Softmax", "Softplus"),
+    *("BatchNormalization", "CumSum", "Erf", "EyeLike", "Gemm", "LayerNormalization"),
+    *("LpNormalization", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Round", "Sigmoid", "Sign"),
+    *("Softmax", "Softplus"),
 )
-"""Operators that ONNX's own Python computes of constants; none gives more values than it takes."""
+"""Operators that ONNX's own Python computes of constants; but for Gemm, which ``size`` bounds, none
+gives more values than it takes."""
 FOLDERS: Mapping[str, Folder] = {
     "ConstantOfShape": _constant_of_shape,
     "Shape": _shape,

@@ -76,6 +76,13 @@ CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
         {"a": floats(4, 3), "b": np.array([[[2, 1], [0, -1]]]), "d": floats(1, 2)},
     ),
     "multiply matrices": (op("MatMul", "a b", "c"), {"a": floats(2, 3, 4), "b": floats(4, 2)}),
+    "multiply and add": (
+        op("Gemm", "a b d", "c", transB=1), {"a": floats(2, 3), "b": floats(4, 3), "d": floats(4)},
+    ),
+    "choose of many": (
+        op("Gather", "a b", "c", axis=1),
+        {"a": floats(4, 700), "b": np.zeros((300, 400), np.int64)},
+    ),
     "multiply by a vector": (op("MatMul", "a b", "c"), {"a": floats(3), "b": floats(2, 3, 4)}),
     "sum": (op("ReduceSum", "a b", "c"), {"a": floats(2, 3, 4), "b": np.array([0, -1])}),
     "mean": (op("ReduceMean", "a", "c", axes=[1], keepdims=0), {"a": floats(2, 3)}),
@@ -171,6 +178,18 @@ REFUSED = {
     "a matrix of billions": (
         op("MatMul", "a b", "c"), {"a": floats(9999, 1), "b": floats(1, 9999)},
         "MatMul (node c, opset 17): must make at most 1208560 constant values in all",
+    ),
+    "an empty matrix of billions": (
+        op("MatMul", "a b", "c"), {"a": floats(9999, 0), "b": floats(0, 9999)},
+        "MatMul (node c, opset 17): must make at most 1048576 constant values in all",
+    ),
+    "a sum of empty products of billions": (
+        op("Gemm", "a b", "c", transA=1), {"a": floats(0, 9999), "b": floats(0, 9999)},
+        "Gemm (node c, opset 17): must make at most 1048576 constant values in all",
+    ),
+    "a choice of billions": (
+        op("Gather", "a b", "c"), {"a": floats(1, 9999), "b": np.zeros(9999, np.int64)},
+        "Gather (node c, opset 17): must make at most 1208560 constant values in all",
     ),
     "parts that are added": (
         op("ScatterND", "a b d", "c", reduction="add"),
