@@ -29,7 +29,7 @@ def run(
 def layer_norm(
     x: I16, features: I64, epsilon: int, to: Target, apart: int, out: I16
 ) -> tuple[int, int]:
-    """Normalise the rows of ``x``, ``(N, n)``, n at most 4096.
+    """Normalise the rows of ``x``, ``(N, n)``, n at most 65536.
 
     ``features`` is ``(4, n)``: gamma; beta, below ``2**60``; by how many bits a quotient is made
     finer, at most 31; how many the cast drops, 2 or more. ``epsilon`` leaves D below ``2**62``.
@@ -61,7 +61,7 @@ def quotients(x: I16, features: I64, epsilon: int, out: I64) -> None:
     most ``2**31``, estimates off by less than ``2**-20``, so that floors are off by one at most.
     """
     n = x.size
-    total, squares = np.int64(0), np.int64(0)  # 28 and 43 bits
+    total, squares = np.int64(0), np.int64(0)  # 32 and 47 bits
     for i in range(n):
         value = np.int64(x[i])
         total += value
@@ -69,8 +69,8 @@ def quotients(x: I16, features: I64, epsilon: int, out: I64) -> None:
     g, r = scaled_root(n * squares - total * total + epsilon)
     inverse = 1 / np.float64(r)
     for i in range(n):
-        # (n x - sum)**2 < n D: the quotient is below sqrt(n) = 2**6, times gamma below 2**22.
-        scaled = features[0, i] * (n * np.int64(x[i]) - total) << g  # below 2**53
+        # (n x - sum)**2 < n D: the quotient is below sqrt(n) = 2**8, times gamma below 2**24.
+        scaled = features[0, i] * (n * np.int64(x[i]) - total) << g  # below 2**55
         whole = np.int64(np.floor(np.float64(scaled) * inverse))
         # If that is one off, the rest is r or just below 0, and the finer quotient makes up for it.
         rest = scaled - whole * r << features[2, i]  # at most 2**31 * 2**31

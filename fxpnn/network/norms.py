@@ -15,8 +15,8 @@ from fxpnn.network.layer import Array, Layer, Number, Range, Shape
 from fxpnn.network.shapes import text
 from fxpnn.network.traits import Traits
 
-FEATURES = 4096
-"""The most values of a vector: ``n * sum(x**2)`` of words of 16 bits then has 54 bits."""
+FEATURES = 1 << 16
+"""The most values of a vector: ``n**2`` variances of words of 16 bits are then below ``2**62``."""
 LIFT = 31
 """The most bits by which a quotient, of a divisor below ``2**31``, is made finer."""
 
@@ -25,7 +25,7 @@ LIFT = 31
 class LayerNorm(Layer):
     """``gamma * (x - mean) / sqrt(variance + epsilon) + beta`` of each vector along the last axis.
 
-    ``gamma`` and ``beta`` are ``(n,)``, one value for each place of a vector, at most 4096.
+    ``gamma`` and ``beta`` are ``(n,)``, one value for each place of a vector, at most 65536.
 
     In integers ``(x - mean) / sqrt(variance + epsilon)`` is ``(n x - sum(x)) / sqrt(D)``, with
     ``D = n * sum(x**2) - sum(x)**2 + E`` and ``E`` for ``epsilon``: ``epsilon * n**2 * 4**Fx``,

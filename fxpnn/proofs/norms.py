@@ -23,7 +23,7 @@ def norm_ends(node: FixedNode, layer: LayerNorm, source: QFormat) -> tuple[Inter
     """
     n, fracs = len(layer.gamma), node.fracs(len(layer.gamma))
     up = lifts(source, fracs, node.output_format)
-    reach = np.abs(layer.gamma.astype(np.int64)) * (isqrt(n - 1 << 2 * FINE) + 2)  # 42 bits
+    reach = np.abs(layer.gamma.astype(np.int64)) * (isqrt(n - 1 << 2 * FINE) + 2)  # 44 bits
     down = np.maximum(FINE - up, 0)
     most = (reach << np.maximum(up - FINE, 0)) + (1 << down) - 1 >> down
     beta = layer.beta << up - source.frac

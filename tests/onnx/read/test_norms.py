@@ -298,8 +298,10 @@ REFUSED = {
     ),
     "no epsilon": (norm(epsilon=0.0), WHERE + "epsilon must be above 0, not 0.0"),
     "too many": (
-        model(op("LayerNormalization", "x g", "y"), weights={"g": floats(1)}, shape=("N", 1, 4097)),
-        WHERE + "must normalise at most 4096 values at a time, not 4097",
+        model(
+            op("LayerNormalization", "x g", "y"), weights={"g": floats(1)}, shape=("N", 1, 65537)
+        ),
+        WHERE + "must normalise at most 65536 values at a time, not 65537",
     ),
     "groups that do not fit": (
         model(
@@ -324,19 +326,19 @@ REFUSED = {
         model(
             op("InstanceNormalization", "x g g", "y"),
             weights={"g": floats(1)},
-            shape=("N", 1, 65, 64),
+            shape=("N", 1, 257, 256),
         ),
-        "InstanceNormalization (node y, opset 17): must normalise at most 4096 values at a time, "
-        "not 4160",
+        "InstanceNormalization (node y, opset 17): must normalise at most 65536 values at a time, "
+        "not 65792",
     ),
     "a root of several axes": (
         model(*root_mean_square(axes=[1, 2]), weights=ROOTS, shape=ROWS),
         "RMSNormalization (node y, opset 17): must normalise one axis alone, not 2",
     ),
     "too many under a root": (
-        model(*root_mean_square(), weights=ROOTS, shape=("N", 2, 2049)),
-        "RMSNormalization (node y, opset 17): must normalise at most 2048 values at a time, not "
-        "2049",
+        model(*root_mean_square(), weights=ROOTS, shape=("N", 2, 32769)),
+        "RMSNormalization (node y, opset 17): must normalise at most 32768 values at a time, not "
+        "32769",
     ),
 }
 
