@@ -1,7 +1,7 @@
 """Fold constants: operators whose inputs are all known run when the model is read."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import TypeAlias
 
@@ -14,6 +14,10 @@ from fxpnn.network.layers import Array
 from fxpnn.onnx.graph.normal import Attribute, Op
 from fxpnn.onnx.graph.proto import MAX_RANK, number_type, one_line, to_array
 from fxpnn.onnx.graph.quant import QUANTIZERS, fold_quantized
+from fxpnn.onnx.graph.shapes import inferred
+
+UNKNOWN = 1 << 62
+"""The values of what has no shape that is known: more than any budget."""
 
 Inputs: TypeAlias = tuple[Array | None, ...]
 """An operator's inputs; ``None`` is an optional one that is left out."""
@@ -36,29 +40,39 @@ def fold(op: Op, inputs: Inputs) -> Array:
 def size(op: Op, inputs: Inputs) -> int:
     """Bound the values that the operator makes, before it makes them."""
     arrays = [array for array in inputs if array is not None]
-    if not arrays or op.kind in _VIEWS:
-        return 0
-    if op.kind in ("ConstantOfShape", "Expand"):
-        grown = math.prod(max(n, 1) for n in sizes(arrays[-1]))
-        return grown * (arrays[0].size if op.kind == "Expand" else 1)
-    if op.kind == "Gather" and len(arrays) == 2:
-        return arrays[1].size * arrays[0].size // max(_length(arrays[0], op.get("axis", 0)), 1)
-    if op.kind == "Tile":
-        return arrays[0].size * math.prod(max(n, 1) for n in sizes(arrays[-1]))
-    if op.kind == "Range":
-        return _steps(op, inputs)
-    if op.kind == "MatMul":
-        rows, columns = arrays[0].shape[:-1], (*arrays[1].shape[:-2], *arrays[1].shape[1:][-1:])
-        return math.prod((*rows, *columns))
-    if op.kind == "Gemm":
-        return math.prod(max(array.shape, default=1) for array in arrays[:2])
-    if op.kind == "Reshape" and arrays[0].flags.c_contiguous:
-        return 0
-    if op.kind not in _BROADCASTS:
-        return sum(array.size for array in arrays)
-    rank = max(array.ndim for array in arrays)
-    shapes = [(1,) * (rank - array.ndim) + array.shape for array in arrays]
-    return math.prod(max(axis) for axis in zip(*shapes, strict=True))
+    shapes = [array.shape for array in arrays]
+    match op.kind:
+        case _ if not arrays or op.kind in _VIEWS:
+            return 0
+        case "ConstantOfShape":
+            return _together(sizes(arrays[0]))
+        case "Expand":
+            return _together(shapes[0], sizes(arrays[-1]))
+        case "Gather" if len(arrays) == 2:
+            return arrays[1].size * arrays[0].size // max(_length(arrays[0], op.get("axis", 0)), 1)
+        case "Tile":
+            return arrays[0].size * math.prod(max(n, 1) for n in sizes(arrays[-1]))
+        case "Range":
+            return _steps(op, inputs)
+        case "MatMul" if len(arrays) == 2:
+            return math.prod((*shapes[0][:-1], *shapes[1][:-2], *shapes[1][1:][-1:]))
+        case "Gemm":
+            return math.prod(max(shape, default=1) for shape in shapes[:2])
+        case "Conv":
+            (made, *_) = (*inferred(op, inputs), None)
+            return math.prod((*made, *shapes[1][1:])) if made and len(arrays) > 1 else UNKNOWN
+        case "Reshape" if arrays[0].flags.c_contiguous:
+            return 0
+        case _ if op.kind in _BROADCASTS:
+            return _together(*shapes)
+    return sum(array.size for array in arrays)
+
+
+def _together(*shapes: Sequence[int]) -> int:
+    """Count the values of what broadcasts to all these shapes; an empty axis counts as 1."""
+    rank = max(map(len, shapes))
+    axes = zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes), strict=True)
+    return math.prod(max(1, *axis) for axis in axes)
 
 
 def sizes(array: Array) -> list[int]:
@@ -245,11 +259,11 @@ def _by_reference(op: Op, inputs: Inputs) -> Array:
 
 Folder: TypeAlias = Callable[[Op, Inputs], Array]
 REFERENCE = (
-    *("BatchNormalization", "CumSum", "Erf", "EyeLike", "Gemm", "LayerNormalization"),
+    *("BatchNormalization", "Conv", "CumSum", "Erf", "EyeLike", "Gemm", "LayerNormalization"),
     *("LpNormalization", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Round", "Sigmoid", "Sign"),
     *("Softmax", "Softplus"),
 )
-"""Operators that ONNX's own Python computes of constants; but for Gemm, which ``size`` bounds, none
+"""Operators that ONNX's own Python computes of constants; but for what ``size`` bounds, none
 gives more values than it takes."""
 FOLDERS: Mapping[str, Folder] = {
     "ConstantOfShape": _constant_of_shape,

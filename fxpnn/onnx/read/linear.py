@@ -20,7 +20,7 @@ from fxpnn.network.layers import (
     Silu,
 )
 from fxpnn.onnx.graph.normal import Op
-from fxpnn.onnx.read.axes import together
+from fxpnn.onnx.read.axes import along, together
 from fxpnn.onnx.read.broadcast import common, fitted
 from fxpnn.onnx.read.trace import Handler, Result, Trace
 from fxpnn.onnx.read.value import Value, image_array
@@ -59,22 +59,21 @@ def bias_of(trace: Trace, op: Op, shape: Shape) -> Array:
 
 def _batch_normalization(trace: Trace, op: Op) -> Value:
     """Apply ``scale * (x - mean) / sqrt(variance + epsilon) + shift``."""
-    x = trace.pending(op, 0)
+    x, (place,) = along(trace, trace.pending(op, any_axis=True), (1,), "must not scale images")
     scale, shift, mean, variance = (
         floats_of(trace.constant(op, i)).astype(np.float64) for i in (1, 2, 3, 4)
     )
     for array in (scale, shift, mean, variance):
-        if array.shape != x.shape[:1]:
-            raise ModelError(f"its parameters must be ({x.shape[0]}), not {array.shape}")
+        if array.shape != (x.shape[place],):
+            raise ModelError(f"its parameters must be ({x.shape[place]}), not {array.shape}")
     if op.flag("training_mode"):
         raise ModelError("training_mode must be 0")
     variance = variance + op.get("epsilon", 1e-5)
     if not (variance > 0).all():
         raise ModelError("its variance must be above 0")
     gain = scale / np.sqrt(variance)
-    ones = (1,) * (len(x.shape) - 1)
-    offset = shift - mean * gain
-    return trace.transform(op, x, gain.reshape(-1, *ones), offset.reshape(-1, *ones))
+    each = np.where(np.arange(len(x.shape)) == place, -1, 1)
+    return trace.transform(op, x, gain.reshape(each), (shift - mean * gain).reshape(each))
 
 
 def _add(trace: Trace, op: Op) -> Value:

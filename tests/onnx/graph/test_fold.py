@@ -79,6 +79,13 @@ CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
     "multiply and add": (
         op("Gemm", "a b d", "c", transB=1), {"a": floats(2, 3), "b": floats(4, 3), "d": floats(4)},
     ),
+    "convolve": (
+        op("Conv", "a b", "c", pads=[1, 0, 1, 0]),
+        {"a": floats(1, 2, 4, 5), "b": floats(3, 2, 3, 3)},
+    ),
+    "expand a matrix to many": (
+        op("Expand", "a b", "c"), {"a": floats(196, 1), "b": np.array([3, 196, 7])},
+    ),
     "choose of many": (
         op("Gather", "a b", "c", axis=1),
         {"a": floats(4, 700), "b": np.zeros((300, 400), np.int64)},
@@ -186,6 +193,19 @@ REFUSED = {
     "a sum of empty products of billions": (
         op("Gemm", "a b", "c", transA=1), {"a": floats(0, 9999), "b": floats(0, 9999)},
         "Gemm (node c, opset 17): must make at most 1048576 constant values in all",
+    ),
+    "a map of billions": (
+        op("Conv", "a b", "c", pads=[9999] * 4),
+        {"a": floats(1, 1, 2, 2), "b": floats(1, 1, 1, 1)},
+        "Conv (node c, opset 17): must make at most 1048616 constant values in all",
+    ),
+    "a map of no size": (
+        op("Conv", "a b", "c"), {"a": floats(1, 1, 2, 2), "b": floats(1, 1, 3, 3)},
+        "Conv (node c, opset 17): must make at most 1048680 constant values in all",
+    ),
+    "an expansion to billions": (
+        op("Expand", "a b", "c"), {"a": floats(9999, 1), "b": np.array([9999])},
+        "Expand (node c, opset 17): must make at most 1128576 constant values in all",
     ),
     "a choice of billions": (
         op("Gather", "a b", "c"), {"a": floats(1, 9999), "b": np.zeros(9999, np.int64)},

@@ -245,6 +245,15 @@ def test_one_less_a_probability_is_exact() -> None:
     assert (got[:, 0] == 1 - got[:, 1]).all()
 
 
+FORMS["the rows of all images as so many, as LeViT's"] = form(
+    "Reshape Conv2D Reshape Tanh",
+    op("Reshape", "x rows", "r"),
+    op("BatchNormalization", "r s b m v", "c"),
+    op("Tanh", "c", "t"),
+    op("Reshape", "t parted", "y"),
+    weights={"rows": np.array([-1, 3]), "parted": np.array([-1, 4, 3]), **BN},
+    shape=("N", 4, 3),
+)
 FORMS["a difference of values"] = form(
     "Relu Reshape Conv2D Reshape Add", op("Relu", "x", "r"), op("Sub", "x r", "y")
 )
