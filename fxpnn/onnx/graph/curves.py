@@ -58,9 +58,7 @@ def _mish(look: Look, op: Op) -> Op | None:
 
 def _sigmoid(look: Look, op: Op) -> Op | None:
     """Recognise ``1 / (1 + exp(-x))``."""
-    if op.kind == "Div" and look.number(op, 0) != 1:
-        return None
-    line = look.line(op.inputs[-1])
+    line = look.line(look.inverse(op.outputs[0]) or "")
     power = look.maker(line.tensor, "Exp")
     if power is None or line[1:] != (1.0, 1.0):
         return None

@@ -42,6 +42,13 @@ class Look:
         op = self._makers.get(tensor)
         return op if op and op.kind in kinds else None
 
+    def inverse(self, tensor: str) -> str | None:
+        """Return the tensor of which one is the reciprocal."""
+        op = self.maker(tensor, "Reciprocal", "Div")
+        if op is None or (op.kind == "Div" and self.number(op, 0) != 1):
+            return None
+        return op.inputs[-1]
+
     def scale(self, tensor: str) -> Line | None:
         """Return the multiplication by a single number that makes a tensor."""
         op = self.maker(tensor, "Mul", "Div")

@@ -61,8 +61,8 @@ def _factored(look: Look, op: Op) -> Op | None:
             continue
         for gain in scaled.inputs:
             root, gamma = look.constant(gain, "Mul") or (gain, "")
-            inverse = look.maker(root, "Reciprocal")
-            found = _deviation(look, inverse.inputs[0]) if inverse else None
+            inverse = look.inverse(root)
+            found = _deviation(look, inverse) if inverse else None
             minus = look.maker(_other(shifted, gain), "Neg")
             if found is None or minus is None or gain not in shifted.inputs:
                 continue
@@ -116,10 +116,10 @@ def _root(look: Look, tensor: str, *, inverse: bool) -> tuple[str, float] | None
     if inverse:
         limit = look.maker(tensor, "Min")
         x, number = look.split(limit) if limit else (tensor, math.inf)
-        made = look.maker(x, "Reciprocal")
-        if made is None or number is None or number < LEAST**-0.5:
+        inverted = look.inverse(x)
+        if inverted is None or number is None or number < LEAST**-0.5:
             return None
-        tensor = made.inputs[0]
+        tensor = inverted
     root = look.maker(tensor, "Sqrt")
     shifted = look.maker(root.inputs[0], "Add", "Max") if root else None
     if root is None or shifted is None:
@@ -142,10 +142,16 @@ def _replaced(op: Op, found: Deviation, gamma: str, beta: str) -> Op:
 
 
 def _quotient(look: Look, tensor: str) -> Deviation | None:
-    """Recognise a difference from the mean, divided by the deviation."""
-    divide = look.maker(tensor, "Div")
-    found = _deviation(look, divide.inputs[1]) if divide else None
-    return found if divide and found and found.difference == divide.inputs[0] else None
+    """Recognise a difference from the mean, divided by the deviation or times its reciprocal."""
+    divide, product = look.maker(tensor, "Div"), look.maker(tensor, "Mul")
+    pairs = [divide.inputs] if divide else []
+    for d, inverse in (product.inputs, product.inputs[::-1]) if product else ():
+        pairs.append((d, look.inverse(inverse) or ""))
+    for difference, deviation in pairs:
+        found = _deviation(look, deviation)
+        if found and found.difference == difference:
+            return found
+    return None
 
 
 def _deviation(look: Look, tensor: str) -> Deviation | None:

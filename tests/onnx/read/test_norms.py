@@ -25,7 +25,12 @@ from tests.support.onnx_models import (
 ROWS = ("N", 3, 4)
 
 
-def written_out(square: str = "Pow", *, axis: int = -1, opset: int = 17) -> Form:
+def reciprocal(kind: str) -> onnx.NodeProto:
+    """Make the reciprocal of a root, by its operator or as a quotient."""
+    return op("Div", "one r", "i") if kind == "Div" else op("Reciprocal", "r", "i")
+
+
+def written_out(square: str = "Pow", *, axis: int = -1, opset: int = 17, inverse: str = "") -> Form:
     """Make what exporters write where the opset has no such operator.
 
     Along another axis than the last, the vectors' scale and bias are those of maps' channels.
@@ -41,10 +46,10 @@ def written_out(square: str = "Pow", *, axis: int = -1, opset: int = 17) -> Form
         op("ReduceMean", "s" + reads, "v", **axes),
         op("Add", "v eps", "e"),
         op("Sqrt", "e", "r"),
-        op("Div", "d r", "q"),
+        *([reciprocal(inverse), op("Mul", "d i", "q")] if inverse else [op("Div", "d r", "q")]),
         op("Mul", "g q", "p"),
         op("Add", "p b", "y"),
-        weights={"two": 2.0, "eps": 1e-3, "g": floats(4) if last else floats(2, 1, 1)}
+        weights={"one": 1.0, "two": 2.0, "eps": 1e-3, "g": floats(4) if last else floats(2, 1, 1)}
         | {"b": floats(1, 4) if last else floats(1, 2, 1, 1)}
         | ({"axes": [axis]} if opset >= 18 else {}),
         shape=ROWS if last else MAPS,
@@ -83,11 +88,11 @@ def factored(
 
 
 ROOT = "Reshape Conv2D Reshape Concat LayerNorm Slice"
-ROOTS = {"two": 2.0, "eps": 1e-3}
+ROOTS = {"one": 1.0, "two": 2.0, "eps": 1e-3}
 
 
 def root_mean_square(
-    *, quotient: bool = False, axes: Sequence[int] = (-1,)
+    *, quotient: bool = False, inverse: str = "Reciprocal", axes: Sequence[int] = (-1,)
 ) -> list[onnx.NodeProto]:
     """Make what exporters write of RMSNorm, with a reciprocal or a quotient."""
     return [
@@ -95,7 +100,7 @@ def root_mean_square(
         op("ReduceMean", "s", "v", axes=axes),
         op("Add", "v eps", "e"),
         op("Sqrt", "e", "r"),
-        *([op("Div", "x r", "y")] if quotient else [op("Reciprocal", "r", "i")]),
+        *([op("Div", "x r", "y")] if quotient else [reciprocal(inverse)]),
         *([] if quotient else [op("Mul", "i x", "y")]),
     ]
 
@@ -165,6 +170,11 @@ FORMS = {
         opset=21,
     ),
     "written out, a mean reshaped to its own shape": factored(centre="reshaped"),
+    "times a reciprocal": written_out(inverse="Reciprocal"),
+    "times one by the deviation": written_out(inverse="Div"),
+    "root mean square, times one by the root": form(
+        ROOT, *root_mean_square(inverse="Div"), weights=ROOTS, shape=ROWS
+    ),
     "root mean square": form(ROOT, *root_mean_square(), weights=ROOTS, shape=ROWS),
     "root mean square as a quotient": form(
         ROOT, *root_mean_square(quotient=True), weights=ROOTS, shape=ROWS

@@ -209,7 +209,9 @@ def test_what_stands_behind_is_not_blamed_for_a_shape_that_nobody_knows() -> Non
     }
     for kind, node in unknown.items():
         nodes = (node, op("Gemm", "t w", "u"), op("Hardmax", "u", "y"))
-        with pytest.raises(ModelError, match=rf"^{kind} \(.*\): is not supported; Hardmax \(node y,"):
+        with pytest.raises(
+            ModelError, match=rf"^{kind} \(.*\): is not supported; Hardmax \(node y,"
+        ):
             from_model(model(*nodes, weights=weights, domains={"mine": 1}))
 
 
