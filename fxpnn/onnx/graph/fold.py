@@ -50,6 +50,10 @@ def size(op: Op, inputs: Inputs) -> int:
             return _together(shapes[0], sizes(arrays[-1]))
         case "Gather" if len(arrays) == 2:
             return arrays[1].size * arrays[0].size // max(_length(arrays[0], op.get("axis", 0)), 1)
+        case "GatherND" if len(arrays) == 2 and shapes[1]:
+            return math.prod(
+                (*shapes[1][:-1], *shapes[0][op.get("batch_dims", 0) :][shapes[1][-1] :])
+            )
         case "Tile":
             return arrays[0].size * math.prod(max(n, 1) for n in sizes(arrays[-1]))
         case "Range":
@@ -259,9 +263,9 @@ def _by_reference(op: Op, inputs: Inputs) -> Array:
 
 Folder: TypeAlias = Callable[[Op, Inputs], Array]
 REFERENCE = (
-    *("BatchNormalization", "Conv", "CumSum", "Erf", "EyeLike", "Gemm", "LayerNormalization"),
-    *("LpNormalization", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Round", "Sigmoid", "Sign"),
-    *("Softmax", "Softplus"),
+    *("BatchNormalization", "Conv", "CumSum", "Erf", "EyeLike", "GatherND", "Gemm", "Sigmoid"),
+    *("LayerNormalization", "LpNormalization", "ReduceL1", "ReduceL2", "ReduceSumSquare"),
+    *("Round", "Sign", "Softmax", "Softplus"),
 )
 """Operators that ONNX's own Python computes of constants; but for what ``size`` bounds, none
 gives more values than it takes."""

@@ -86,6 +86,13 @@ CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
     "expand a matrix to many": (
         op("Expand", "a b", "c"), {"a": floats(196, 1), "b": np.array([3, 196, 7])},
     ),
+    "choose places": (
+        op("GatherND", "a b", "c"), {"a": floats(4, 3, 2), "b": np.array([[[1, 2], [-1, 0]]])},
+    ),
+    "choose places of each": (
+        op("GatherND", "a b", "c", batch_dims=1),
+        {"a": floats(2, 3, 4), "b": np.array([[[1], [0]], [[2], [2]]])},
+    ),
     "choose of many": (
         op("Gather", "a b", "c", axis=1),
         {"a": floats(4, 700), "b": np.zeros((300, 400), np.int64)},
@@ -206,6 +213,10 @@ REFUSED = {
     "an expansion to billions": (
         op("Expand", "a b", "c"), {"a": floats(9999, 1), "b": np.array([9999])},
         "Expand (node c, opset 17): must make at most 1128576 constant values in all",
+    ),
+    "a choice of billions of places": (
+        op("GatherND", "a b", "c"), {"a": floats(1, 9999), "b": np.zeros((9999, 1), np.int64)},
+        "GatherND (node c, opset 17): must make at most 1208560 constant values in all",
     ),
     "a choice of billions": (
         op("Gather", "a b", "c"), {"a": floats(1, 9999), "b": np.zeros(9999, np.int64)},
