@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import Array
+from fxpnn.network.layers import Array, Shape
 from fxpnn.onnx.graph.normal import Attribute, Op
 from fxpnn.onnx.graph.proto import MAX_RANK, number_type, one_line, to_array
 from fxpnn.onnx.graph.quant import QUANTIZERS, fold_quantized
@@ -64,7 +64,7 @@ def size(op: Op, inputs: Inputs) -> int:
             return math.prod(max(shape, default=1) for shape in shapes[:2])
         case "Conv":
             (made, *_) = (*inferred(op, inputs), None)
-            return math.prod((*made, *shapes[1][1:])) if made and len(arrays) > 1 else UNKNOWN
+            return _convolution(op, made, *shapes[:2]) if made and all(made) else UNKNOWN
         case "Reshape" if arrays[0].flags.c_contiguous:
             return 0
         case _ if op.kind in _BROADCASTS:
@@ -77,6 +77,16 @@ def _together(*shapes: Sequence[int]) -> int:
     rank = max(map(len, shapes))
     axes = zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes), strict=True)
     return math.prod(max(1, *axis) for axis in axes)
+
+
+def _convolution(op: Op, made: Shape, image: Shape, kernel: Shape) -> int:
+    """Count a convolution's products, zeros between dilated taps too, and its padded image."""
+    once = [1] * (len(image) - 2)
+    spread = zip(op.get("kernel_shape", kernel[2:]), op.get("dilations", once), strict=True)
+    taps = [length * dilation for length, dilation in spread]
+    reach = zip(made[2:], op.get("strides", once), taps, strict=True)
+    padded = [length * stride + tap for length, stride, tap in reach]
+    return math.prod((*made, *kernel[1:2], *taps)) + math.prod((*image[:2], *padded))
 
 
 def sizes(array: Array) -> list[int]:
@@ -102,6 +112,13 @@ def _input(inputs: Inputs, index: int) -> Array:
     if array is None:
         raise ModelError(f"must have an input {index + 1}")
     return array
+
+
+def _number(inputs: Inputs, index: int) -> Array:
+    array = _input(inputs, index)
+    if array.size != 1:
+        raise ModelError(f"its input {index + 1} must be one number, not {array.size}")
+    return array.reshape(())
 
 
 def _setting(op: Op, inputs: Inputs, index: int, name: str, default: Attribute = None) -> Attribute:
@@ -176,14 +193,15 @@ def _clip(op: Op, inputs: Inputs) -> Array:
 
 def _steps(op: Op, inputs: Inputs) -> int:
     """Count the values of a Range."""
-    start, limit, delta = (float(_input(inputs, i).reshape(-1)[0]) for i in range(3))
-    if not (math.isfinite(start) and math.isfinite(limit) and delta):
+    start, limit, delta = (float(_number(inputs, i)) for i in range(3))
+    count = (limit - start) / delta if delta else math.inf
+    if not math.isfinite(count):
         raise ModelError("must have finite ends, and a step other than 0")
-    return max(math.ceil((limit - start) / delta), 0)
+    return max(math.ceil(count), 0)
 
 
 def _range(op: Op, inputs: Inputs) -> Array:
-    start, delta = (_input(inputs, i).reshape(-1)[0] for i in (0, 2))
+    start, delta = (_number(inputs, i) for i in (0, 2))
     return np.asarray(start + np.arange(_steps(op, inputs)).astype(start.dtype) * delta)
 
 
@@ -197,7 +215,7 @@ def _mod(op: Op, inputs: Inputs) -> Array:
 
 def _triangle(op: Op, inputs: Inputs) -> Array:
     """Keep what lies on one side of a diagonal."""
-    diagonal = int(_input(inputs, 1).reshape(-1)[0]) if len(inputs) > 1 else 0
+    diagonal = int(_number(inputs, 1)) if len(inputs) > 1 else 0
     half = np.triu if op.flag("upper", default=True) else np.tril
     return half(_input(inputs, 0), diagonal)
 

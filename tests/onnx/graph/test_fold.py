@@ -172,6 +172,19 @@ REFUSED = {
         op("Mod", "a b", "c"), {"a": INT, "b": np.array(0)},
         "Mod (node c, opset 17): its divisor must not be 0",
     ),
+    "a range from nothing": (
+        op("Range", "a b d", "c"), {"a": floats(0), "b": np.array(4), "d": np.array(1)},
+        "Range (node c, opset 17): its input 1 must be one number, not 0",
+    ),
+    "a range of tiny steps": (
+        op("Range", "a b d", "c"),
+        {"a": np.array(0.0), "b": np.array(1e300), "d": np.array(1e-300)},
+        "Range (node c, opset 17): must have finite ends, and a step other than 0",
+    ),
+    "a triangle beside many diagonals": (
+        op("Trilu", "a b", "c"), {"a": floats(2, 2), "b": np.zeros(2, np.int64)},
+        "Trilu (node c, opset 17): its input 2 must be one number, not 2",
+    ),
     "a range without a step": (
         op("Range", "a b d", "c"), {"a": np.array(0), "b": np.array(4), "d": np.array(0)},
         "Range (node c, opset 17): must have finite ends, and a step other than 0",
@@ -205,6 +218,21 @@ REFUSED = {
         op("Conv", "a b", "c", pads=[9999] * 4),
         {"a": floats(1, 1, 2, 2), "b": floats(1, 1, 1, 1)},
         "Conv (node c, opset 17): must make at most 1048616 constant values in all",
+    ),
+    "a kernel of billions": (
+        op("Conv", "a b", "c", dilations=[1, 10**9], pads=[0, 0, 0, 10**9]),
+        {"a": floats(1, 1, 1, 1), "b": floats(1, 1, 1, 2)},
+        "Conv (node c, opset 17): must make at most 1048600 constant values in all",
+    ),
+    "a kernel said to have billions": (
+        op("Conv", "a b", "c", kernel_shape=[1, 10**9], pads=[0, 0, 0, 10**9]),
+        {"a": floats(1, 1, 1, 1), "b": floats(1, 1, 1, 2)},
+        "Conv (node c, opset 17): must make at most 1048600 constant values in all",
+    ),
+    "a margin of billions": (
+        op("Conv", "a b", "c", strides=[1, 10**9], pads=[0, 0, 0, 10**9 + 1]),
+        {"a": floats(1, 1, 1, 1), "b": floats(1, 1, 1, 2)},
+        "Conv (node c, opset 17): must make at most 1048600 constant values in all",
     ),
     "a map of no size": (
         op("Conv", "a b", "c"), {"a": floats(1, 1, 2, 2), "b": floats(1, 1, 3, 3)},
