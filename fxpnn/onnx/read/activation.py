@@ -46,8 +46,8 @@ def _elu(trace: Trace, op: Op) -> Value:
 
 def _celu(trace: Trace, op: Op) -> Value:
     alpha = op.get("alpha", 1.0)
-    if not alpha:
-        raise ModelError("alpha must not be 0")
+    if not alpha > 0:
+        raise ModelError(f"alpha must be more than 0, not {alpha:g}")
     return _exponential(trace, op, 1.0, alpha, 1 / alpha)
 
 

@@ -146,12 +146,13 @@ def _scale(x: Value) -> float | None:
 class _Rows(NamedTuple):
     """How rows, ``(*lead, rows, features)`` or, along axis -2, turned, become maps and outputs.
 
-    ``grouped`` says that the leading axes are groups of channels, each with its own matrix; else
-    they are places.
+    ``grouped`` says that the leading axes are groups of channels, ``outputs`` of each made by its
+    own matrix; else they are places.
     """
 
     axis: int
     lead: Shape
+    outputs: int
     grouped: bool
 
     def channels_first(self, array: Array) -> Array:
@@ -159,7 +160,7 @@ class _Rows(NamedTuple):
         if not self.grouped:
             return np.moveaxis(array, self.axis, 0)
         turned = array if self.axis == -2 else array.swapaxes(-1, -2)
-        full = np.broadcast_to(turned, (*self.lead, *turned.shape[-2:]))
+        full = np.broadcast_to(turned, (*self.lead, self.outputs, turned.shape[-1]))
         return full.reshape(-1, full.shape[-1])
 
     def order(self, rank: int) -> tuple[int, ...]:
@@ -176,8 +177,8 @@ def rows_by(trace: Trace, op: Op, x: Value, weight: Array, axis: int) -> Value:
     if x.shape[axis] != weight.shape[-1]:
         raise ModelError(f"must multiply rows of {weight.shape[-1]} values, not {x.shape[axis]}")
     kernels = _kernels(trace, weight, lead)
-    rows = _Rows(axis, lead, len(kernels) > 1)
     groups, outputs, inputs = kernels.shape
+    rows = _Rows(axis, lead, outputs, groups > 1)
     order, places = rows.order(len(x.shape)), math.prod(lead) // groups
     made = (*lead, outputs, size) if rows.grouped else (outputs, *lead, size)
     kernels = kernels.reshape(groups * outputs, inputs, 1, 1)

@@ -86,6 +86,8 @@ def of_one(array: Array, x: Value, batch: int) -> Array:
     axis, size = x.axis, array.shape[x.axis]
     places = (x.outer, batch, x.shape[axis] // x.outer) if x.outer else (1, batch, 1)
     apart = (1, 1, 1) if size == 1 else places
+    if size != math.prod(apart):
+        raise ModelError(f"its constant must be the same for all images, not of {size} parts")
     split = array.reshape(*array.shape[:axis], *apart, *array.shape[axis + 1 :])
     images = np.moveaxis(split, axis + 1, 0)
     if (images[1:] != images[:1]).any():

@@ -196,6 +196,14 @@ REFUSED = {
         model(op("Clip", "x l", "y"), weights={"l": floats(4)}),
         "Clip (node y, opset 17): its min must be one number, not 4",
     ),
+    "celu of no curve": (
+        model(op("Celu", "x", "y", alpha=0.0)),
+        "Celu (node y, opset 17): alpha must be more than 0, not 0",
+    ),
+    "celu that turns": (
+        model(op("Celu", "x", "y", alpha=-1.0)),
+        "Celu (node y, opset 17): alpha must be more than 0, not -1",
+    ),
     "slopes of another size": (
         model(op("PRelu", "x s", "y"), weights={"s": floats(3)}),
         "PRelu (node y, opset 17): its constant must fit one image's (4,), not be (3,)",

@@ -32,6 +32,22 @@ FORMS = {
     "a matrix for each map": form(
         LINEAR, *ADDED, weights={"w": floats(2, 5, 7), "b": floats(2, 1, 7)}, shape=MAPS
     ),
+    "a scale and a bias that are one for each map": form(
+        LINEAR,
+        op("MatMul", "x w", "a"),
+        op("Add", "a b", "c"),
+        op("Mul", "c half", "y"),
+        weights={"w": floats(2, 5, 7), "b": floats(2, 1, 1), "half": 0.5},
+        shape=MAPS,
+    ),
+    "a scale and a bias that are one for each map, by columns": form(
+        STACK,
+        op("MatMul", "w x", "a"),
+        op("Add", "a b", "c"),
+        op("Mul", "c half", "y"),
+        weights={"w": floats(2, 7, 6), "b": floats(2, 1, 1), "half": 0.5},
+        shape=MAPS,
+    ),
     "one for all of an axis": form(
         LINEAR,
         *ADDED,

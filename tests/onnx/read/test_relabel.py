@@ -275,6 +275,10 @@ REFUSED = {
         model(op("Concat", "x c", "y", axis=1), weights={"c": floats(2, 4)}, shape=(2, 4)),
         "Concat (node y, opset 17): its constant must be the same for all images",
     ),
+    "concat of a constant for so many images": (
+        model(op("Concat", "x c", "y", axis=1), weights={"c": floats(3, 4)}),
+        "Concat (node y, opset 17): its constant must be the same for all images, not of 3 parts",
+    ),
     "cast to integers": (
         model(op("Cast", "x", "a", to=onnx.TensorProto.INT8), op("Relu", "a", "y")),
         "Cast (node a, opset 17): must cast to a float type",
