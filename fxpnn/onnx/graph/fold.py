@@ -242,7 +242,7 @@ def _reduction(function: Callable[..., Array]) -> "Folder":
     return reduced
 
 
-def _extreme(function: Callable[[Array, Array], Array]) -> "Folder":
+def _of_all(function: Callable[[Array, Array], Array]) -> "Folder":
     return lambda op, inputs: reduce(function, (_input(inputs, i) for i in range(len(inputs))))
 
 
@@ -326,8 +326,9 @@ FOLDERS: Mapping[str, Folder] = {
     "ReduceProd": _reduction(np.prod),
     "ReduceSum": _reduction(np.sum),
     "Where": lambda op, inputs: np.where(*(_input(inputs, i) for i in range(3))),
-    "Max": _extreme(np.maximum),
-    "Min": _extreme(np.minimum),
+    "Sum": _of_all(np.add),
+    "Max": _of_all(np.maximum),
+    "Min": _of_all(np.minimum),
     "Clip": _clip,
     "Relu": _unary(lambda a: np.maximum(a, np.zeros((), a.dtype))),
     "Abs": _unary(np.abs),
@@ -345,7 +346,7 @@ FOLDERS: Mapping[str, Folder] = {
     **dict.fromkeys(REFERENCE, _by_reference),
 }
 _BROADCASTS = (
-    *("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Where", "And", "Or"),
+    *("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Sum", "Max", "Min", "Where", "And", "Or"),
     *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"),
 )
 _VIEWS = ("Shape", "Identity", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Slice")

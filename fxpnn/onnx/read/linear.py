@@ -102,10 +102,12 @@ def _with_array(trace: Trace, op: Op, a: Result, b: Result) -> tuple[Value, Arra
 
 
 def _sum(trace: Trace, op: Op) -> Value:
-    values = [trace.value(op, i, any_axis=True) for i in range(len(op.inputs))]
-    total, *rest = common(trace, op, *values)
+    operands = [trace.operand(op, i, any_axis=True) for i in range(len(op.inputs))]
+    total, *rest = common(trace, op, *(term for term in operands if isinstance(term, Value)))
     for value in rest:
-        total = trace.emit(op, Add(), total, value)
+        total = trace.emit(op, Add(), trace.settle(total), trace.settle(value))
+    for array in (term for term in operands if not isinstance(term, Value)):
+        total = added(trace, op, total, array)
     return total
 
 

@@ -7,7 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from fxpnn.errors import ModelError
-from fxpnn.network.layers import AvgPool2D, Conv2D, Layer, MaxPool2D, Reshape, Transpose, Window
+from fxpnn.network.layers import (
+    Abs,
+    AvgPool2D,
+    Conv2D,
+    Layer,
+    MaxPool2D,
+    Mul,
+    Reshape,
+    Transpose,
+    Window,
+)
 from fxpnn.onnx.graph.normal import Op
 from fxpnn.onnx.read.axes import along
 from fxpnn.onnx.read.linear import negated
@@ -19,12 +29,18 @@ KINDS: Mapping[str, type[AvgPool2D | MaxPool2D]] = {
     "ReduceMax": MaxPool2D,
 }
 """The pool of each operator. A mean is rounded, so a sum is not so many times it."""
+TERMS: Mapping[str, Layer] = {"ReduceL1": Abs(), "ReduceSumSquare": Mul()}
+"""What makes the terms of each operator that is a sum of others than the values."""
 
 
 def _reduce(trace: Trace, op: Op) -> Value:
     """Reduce axes: those of maps are pooled as they lie, others are turned to the end first."""
     x = trace.value(op, any_axis=True)
     axes = _axes(trace, op, x.rank)
+    if op.kind in TERMS:  # of no axes, they are what is left
+        read = (x, x) if op.kind == "ReduceSumSquare" else (x,)
+        x = trace.emit(op, TERMS[op.kind], *read, part=".terms")
+        op = replace(op, kind="ReduceSum")
     if not axes:
         return x
     if op.kind == "ReduceMin":
@@ -89,4 +105,4 @@ def _ones(trace: Trace, count: int) -> Conv2D:
     return Conv2D(weight, np.zeros(1, np.float32), Window((1, count)))
 
 
-HANDLERS: Mapping[str, Handler] = dict.fromkeys((*KINDS, "ReduceMin", "ReduceSum"), _reduce)
+HANDLERS: Mapping[str, Handler] = dict.fromkeys((*KINDS, *TERMS, "ReduceMin", "ReduceSum"), _reduce)

@@ -98,6 +98,9 @@ CASES: dict[str, tuple[onnx.NodeProto, dict[str, Array]]] = {
         {"a": floats(4, 700), "b": np.zeros((300, 400), np.int64)},
     ),
     "multiply by a vector": (op("MatMul", "a b", "c"), {"a": floats(3), "b": floats(2, 3, 4)}),
+    "sum of three": (
+        op("Sum", "a b d", "c"), {"a": floats(2, 3), "b": floats(3), "d": floats(2, 1)},
+    ),
     "sum": (op("ReduceSum", "a b", "c"), {"a": floats(2, 3, 4), "b": np.array([0, -1])}),
     "mean": (op("ReduceMean", "a", "c", axes=[1], keepdims=0), {"a": floats(2, 3)}),
     "product": (op("ReduceProd", "a", "c"), {"a": INT}),

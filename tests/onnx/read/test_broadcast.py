@@ -29,6 +29,22 @@ FORMS = {
         op("Sum", "a b a", "y"),
         weights=SHAPES,
     ),
+    "a sum of tensors and constants": form(
+        "Relu Abs Add Add Conv2D",
+        op("Relu", "x", "a"),
+        op("Abs", "x", "b"),
+        op("Sum", "b c a a d", "y"),
+        weights={"c": floats(2, 1, 1), "d": floats(1)},
+        shape=MAPS,
+    ),
+    "a sum of one and constants alone": form(
+        "Relu Conv2D",
+        op("Sum", "c d", "e"),
+        op("Relu", "x", "a"),
+        op("Sum", "e a c", "y"),
+        weights={"c": floats(2, 1, 1), "d": floats(1)},
+        shape=MAPS,
+    ),
     "a product of a row and a column": form(
         "Reshape Reshape Take Mul", *SPLIT, op("Mul", "a b", "y"), weights=SHAPES
     ),

@@ -62,6 +62,23 @@ FORMS = {
         op("ReduceMean", "x", "y", axes=[1, 2, 3]),
         shape=MAPS,
     ),
+    "magnitudes, summed": form(
+        "Abs Transpose Reshape Conv2D Reshape",
+        op("ReduceL1", "x axes", "y", keepdims=0),
+        weights={"axes": [1]},
+        opset=18,
+        shape=MAPS,
+    ),
+    "squares, summed": form(
+        "Mul Reshape Conv2D Reshape", op("ReduceSumSquare", "x", "y", axes=[-1]), shape=MAPS
+    ),
+    "squares of no axes": form(
+        "Mul",
+        op("ReduceSumSquare", "x axes", "y", noop_with_empty_axes=1),
+        weights={"axes": np.zeros(0, np.int64)},
+        opset=18,
+        shape=MAPS,
+    ),
     "no axes, nothing done": form(
         "Relu",
         op("ReduceSum", "x axes", "a", noop_with_empty_axes=1),
