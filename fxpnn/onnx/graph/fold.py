@@ -80,7 +80,10 @@ def _together(*shapes: Sequence[int]) -> int:
 
 
 def _convolution(op: Op, made: Shape, image: Shape, kernel: Shape) -> int:
-    """Count a convolution's products, zeros between dilated taps too, and its padded image."""
+    """Bound the values that ONNX's Python makes of a convolution.
+
+    It holds the kernel with zeros between dilated taps, the padded image, and every product.
+    """
     once = [1] * (len(image) - 2)
     spread = zip(op.get("kernel_shape", kernel[2:]), op.get("dilations", once), strict=True)
     taps = [length * dilation for length, dilation in spread]
@@ -115,6 +118,7 @@ def _input(inputs: Inputs, index: int) -> Array:
 
 
 def _number(inputs: Inputs, index: int) -> Array:
+    """Return an input that must be one number, as an array of no axes."""
     array = _input(inputs, index)
     if array.size != 1:
         raise ModelError(f"its input {index + 1} must be one number, not {array.size}")

@@ -103,11 +103,11 @@ def _with_array(trace: Trace, op: Op, a: Result, b: Result) -> tuple[Value, Arra
 
 def _sum(trace: Trace, op: Op) -> Value:
     operands = [trace.operand(op, i, any_axis=True) for i in range(len(op.inputs))]
-    total, *rest = common(trace, op, *(term for term in operands if isinstance(term, Value)))
-    for value in rest:
-        total = trace.emit(op, Add(), trace.settle(total), trace.settle(value))
-    for array in (term for term in operands if not isinstance(term, Value)):
-        total = added(trace, op, total, array)
+    tensors = common(trace, op, *(term for term in operands if isinstance(term, Value)))
+    constants = (term for term in operands if not isinstance(term, Value))
+    total, *rest = (*tensors, *constants)
+    for term in rest:
+        total = added(trace, op, total, term)
     return total
 
 

@@ -30,14 +30,14 @@ KINDS: Mapping[str, type[AvgPool2D | MaxPool2D]] = {
 }
 """The pool of each operator. A mean is rounded, so a sum is not so many times it."""
 TERMS: Mapping[str, Layer] = {"ReduceL1": Abs(), "ReduceSumSquare": Mul()}
-"""What makes the terms of each operator that is a sum of others than the values."""
+"""The layer that makes the terms of each operator that sums other terms than the values."""
 
 
 def _reduce(trace: Trace, op: Op) -> Value:
     """Reduce axes: those of maps are pooled as they lie, others are turned to the end first."""
     x = trace.value(op, any_axis=True)
     axes = _axes(trace, op, x.rank)
-    if op.kind in TERMS:  # of no axes, they are what is left
+    if op.kind in TERMS:  # where no axes are summed, they are the result
         read = (x, x) if op.kind == "ReduceSumSquare" else (x,)
         x = trace.emit(op, TERMS[op.kind], *read, part=".terms")
         op = replace(op, kind="ReduceSum")

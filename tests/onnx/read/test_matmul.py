@@ -10,6 +10,7 @@ from tests.support.onnx_models import MAPS, Form, check, floats, form, model, op
 ROWS = ("N", 3, 4)
 ADDED = op("MatMul", "x w", "a"), op("Add", "a b", "y")
 BEFORE = op("MatMul", "w x", "a"), op("Add", "a b", "y")
+SCALED = op("Add", "a b", "c"), op("Mul", "c half", "y")
 LINEAR = "Transpose Reshape Conv2D Reshape Transpose"
 STACK = "Reshape Conv2D Reshape"
 
@@ -34,17 +35,15 @@ FORMS = {
     ),
     "a scale and a bias that are one for each map": form(
         LINEAR,
-        op("MatMul", "x w", "a"),
-        op("Add", "a b", "c"),
-        op("Mul", "c half", "y"),
+        *ADDED[:1],
+        *SCALED,
         weights={"w": floats(2, 5, 7), "b": floats(2, 1, 1), "half": 0.5},
         shape=MAPS,
     ),
     "a scale and a bias that are one for each map, by columns": form(
         STACK,
-        op("MatMul", "w x", "a"),
-        op("Add", "a b", "c"),
-        op("Mul", "c half", "y"),
+        *BEFORE[:1],
+        *SCALED,
         weights={"w": floats(2, 7, 6), "b": floats(2, 1, 1), "half": 0.5},
         shape=MAPS,
     ),
