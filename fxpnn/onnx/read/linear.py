@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 
@@ -104,11 +105,9 @@ def _with_array(trace: Trace, op: Op, a: Result, b: Result) -> tuple[Value, Arra
 def _sum(trace: Trace, op: Op) -> Value:
     operands = [trace.operand(op, i, any_axis=True) for i in range(len(op.inputs))]
     tensors = common(trace, op, *(term for term in operands if isinstance(term, Value)))
-    constants = (term for term in operands if not isinstance(term, Value))
-    total, *rest = (*tensors, *constants)
-    for term in rest:
-        total = added(trace, op, total, term)
-    return total
+    constants = [term for term in operands if not isinstance(term, Value)]
+    terms: list[Result] = [*tensors[1:], *constants]
+    return reduce(lambda total, term: added(trace, op, total, term), terms, tensors[0])
 
 
 def _subtract(trace: Trace, op: Op) -> Value:
